@@ -1,0 +1,26 @@
+//! Reading, checking, describing and fetching image classification datasets.
+//!
+//! A dataset is a folder with a `dataset.yaml` ([`Description`]) and its files in
+//! the IDX format ([`Idx`]), gzipped or plain. Every file is checked against the
+//! sha256 of its decompressed bytes before its content is used.
+//!
+//! This crate is also the home of two small things that every other crate needs:
+//! [`Digest`] (sha256) and [`yaml`] (strict YAML).
+
+mod description;
+mod digest;
+#[cfg(feature = "download")]
+mod download;
+mod error;
+mod idx;
+pub mod yaml;
+
+pub use description::{
+    Dataset, Description, FileEntry, ImageShape, Normalisation, Preprocessing, Samples, Split,
+    SplitFiles,
+};
+pub use digest::Digest;
+#[cfg(feature = "download")]
+pub use download::{Progress, download_missing};
+pub use error::{Error, Result};
+pub use idx::{Dtype, Idx, MAX_BYTES};

@@ -1,0 +1,1 @@
+//! End-to-end tests that cross crates, and the gate that published models keep their accuracy.

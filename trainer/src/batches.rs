@@ -1,0 +1,128 @@
+//! Batches of normalised, augmented images, made by our own threads ahead of need.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::Scope;
+
+use datasets::{Normalisation, Samples};
+
+use crate::augment::Augmentation;
+use crate::random::Stream;
+
+/// Batches that a worker may have ready before it waits.
+const AHEAD: usize = 4;
+/// Threads that prepare batches. One prepares faster than two cores can train.
+const WORKERS: usize = 1;
+
+/// Images and labels of one step.
+pub struct Batch {
+    /// Normalised, `[N, C, H, W]`.
+    pub images: Vec<f32>,
+    /// Class indices, `[N]`.
+    pub labels: Vec<i64>,
+}
+
+/// Turns raw pixels into what the network takes: `pixel * scale + shift`, per channel.
+#[derive(Debug, Clone)]
+pub struct Normaliser {
+    /// `1 / (255 std)`.
+    pub scale: Vec<f32>,
+    /// `-mean / std`.
+    pub shift: Vec<f32>,
+    /// `255 mean`: the raw value that becomes 0.
+    pub mean: Vec<f32>,
+}
+
+impl Normaliser {
+    /// For a dataset's statistics.
+    pub fn new(statistics: &Normalisation) -> Normaliser {
+        let pairs = || statistics.mean.iter().zip(&statistics.std);
+        Normaliser {
+            scale: pairs().map(|(_, std)| (1.0 / (255.0 * std)) as f32).collect(),
+            shift: pairs().map(|(mean, std)| (-mean / std) as f32).collect(),
+            mean: statistics.mean.iter().map(|mean| (255.0 * mean) as f32).collect(),
+        }
+    }
+
+    /// Normalises one image `[C, H, W]` in place.
+    pub fn apply(&self, image: &mut [f32]) {
+        let plane = image.len() / self.scale.len().max(1);
+        for ((channel, scale), shift) in image.chunks_exact_mut(plane.max(1)).zip(&self.scale).zip(&self.shift) {
+            channel.iter_mut().for_each(|pixel| *pixel = *pixel * scale + shift);
+        }
+    }
+}
+
+/// What determines the batches of an epoch.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// All images of the training split.
+    pub samples: &'a Samples,
+    /// The ones to use.
+    pub indices: &'a [usize],
+    /// How pixels are normalised.
+    pub normaliser: &'a Normaliser,
+    /// How images are changed.
+    pub augmentation: &'a Augmentation,
+    /// Images per batch; the last may have fewer.
+    pub batch_size: usize,
+    /// The recipe's seed.
+    pub seed: u64,
+}
+
+impl<'a> Source<'a> {
+    /// Batches of `epoch` from step `first` on, in order, prepared by threads of `scope`.
+    pub fn epoch<'scope>(self, epoch: u32, first: usize, scope: &'scope Scope<'scope, 'a>) -> Batches
+    where
+        'a: 'scope,
+    {
+        let mut order = self.indices.to_vec();
+        Stream::new(self.seed, "order", epoch.into(), 0).shuffle(&mut order);
+        let order: std::sync::Arc<[usize]> = order.into();
+        let receivers = (0..WORKERS)
+            .map(|worker| {
+                let (sender, receiver) = sync_channel(AHEAD);
+                let order = order.clone();
+                scope.spawn(move || {
+                    let mine = order.chunks(self.batch_size).skip(first).skip(worker).step_by(WORKERS);
+                    // An error means that the consumer is gone: stop.
+                    let _ = mine.map(|indices| self.batch(epoch, indices)).try_for_each(|b| sender.send(b));
+                });
+                receiver
+            })
+            .collect();
+        Batches { receivers, next: 0 }
+    }
+
+    fn batch(&self, epoch: u32, indices: &[usize]) -> Batch {
+        let size = self.samples.shape.numel();
+        let mut images = vec![0f32; indices.len() * size];
+        for (&index, out) in indices.iter().zip(images.chunks_exact_mut(size)) {
+            let image = self.samples.image(index);
+            if self.augmentation.is_off() {
+                out.iter_mut().zip(image).for_each(|(o, &pixel)| *o = pixel.into());
+            } else {
+                let mut stream = Stream::new(self.seed, "augment", epoch.into(), index as u64);
+                self.augmentation.apply(image, self.samples.shape, &self.normaliser.mean, &mut stream, out);
+            }
+            self.normaliser.apply(out);
+        }
+        let labels = indices.iter().map(|&i| self.samples.labels.get(i).copied().unwrap_or(0).into()).collect();
+        Batch { images, labels }
+    }
+}
+
+/// Batches in order.
+pub struct Batches {
+    receivers: Vec<Receiver<Batch>>,
+    next: usize,
+}
+
+impl Iterator for Batches {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        let receiver = self.receivers.get(self.next)?;
+        self.next = (self.next + 1) % self.receivers.len();
+        receiver.recv().ok()
+    }
+}

@@ -1,0 +1,156 @@
+//! The state of a run, in one file that is replaced atomically.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use datasets::Digest;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use crate::error::{Error, Result};
+use crate::history::EpochRow;
+use crate::network::Network;
+use crate::optimizer::OptimizerState;
+use crate::parameters::Parameters;
+
+/// File name inside a run directory.
+pub const FILE: &str = "checkpoint.safetensors";
+
+/// The one metadata key: more than one would be written in random order.
+const PROGRESS_KEY: &str = "progress";
+
+/// Where a run is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// The recipe this run follows.
+    pub recipe_sha256: Digest,
+    /// Epoch at hand, from 1; one more than the recipe's when all are done.
+    pub epoch: u32,
+    /// Steps taken in this epoch.
+    pub step: usize,
+    /// Optimizer steps taken in all.
+    pub optimizer_steps: u64,
+    /// Sum of the losses of this epoch's images.
+    pub loss_sum: f64,
+    /// Training images of this epoch classified right.
+    pub correct: u64,
+    /// Finished epochs.
+    pub rows: Vec<EpochRow>,
+    /// The epoch whose weights are the best so far.
+    pub best_epoch: Option<u32>,
+    /// Time spent so far.
+    pub seconds: f64,
+}
+
+/// Everything needed to go on.
+pub struct State {
+    /// Current weights.
+    pub parameters: Parameters,
+    /// Moving average of the weights, if the recipe has one.
+    pub ema: Option<Parameters>,
+    /// Weights of the best epoch so far, if the recipe chooses by validation.
+    pub best: Option<Parameters>,
+    /// The optimizer's memory.
+    pub optimizer: OptimizerState,
+    /// Where the run is.
+    pub progress: Progress,
+}
+
+impl State {
+    /// The weights that are validated and published.
+    pub fn model(&self) -> &Parameters {
+        self.ema.as_ref().unwrap_or(&self.parameters)
+    }
+
+    fn tensors(&self) -> Vec<(String, &Tensor)> {
+        let mut tensors = Vec::new();
+        let sets = [("parameters", Some(&self.parameters)), ("ema", self.ema.as_ref()), ("best", self.best.as_ref())];
+        for (name, set) in sets.into_iter().filter_map(|(name, set)| Some((name, set?))) {
+            for (part, buffer) in ["trainable", "statistics"].into_iter().zip(set.buffers()) {
+                tensors.push((format!("{name}.{part}"), buffer));
+            }
+        }
+        tensors.push(("optimizer.first".into(), &self.optimizer.first));
+        tensors.push(("optimizer.second".into(), &self.optimizer.second));
+        tensors
+    }
+
+    /// Writes the state into `run`, atomically.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Run`].
+    pub fn save(&self, run: &Path) -> Result<()> {
+        let path = run.join(FILE);
+        let wrong = |e: String| Error::run(&path, e);
+        let bytes: Vec<(String, usize, Vec<u8>)> =
+            self.tensors().into_iter().map(|(name, tensor)| (name, tensor.numel(), to_bytes(tensor))).collect();
+        let views = bytes
+            .iter()
+            .map(|(name, numel, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, vec![*numel], bytes)?)))
+            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
+            .map_err(|e| wrong(e.to_string()))?;
+        let progress = serde_json::to_string(&self.progress).map_err(|e| wrong(e.to_string()))?;
+        let metadata = Some(HashMap::from([(PROGRESS_KEY.to_owned(), progress)]));
+        let file = safetensors::serialize(views, metadata).map_err(|e| wrong(e.to_string()))?;
+        Ok(zoo::write_atomic(&path, &file)?)
+    }
+
+    /// Reads a state back; `with_ema` says whether the recipe has a moving average.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if the file does not belong to this recipe or is damaged.
+    pub fn load(run: &Path, network: &Network, recipe: &Digest, with_ema: bool, device: Device) -> Result<State> {
+        let path = run.join(FILE);
+        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+        let wrong = |e: String| Error::run(&path, e);
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let text = header.metadata().as_ref().and_then(|m| m.get(PROGRESS_KEY));
+        let text = text.ok_or_else(|| wrong("not a checkpoint: no `progress` in its metadata".into()))?;
+        let progress: Progress = serde_json::from_str(text).map_err(|e| wrong(format!("progress: {e}")))?;
+        if progress.recipe_sha256 != *recipe {
+            let found = progress.recipe_sha256;
+            return Err(wrong(format!("made by another recipe: sha256 {found}, expected {recipe}")));
+        }
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let parameters = || Parameters::zeros(network, device);
+        let mut state = State {
+            parameters: parameters(),
+            ema: with_ema.then(parameters),
+            best: progress.best_epoch.map(|_| parameters()),
+            optimizer: OptimizerState::new(parameters().trainable()),
+            progress,
+        };
+        state.optimizer.steps = state.progress.optimizer_steps;
+        let fill = |name: String, target: &mut Tensor| -> Result<()> {
+            let view = tensors.tensor(&name).map_err(|e| wrong(format!("{name}: {e}")))?;
+            let expected = [target.numel()];
+            if view.dtype() != Dtype::F32 || view.shape() != expected {
+                return Err(wrong(format!("{name}: found {:?} {:?}, expected F32 {expected:?}", view.dtype(), view.shape())));
+            }
+            let source = Tensor::f_from_data_size(view.data(), &[target.numel() as i64], tch::Kind::Float)?;
+            tch::no_grad(|| target.f_copy_(&source))?;
+            Ok(())
+        };
+        let sets = [
+            ("parameters", Some(&mut state.parameters)),
+            ("ema", state.ema.as_mut()),
+            ("best", state.best.as_mut()),
+        ];
+        for (name, set) in sets.into_iter().filter_map(|(name, set)| Some((name, set?))) {
+            for (part, buffer) in ["trainable", "statistics"].into_iter().zip(set.buffers_mut()) {
+                fill(format!("{name}.{part}"), buffer)?;
+            }
+        }
+        fill("optimizer.first".into(), &mut state.optimizer.first)?;
+        fill("optimizer.second".into(), &mut state.optimizer.second)?;
+        Ok(state)
+    }
+}
+
+fn to_bytes(tensor: &Tensor) -> Vec<u8> {
+    let mut values = vec![0f32; tensor.numel()];
+    tensor.detach().to_device(Device::Cpu).copy_data(&mut values, tensor.numel());
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}

@@ -1,0 +1,174 @@
+//! Arguments and what they call.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use datasets::Dataset;
+use trainer::profile::NumericProfile;
+use trainer::recipe::RecipeFile;
+use trainer::run::{self, RunDir, RunSummary};
+use trainer::train::{Options, train};
+use trainer::{Error, Result};
+
+use crate::progress::{DownloadBar, TrainingBar};
+
+/// Set by Ctrl-C; the training loop saves and stops.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Marks a process that has executed itself again for its numeric profile.
+const PROFILE_MARK: &str = "TRAINER_NUMERIC_PROFILE";
+
+/// Trains convolutional networks and publishes them into a zoo.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fits a recipe's network; leaves model, history and checkpoint in a run folder.
+    Train(TrainArgs),
+}
+
+#[derive(clap::Args)]
+struct TrainArgs {
+    /// The recipe.
+    recipe: PathBuf,
+    /// Folder of the run [default: runs/<name>-<recipe hash>].
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Go on from the checkpoint in the run folder.
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(clap::Args)]
+struct Common {
+    /// Folder of the datasets.
+    #[arg(long, default_value = "datasets")]
+    datasets: PathBuf,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Device {
+    Cpu,
+    Cuda,
+}
+
+impl Device {
+    fn open(self) -> Result<tch::Device> {
+        match self {
+            Device::Cpu => Ok(tch::Device::Cpu),
+            Device::Cuda if tch::Cuda::is_available() => Ok(tch::Device::Cuda(0)),
+            Device::Cuda => Err(Error::Device("cuda".into())),
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(args) => train_command(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            if let Some(hint) = hint(&error) {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(if matches!(error, Error::SelfCheck { .. }) { 1 } else { 2 })
+        }
+    }
+}
+
+fn hint(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::Data(datasets::Error::Missing { .. }) => "name the folder of the datasets with --datasets",
+        Error::Interrupted { .. } => "the same command with --resume goes on from there",
+        Error::Device(_) => "set LIBTORCH to a CUDA libtorch and build again, or use --device cpu",
+        _ => return None,
+    })
+}
+
+fn train_command(args: &TrainArgs) -> Result<()> {
+    let recipe = RecipeFile::read(&args.recipe)?;
+    enter_profile(&recipe.recipe.numeric_profile)?;
+    let path = args.run.clone().unwrap_or_else(|| run::default_path(&recipe));
+    let summary = train_recipe(&recipe, &path, args.resume, &args.common)?;
+    print_summary(&summary, &path, args.common.json)
+}
+
+fn train_recipe(recipe: &RecipeFile, path: &Path, resume: bool, common: &Common) -> Result<RunSummary> {
+    let dataset = Dataset::find(&common.datasets, &recipe.recipe.dataset)?;
+    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    let device = common.device.open()?;
+    let run = RunDir::open(path, recipe, resume)?;
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
+        .or_else(|e| if matches!(e, ctrlc::Error::MultipleHandlers) { Ok(()) } else { Err(e) })
+        .map_err(|e| Error::run(path, format!("cannot handle Ctrl-C: {e}")))?;
+    let options = Options { device, resume, interrupted: &INTERRUPTED };
+    train(recipe, &dataset, &run, &options, &mut TrainingBar::default())
+}
+
+fn print_summary(summary: &RunSummary, path: &Path, json: bool) -> Result<()> {
+    if json {
+        let text = serde_json::to_string_pretty(summary).map_err(|e| Error::run(path, e.to_string()))?;
+        println!("{text}");
+        return Ok(());
+    }
+    let validation = summary.validation.map_or(String::new(), |count| {
+        format!(", validation {}/{} = {:.2} %", count.correct, count.total, 100.0 * count.share())
+    });
+    println!(
+        "{}: epoch {} of {}{validation}, {:.0} s, in {}",
+        summary.name,
+        summary.selected_epoch,
+        summary.epochs,
+        summary.seconds,
+        path.display()
+    );
+    Ok(())
+}
+
+/// Executes this program again under the profile's environment, unless it is in force.
+fn enter_profile(profile: &NumericProfile) -> Result<()> {
+    if let Some(obstacle) = profile.obstacle() {
+        eprintln!("warning: numeric profile {:?}: {obstacle}; the bytes will differ from those of a machine that has it", profile.isa);
+    }
+    if profile.is_active() {
+        return Ok(());
+    }
+    if std::env::var_os(PROFILE_MARK).is_some() {
+        return Err(Error::run(Path::new("numeric profile"), "could not be set for this process"));
+    }
+    let program = std::env::current_exe().map_err(Error::io(Path::new("trainer")))?;
+    let mut command = std::process::Command::new(&program);
+    command.args(std::env::args_os().skip(1)).envs(profile.environment()).env(PROFILE_MARK, "1");
+    Err(replace_process(command, &program))
+}
+
+#[cfg(unix)]
+fn replace_process(mut command: std::process::Command, program: &Path) -> Error {
+    use std::os::unix::process::CommandExt;
+    Error::io(program)(command.exec())
+}
+
+#[cfg(not(unix))]
+fn replace_process(mut command: std::process::Command, program: &Path) -> Error {
+    match command.status() {
+        Ok(status) => std::process::exit(status.code().unwrap_or(2)),
+        Err(error) => Error::io(program)(error),
+    }
+}

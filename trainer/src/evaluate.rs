@@ -1,0 +1,85 @@
+//! Running a network on images without training it.
+
+use datasets::Samples;
+use tch::{Device, Kind, Tensor};
+
+use crate::batches::Normaliser;
+use crate::network::{Mode, Network};
+use crate::parameters::Parameters;
+
+/// Images per forward pass.
+const BATCH: usize = 500;
+
+/// What a network says about a set of images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Predicted class of each image.
+    pub predictions: Vec<u8>,
+    /// How many are right.
+    pub correct: usize,
+}
+
+/// Runs the images at `indices` through the network.
+pub fn evaluate(
+    network: &Network,
+    parameters: &Parameters,
+    normaliser: &Normaliser,
+    samples: &Samples,
+    indices: &[usize],
+    device: Device,
+) -> Evaluation {
+    let mut result = Evaluation { loss: 0.0, predictions: Vec::with_capacity(indices.len()), correct: 0 };
+    for chunk in indices.chunks(BATCH) {
+        let labels: Vec<i64> = chunk.iter().map(|&i| samples.labels.get(i).copied().unwrap_or(0).into()).collect();
+        let (loss, predictions) = tch::no_grad(|| {
+            let logits = logits(network, parameters, normaliser, samples, chunk, device);
+            let target = Tensor::from_slice(&labels).to_device(device);
+            let loss = logits.cross_entropy_loss(&target, None::<Tensor>, tch::Reduction::Sum, -100, 0.0);
+            let mut predictions = vec![0i64; chunk.len()];
+            logits.argmax(1, false).to_device(Device::Cpu).copy_data(&mut predictions, chunk.len());
+            (loss.double_value(&[]), predictions)
+        });
+        result.loss += loss;
+        result.correct += predictions.iter().zip(&labels).filter(|(p, l)| p == l).count();
+        result.predictions.extend(predictions.iter().map(|&p| p as u8));
+    }
+    result.loss /= indices.len().max(1) as f64;
+    result
+}
+
+/// Probabilities `[N, classes]`, row-major, of the images at `indices`.
+pub fn probabilities(
+    network: &Network,
+    parameters: &Parameters,
+    normaliser: &Normaliser,
+    samples: &Samples,
+    indices: &[usize],
+) -> Vec<f32> {
+    let output = tch::no_grad(|| {
+        logits(network, parameters, normaliser, samples, indices, Device::Cpu).softmax(-1, Kind::Float)
+    });
+    let mut values = vec![0f32; output.numel()];
+    output.contiguous().copy_data(&mut values, output.numel());
+    values
+}
+
+fn logits(
+    network: &Network,
+    parameters: &Parameters,
+    normaliser: &Normaliser,
+    samples: &Samples,
+    indices: &[usize],
+    device: Device,
+) -> Tensor {
+    let shape = samples.shape;
+    let mut pixels = vec![0f32; indices.len() * shape.numel()];
+    for (&index, out) in indices.iter().zip(pixels.chunks_exact_mut(shape.numel())) {
+        out.iter_mut().zip(samples.image(index)).for_each(|(o, &pixel)| *o = pixel.into());
+        normaliser.apply(out);
+    }
+    let size = [indices.len(), shape.channels, shape.height, shape.width].map(|d| d as i64);
+    let images = Tensor::from_slice(&pixels).view(size).to_device(device);
+    network.logits(&images, parameters, Mode::Evaluate)
+}

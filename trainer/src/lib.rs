@@ -1,0 +1,26 @@
+//! Trains convolutional networks with libtorch and publishes them into a zoo.
+//!
+//! A [`recipe`] is one YAML file that determines everything. [`train`](train::train)
+//! turns it into a run directory ([`run`]).
+
+pub mod augment;
+pub mod batches;
+pub mod checkpoint;
+mod error;
+pub mod evaluate;
+pub mod history;
+pub mod network;
+pub mod optimizer;
+pub mod parameters;
+pub mod profile;
+pub mod random;
+pub mod recipe;
+pub mod run;
+pub mod schedule;
+pub mod train;
+pub mod weights;
+
+pub use error::{Error, Result};
+
+/// Version of the libtorch this was built against.
+pub const LIBTORCH_VERSION: &str = env!("TRAINER_LIBTORCH_VERSION");

@@ -1,0 +1,10 @@
+//! Command line of the trainer: parses, calls the library, prints, sets the exit code.
+
+mod cli;
+mod progress;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

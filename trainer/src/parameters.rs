@@ -1,0 +1,160 @@
+//! The network's tensors, kept in two flat buffers.
+//!
+//! All trainable values live in one tensor and all running statistics in another;
+//! the layers use views into them. The optimizer, the moving average, the
+//! checkpoint and the hash each make one pass over one buffer.
+//!
+//! Convolution weights are stored `[O, H, W, I]` and viewed as `[O, I, H, W]`:
+//! a channels-last weight makes libtorch keep activations and gradients
+//! channels-last through convolution, ReLU and pooling, which is faster on CPUs
+//! and needs no memory-format argument (tch has none).
+
+use datasets::Digest;
+use tch::{Device, Kind, Tensor};
+
+use crate::error::Result;
+use crate::network::{Init, Network, ParameterSpec, SlotKind};
+use crate::random::Stream;
+
+/// Values of a network's tensors on one device.
+pub struct Parameters {
+    specs: Vec<ParameterSpec>,
+    trainable: Tensor,
+    statistics: Tensor,
+    views: Vec<Tensor>,
+}
+
+impl Parameters {
+    /// Freshly initialised from `seed`.
+    pub fn initialise(network: &Network, seed: u64, device: Device) -> Parameters {
+        let mut parameters = Parameters::zeros(network, device);
+        for index in 0..parameters.specs.len() {
+            let Some(spec) = parameters.specs.get(index) else { continue };
+            let values: Vec<f32> = match spec.init {
+                Init::Constant(value) => vec![value; spec.numel()],
+                Init::HeUniform { fan_in } => {
+                    let bound = (6.0 / fan_in as f32).sqrt();
+                    let mut stream = Stream::new(seed, "init", index as u64, 0);
+                    (0..spec.numel()).map(|_| stream.symmetric(bound)).collect()
+                }
+            };
+            parameters.set(index, &values);
+        }
+        parameters
+    }
+
+    /// All zero, to be filled.
+    pub fn zeros(network: &Network, device: Device) -> Parameters {
+        let total = |kind| network.parameters.iter().filter(|p| p.kind == kind).map(|p| p.numel() as i64).sum::<i64>();
+        let trainable = Tensor::zeros([total(SlotKind::Trainable)], (Kind::Float, device));
+        let statistics = Tensor::zeros([total(SlotKind::Statistic)], (Kind::Float, device));
+        Parameters::over(network.parameters.clone(), trainable, statistics)
+    }
+
+    fn over(specs: Vec<ParameterSpec>, trainable: Tensor, statistics: Tensor) -> Parameters {
+        let (mut next_trainable, mut next_statistic) = (0, 0);
+        let views = specs
+            .iter()
+            .map(|spec| {
+                let numel = spec.numel() as i64;
+                let (buffer, next) = match spec.kind {
+                    SlotKind::Trainable => (&trainable, &mut next_trainable),
+                    SlotKind::Statistic => (&statistics, &mut next_statistic),
+                };
+                let view = shaped(&buffer.narrow(0, *next, numel), &spec.shape).detach();
+                *next += numel;
+                view.set_requires_grad(spec.kind == SlotKind::Trainable)
+            })
+            .collect();
+        Parameters { specs, trainable, statistics, views }
+    }
+
+    /// Tensor `index` of [`Network::parameters`], with its PyTorch shape.
+    pub fn tensor(&self, index: usize) -> &Tensor {
+        &self.views[index]
+    }
+
+    /// An independent copy.
+    pub fn copy(&self) -> Parameters {
+        Parameters::over(self.specs.clone(), self.trainable.copy(), self.statistics.copy())
+    }
+
+    /// Overwrites tensor `index` with row-major `values` of its PyTorch shape.
+    pub fn set(&mut self, index: usize, values: &[f32]) {
+        let shape: Vec<i64> = self.specs[index].shape.iter().map(|&d| d as i64).collect();
+        tch::no_grad(|| self.views[index].copy_(&Tensor::from_slice(values).view(shape.as_slice())));
+    }
+
+    /// The flat trainable buffer.
+    pub fn trainable(&mut self) -> &mut Tensor {
+        &mut self.trainable
+    }
+
+    /// The flat buffers, trainable first.
+    pub fn buffers(&self) -> [&Tensor; 2] {
+        [&self.trainable, &self.statistics]
+    }
+
+    /// The flat buffers, trainable first.
+    pub fn buffers_mut(&mut self) -> [&mut Tensor; 2] {
+        [&mut self.trainable, &mut self.statistics]
+    }
+
+    /// The gradient of `loss` as one flat tensor in the order of the trainable buffer.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn gradient(&self, loss: &Tensor) -> Result<Tensor> {
+        let inputs: Vec<&Tensor> = self
+            .views
+            .iter()
+            .zip(&self.specs)
+            .filter(|(_, spec)| spec.kind == SlotKind::Trainable)
+            .map(|(view, _)| view)
+            .collect();
+        let gradients = Tensor::f_run_backward(&[loss], &inputs, false, false)?;
+        let flat: Vec<Tensor> = gradients.iter().map(flattened).collect();
+        Ok(Tensor::cat(&flat, 0))
+    }
+
+    /// Name, shape and row-major values of every tensor, in state-dict order.
+    pub fn state_dict(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+        self.specs
+            .iter()
+            .zip(&self.views)
+            .map(|(spec, view)| {
+                let mut values = vec![0f32; spec.numel()];
+                let flat = view.detach().to_device(Device::Cpu).contiguous();
+                flat.copy_data(&mut values, spec.numel());
+                (spec.name.clone(), spec.shape.clone(), values)
+            })
+            .collect()
+    }
+
+    /// sha256 over all values, little-endian `f32`, tensors in state-dict order.
+    pub fn sha256(&self) -> Digest {
+        let bytes: Vec<u8> = self
+            .state_dict()
+            .iter()
+            .flat_map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()))
+            .collect();
+        Digest::of(&bytes)
+    }
+}
+
+/// A flat slice as a tensor of PyTorch `shape`; 4-D ones are stored channels-last.
+fn shaped(flat: &Tensor, shape: &[usize]) -> Tensor {
+    let dims: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
+    match dims.as_slice() {
+        &[o, i, h, w] => flat.view([o, h, w, i]).permute([0, 3, 1, 2]),
+        other => flat.view(other),
+    }
+}
+
+/// The inverse of [`shaped`].
+fn flattened(tensor: &Tensor) -> Tensor {
+    match tensor.dim() {
+        4 => tensor.permute([0, 2, 3, 1]).reshape([-1]),
+        _ => tensor.reshape([-1]),
+    }
+}

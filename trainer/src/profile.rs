@@ -1,0 +1,86 @@
+//! The numeric profile: what libtorch may use, so that the same sums are added in the same order.
+//!
+//! Floating-point sums depend on how they are split over threads and vector lanes.
+//! The caps are environment variables that libtorch and its libraries read when
+//! they load, which is before `main`: the binary sets them and executes itself again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Threads and instruction set that a recipe asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NumericProfile {
+    /// Threads of libtorch's operators.
+    pub threads: u32,
+    /// Widest instruction set.
+    pub isa: Isa,
+}
+
+/// Widest instruction set that libtorch may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isa {
+    /// AVX2 and FMA: every x86-64 server since about 2015.
+    Avx2,
+    /// Whatever the machine has. Reproducible only on the same kind of machine.
+    Native,
+}
+
+impl Default for NumericProfile {
+    fn default() -> NumericProfile {
+        NumericProfile { threads: 2, isa: Isa::Avx2 }
+    }
+}
+
+impl NumericProfile {
+    /// The environment under which libtorch must load.
+    pub fn environment(&self) -> BTreeMap<&'static str, String> {
+        let mut variables = BTreeMap::from([
+            ("OMP_NUM_THREADS", self.threads.to_string()),
+            ("MKL_NUM_THREADS", self.threads.to_string()),
+            ("OMP_DYNAMIC", "FALSE".into()),
+            ("MKL_DYNAMIC", "FALSE".into()),
+            // Waiting threads sleep: on a busy machine spinning ones made an epoch 7 times slower.
+            ("OMP_WAIT_POLICY", "PASSIVE".into()),
+            // Not about numbers: keeps freed tensors in the process. glibc else returns them to
+            // the system after every step, and a fifth of an epoch goes into page faults.
+            ("MALLOC_MMAP_THRESHOLD_", (1u64 << 30).to_string()),
+            ("MALLOC_TRIM_THRESHOLD_", (1u64 << 31).to_string()),
+        ]);
+        if self.isa == Isa::Avx2 {
+            variables.insert("ATEN_CPU_CAPABILITY", "avx2".into());
+            variables.insert("ONEDNN_MAX_CPU_ISA", "AVX2".into());
+            variables.insert("MKL_CBWR", "AVX2".into());
+        }
+        variables
+    }
+
+    /// Whether this process was started with that environment.
+    pub fn is_active(&self) -> bool {
+        self.environment().iter().all(|(name, value)| std::env::var(name).as_ref() == Ok(value))
+    }
+
+    /// Why this machine cannot give the profile, if it cannot.
+    pub fn obstacle(&self) -> Option<String> {
+        #[cfg(target_arch = "x86_64")]
+        if self.isa == Isa::Avx2 && !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+            return Some("this processor has no AVX2 and FMA".into());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        if self.isa == Isa::Avx2 {
+            return Some("this is not an x86-64 processor".into());
+        }
+        None
+    }
+}
+
+/// The processor's model name, for the manifest; `unknown` if the system does not tell.
+pub fn cpu_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    info.lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']))
+        .to_owned()
+}

@@ -1,0 +1,169 @@
+//! A recipe: everything that determines a trained model, in one strict YAML file.
+
+use std::path::Path;
+
+use datasets::{Description, Digest, yaml};
+use serde::{Deserialize, Serialize};
+
+use crate::augment::Augmentation;
+use crate::error::{Error, Result};
+use crate::network::{Layer, Network, Shape};
+use crate::optimizer::Optimizer;
+use crate::profile::NumericProfile;
+use crate::schedule::Schedule;
+
+/// The content of a recipe file. An unknown key is an error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name under which the model is published.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// Name of the dataset.
+    pub dataset: String,
+    /// Seed of all randomness.
+    pub seed: u64,
+    /// How the training set is divided.
+    pub split: Split,
+    /// What libtorch may use, so that sums come out the same.
+    #[serde(default)]
+    pub numeric_profile: NumericProfile,
+    /// The layers, in order.
+    pub network: Vec<Layer>,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// The learning rate.
+    pub schedule: Schedule,
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Images per step.
+    pub batch_size: usize,
+    /// Share of the target spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
+    #[serde(default)]
+    pub label_smoothing: f64,
+    /// Decay of a moving average of the weights that is validated and published instead of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// Random changes to training images.
+    #[serde(default)]
+    pub augmentation: Augmentation,
+    /// What becomes the model.
+    #[serde(default)]
+    pub output: Output,
+}
+
+/// How the training set is divided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// Training images held out to choose by; 0 for none.
+    pub validation: usize,
+}
+
+/// What becomes the model.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Which epoch's weights.
+    #[serde(default)]
+    pub select: Select,
+}
+
+/// Which epoch's weights become the model. Never looks at the test set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Select {
+    /// The last.
+    #[default]
+    Last,
+    /// The best on the validation images; of equals, the one with the lower loss.
+    BestValidation,
+}
+
+/// A recipe with the exact text it was read from.
+#[derive(Debug, Clone)]
+pub struct RecipeFile {
+    /// The parsed recipe.
+    pub recipe: Recipe,
+    /// The file's text.
+    pub text: String,
+}
+
+impl RecipeFile {
+    /// Reads and checks a recipe.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with line and column, or [`Error::Recipe`] naming the field.
+    pub fn read(path: &Path) -> Result<RecipeFile> {
+        RecipeFile::parse(yaml::read_text(path)?, path)
+    }
+
+    /// Parses and checks the text of a recipe; `path` is only for errors.
+    ///
+    /// # Errors
+    /// As for [`RecipeFile::read`].
+    pub fn parse(text: String, path: &Path) -> Result<RecipeFile> {
+        let recipe: Recipe = yaml::parse(&text, path)?;
+        recipe.check(path)?;
+        Ok(RecipeFile { recipe, text })
+    }
+
+    /// sha256 of the text.
+    pub fn sha256(&self) -> Digest {
+        Digest::of(self.text.as_bytes())
+    }
+}
+
+impl Recipe {
+    /// The network for a dataset.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] if shapes do not work out.
+    pub fn build_network(&self, dataset: &Description) -> Result<Network> {
+        let datasets::ImageShape { channels, height, width } = dataset.image;
+        Network::build(&self.network, Shape::Image { channels, height, width }, dataset.classes.len())
+    }
+
+    /// Checks what the types cannot say.
+    fn check(&self, path: &Path) -> Result<()> {
+        let refuse = |field: &str, found: &dyn ToString, expected: &str| {
+            Err(Error::Recipe {
+                path: path.to_owned(),
+                field: field.into(),
+                found: found.to_string(),
+                expected: expected.into(),
+            })
+        };
+        zoo::check_name(&self.name).or_else(|expected| refuse("name", &self.name, &expected))?;
+        for (field, value, good, range) in self.optimizer.constants() {
+            if !good {
+                return refuse(&format!("optimizer.{field}"), &value, range);
+            }
+        }
+        for (field, value, good, range) in self.schedule.fields().into_iter().chain(self.augmentation.fields()) {
+            if !good {
+                return refuse(field, &value, range);
+            }
+        }
+        if !(1..=100_000).contains(&self.epochs) {
+            return refuse("epochs", &self.epochs, "1 to 100000");
+        }
+        if !(1..=65_536).contains(&self.batch_size) {
+            return refuse("batch_size", &self.batch_size, "1 to 65536");
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return refuse("label_smoothing", &self.label_smoothing, "0 <= value < 1");
+        }
+        if let Some(ema) = self.ema.filter(|ema| !(0.0..1.0).contains(ema)) {
+            return refuse("ema", &ema, "0 <= value < 1");
+        }
+        if !(1..=256).contains(&self.numeric_profile.threads) {
+            return refuse("numeric_profile.threads", &self.numeric_profile.threads, "1 to 256");
+        }
+        if self.output.select == Select::BestValidation && self.split.validation == 0 {
+            return refuse("split.validation", &0, "at least 1 image, because output.select is best_validation");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! A run directory: what `train` leaves behind and `publish` takes up.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use datasets::{Dataset, Digest};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use crate::checkpoint::{self, State};
+use crate::error::{Error, Result};
+use crate::history;
+use crate::network::Network;
+use crate::parameters::Parameters;
+use crate::profile;
+use crate::recipe::{RecipeFile, Select};
+use crate::weights;
+
+/// The exact text of the recipe.
+pub const RECIPE: &str = "recipe.yaml";
+/// One row per epoch.
+pub const HISTORY: &str = "history.csv";
+/// The whole network, state-dict names.
+pub const MODEL: &str = "model.safetensors";
+/// The first layer that has weights.
+pub const FIRST_LAYER: &str = "first_layer.safetensors";
+/// What came out, and on what machine; there only when the run is finished.
+pub const SUMMARY: &str = "run.json";
+
+/// What came out of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSummary {
+    /// Name of the recipe.
+    pub name: String,
+    /// sha256 of the recipe's text.
+    pub recipe_sha256: Digest,
+    /// Name of the dataset.
+    pub dataset: String,
+    /// Trainable values.
+    pub parameters: usize,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// The epoch whose weights are the model.
+    pub selected_epoch: u32,
+    /// Validation images, and how many the model gets right; absent without any.
+    pub validation: Option<zoo::Count>,
+    /// sha256 of the model's parameters.
+    pub parameters_sha256: Digest,
+    /// Whether the recipe's numeric profile was in force; without it the bytes may differ.
+    pub numeric_profile_in_force: bool,
+    /// Processor that trained.
+    pub cpu: String,
+    /// libtorch that trained.
+    pub libtorch: String,
+    /// Time in the training loop.
+    pub seconds: f64,
+}
+
+/// An open, locked run directory.
+pub struct RunDir {
+    path: PathBuf,
+    /// Held while the value lives: two processes must not train into one folder.
+    _lock: File,
+}
+
+impl RunDir {
+    /// Creates or opens `path` for a recipe and locks it.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if another process holds it, it belongs to another recipe, or
+    /// it holds a run and `resume` is not asked for.
+    pub fn open(path: &Path, recipe: &RecipeFile, resume: bool) -> Result<RunDir> {
+        std::fs::create_dir_all(path).map_err(Error::io(path))?;
+        let lock_path = path.join(".lock");
+        let lock = File::create(&lock_path).map_err(Error::io(&lock_path))?;
+        if lock.try_lock().is_err() {
+            return Err(Error::run(path, "another process is training into this folder"));
+        }
+        let run = RunDir { path: path.to_owned(), _lock: lock };
+        let recipe_path = path.join(RECIPE);
+        if recipe_path.exists() {
+            let text = datasets::yaml::read_text(&recipe_path)?;
+            if text != recipe.text {
+                return Err(Error::run(&recipe_path, "differs from the recipe that was given; choose another --run folder"));
+            }
+        } else {
+            zoo::write_atomic(&recipe_path, recipe.text.as_bytes())?;
+        }
+        if run.has_checkpoint() && !resume {
+            return Err(Error::run(path, "holds a run already; add --resume to go on with it, or choose another --run folder"));
+        }
+        Ok(run)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there is something to resume.
+    pub fn has_checkpoint(&self) -> bool {
+        self.path.join(checkpoint::FILE).exists()
+    }
+}
+
+/// The default folder of a recipe: `runs/<name>-<first 8 digits of the recipe's sha256>`.
+pub fn default_path(recipe: &RecipeFile) -> PathBuf {
+    let digest = recipe.sha256().to_string();
+    Path::new("runs").join(format!("{}-{}", recipe.recipe.name, digest.get(..8).unwrap_or_default()))
+}
+
+/// Writes model, history and summary of a finished run.
+///
+/// # Errors
+/// If files cannot be written.
+pub fn finish(
+    run: &RunDir,
+    recipe: &RecipeFile,
+    dataset: &Dataset,
+    network: &Network,
+    state: &State,
+    validation_images: usize,
+) -> Result<RunSummary> {
+    let rows = &state.progress.rows;
+    let (model, selected) = match (recipe.recipe.output.select, &state.best, state.progress.best_epoch) {
+        (Select::BestValidation, Some(best), Some(epoch)) => (best, epoch),
+        _ => (state.model(), rows.last().map_or(0, |r| r.epoch)),
+    };
+    let row = rows.iter().find(|r| r.epoch == selected);
+    let validation = row.and_then(|r| r.validation_accuracy).map(|accuracy| zoo::Count {
+        correct: (accuracy * validation_images as f64).round() as u64,
+        total: validation_images as u64,
+    });
+    let summary = RunSummary {
+        name: recipe.recipe.name.clone(),
+        recipe_sha256: recipe.sha256(),
+        dataset: dataset.description.name.clone(),
+        parameters: network.parameter_count(),
+        epochs: recipe.recipe.epochs,
+        selected_epoch: selected,
+        validation,
+        parameters_sha256: model.sha256(),
+        numeric_profile_in_force: recipe.recipe.numeric_profile.is_active()
+            && recipe.recipe.numeric_profile.obstacle().is_none(),
+        cpu: profile::cpu_model(),
+        libtorch: crate::LIBTORCH_VERSION.into(),
+        seconds: state.progress.seconds,
+    };
+    let path = run.path();
+    zoo::write_atomic(&path.join(HISTORY), history::to_csv(rows)?.as_bytes())?;
+    zoo::write_atomic(&path.join(MODEL), &weights::whole(model)?)?;
+    zoo::write_atomic(&path.join(FIRST_LAYER), &weights::first_layer(network, model)?)?;
+    let json = serde_json::to_string_pretty(&summary).map_err(|e| Error::run(path, e.to_string()))?;
+    zoo::write_atomic(&path.join(SUMMARY), format!("{json}\n").as_bytes())?;
+    Ok(summary)
+}
+
+/// A finished run, read back.
+pub struct FinishedRun {
+    /// Its recipe.
+    pub recipe: RecipeFile,
+    /// Its summary.
+    pub summary: RunSummary,
+    /// Its history, as text.
+    pub history: String,
+    /// Its weights, on the CPU.
+    pub parameters: Parameters,
+}
+
+/// Reads a finished run and checks that its files belong together.
+///
+/// # Errors
+/// [`Error::Run`] if it is not finished or its files do not match its summary.
+pub fn read(path: &Path, dataset: impl Fn(&RecipeFile) -> Result<Network>) -> Result<FinishedRun> {
+    let summary_path = path.join(SUMMARY);
+    let text = std::fs::read_to_string(&summary_path)
+        .map_err(|e| Error::run(&summary_path, format!("{e}; expected a finished run (train with --resume finishes it)")))?;
+    let summary: RunSummary =
+        serde_json::from_str(&text).map_err(|e| Error::run(&summary_path, e.to_string()))?;
+    let recipe = RecipeFile::read(&path.join(RECIPE))?;
+    if recipe.sha256() != summary.recipe_sha256 {
+        return Err(Error::run(&path.join(RECIPE), format!("sha256 {}, expected {}", recipe.sha256(), summary.recipe_sha256)));
+    }
+    let network = dataset(&recipe)?;
+    let parameters = weights::read(&path.join(MODEL), &network, Device::Cpu)?;
+    if parameters.sha256() != summary.parameters_sha256 {
+        let problem = format!("parameters sha256 {}, expected {}", parameters.sha256(), summary.parameters_sha256);
+        return Err(Error::run(&path.join(MODEL), problem));
+    }
+    let history_path = path.join(HISTORY);
+    history::read_csv(&history_path)?;
+    let history = std::fs::read_to_string(&history_path).map_err(Error::io(&history_path))?;
+    Ok(FinishedRun { recipe, summary, history, parameters })
+}

@@ -1,0 +1,255 @@
+//! The training loop.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use datasets::{Dataset, ImageShape, Samples};
+use tch::{Device, Tensor};
+
+use crate::batches::{Batch, Normaliser, Source};
+use crate::checkpoint::{Progress, State};
+use crate::error::{Error, Result};
+use crate::evaluate::evaluate;
+use crate::history::EpochRow;
+use crate::network::{Mode, Network};
+use crate::optimizer::OptimizerState;
+use crate::parameters::Parameters;
+use crate::random::Stream;
+use crate::recipe::{Recipe, RecipeFile, Select};
+use crate::run::{self, RunDir, RunSummary};
+
+/// How a run is carried out; nothing here changes the resulting bytes on the CPU.
+pub struct Options<'a> {
+    /// Where libtorch computes.
+    pub device: Device,
+    /// Go on from the checkpoint in the run directory.
+    pub resume: bool,
+    /// Set from a signal handler: save and stop.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Told about a run as it goes; binaries draw a bar from it.
+pub trait Observer {
+    /// Training starts, `done` steps of the first epoch having been taken before.
+    fn begin(&mut self, network: &Network, first_epoch: u32, epochs: u32, images_per_epoch: usize);
+    /// A step on so many images.
+    fn step(&mut self, images: usize, loss: f64);
+    /// An epoch is over.
+    fn epoch(&mut self, row: &EpochRow);
+}
+
+/// Fits the recipe's network and leaves model, history and summary in `run`.
+///
+/// # Errors
+/// [`Error::Interrupted`] after saving a checkpoint; else what is wrong with the
+/// recipe, the data or the run directory.
+pub fn train(
+    recipe: &RecipeFile,
+    dataset: &Dataset,
+    run: &RunDir,
+    options: &Options<'_>,
+    observer: &mut dyn Observer,
+) -> Result<RunSummary> {
+    let network = recipe.recipe.build_network(&dataset.description)?;
+    tch::set_num_threads(recipe.recipe.numeric_profile.threads as i32);
+    let samples = dataset.load(datasets::Split::Train)?;
+    let normaliser = Normaliser::new(&dataset.description.normalisation);
+    let (training, validation) = split(&recipe.recipe, &samples)?;
+    let mut trainer = Trainer {
+        recipe: &recipe.recipe,
+        network: &network,
+        samples: &samples,
+        normaliser: &normaliser,
+        training: &training,
+        validation: &validation,
+        device: options.device,
+        state: initial_state(recipe, &network, run, options)?,
+        started: Instant::now(),
+    };
+    let first = trainer.state.progress.epoch;
+    observer.begin(&network, first, recipe.recipe.epochs, training.len());
+    while trainer.state.progress.epoch <= recipe.recipe.epochs {
+        let finished = trainer.epoch(options.interrupted, observer);
+        trainer.save(run.path())?;
+        finished?;
+        if options.interrupted.load(Ordering::Relaxed) && trainer.state.progress.epoch <= recipe.recipe.epochs {
+            let epoch = trainer.state.progress.epoch;
+            return Err(Error::Interrupted { epoch, run: run.path().to_owned() });
+        }
+    }
+    run::finish(run, recipe, dataset, &network, &trainer.state, validation.len())
+}
+
+/// Divides the training images by the recipe's seed: what to fit and what to choose by.
+fn split(recipe: &Recipe, samples: &Samples) -> Result<(Vec<usize>, Vec<usize>)> {
+    let held_out = recipe.split.validation;
+    if held_out >= samples.len() {
+        return Err(Error::Recipe {
+            path: recipe.name.clone().into(),
+            field: "split.validation".into(),
+            found: held_out.to_string(),
+            expected: format!("fewer than the {} training images", samples.len()),
+        });
+    }
+    let mut order: Vec<usize> = (0..samples.len()).collect();
+    Stream::new(recipe.seed, "split", 0, 0).shuffle(&mut order);
+    let validation = order.split_off(samples.len() - held_out);
+    Ok((order, validation))
+}
+
+fn initial_state(recipe: &RecipeFile, network: &Network, run: &RunDir, options: &Options<'_>) -> Result<State> {
+    let with_ema = recipe.recipe.ema.is_some();
+    if options.resume && run.has_checkpoint() {
+        return State::load(run.path(), network, &recipe.sha256(), with_ema, options.device);
+    }
+    let mut parameters = Parameters::initialise(network, recipe.recipe.seed, options.device);
+    Ok(State {
+        ema: with_ema.then(|| parameters.copy()),
+        best: None,
+        optimizer: OptimizerState::new(parameters.trainable()),
+        parameters,
+        progress: Progress {
+            recipe_sha256: recipe.sha256(),
+            epoch: 1,
+            step: 0,
+            optimizer_steps: 0,
+            loss_sum: 0.0,
+            correct: 0,
+            rows: Vec::new(),
+            best_epoch: None,
+            seconds: 0.0,
+        },
+    })
+}
+
+struct Trainer<'a> {
+    recipe: &'a Recipe,
+    network: &'a Network,
+    samples: &'a Samples,
+    normaliser: &'a Normaliser,
+    training: &'a [usize],
+    validation: &'a [usize],
+    device: Device,
+    state: State,
+    started: Instant,
+}
+
+impl<'a> Trainer<'a> {
+    /// Runs the rest of the epoch at hand; returns early if interrupted.
+    fn epoch(&mut self, interrupted: &AtomicBool, observer: &mut dyn Observer) -> Result<()> {
+        let source = Source {
+            samples: self.samples,
+            indices: self.training,
+            normaliser: self.normaliser,
+            augmentation: &self.recipe.augmentation,
+            batch_size: self.recipe.batch_size,
+            seed: self.recipe.seed,
+        };
+        let Progress { epoch, step, .. } = self.state.progress;
+        let mut learning_rate = 0.0;
+        std::thread::scope(|scope| -> Result<()> {
+            for batch in source.epoch(epoch, step, scope) {
+                let (images, loss, rate) = self.step(batch)?;
+                learning_rate = rate;
+                observer.step(images, loss);
+                if interrupted.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        if self.state.progress.step >= self.steps_per_epoch() {
+            let row = self.finish_epoch(learning_rate);
+            observer.epoch(&row);
+        }
+        Ok(())
+    }
+
+    fn steps_per_epoch(&self) -> usize {
+        self.training.len().div_ceil(self.recipe.batch_size)
+    }
+
+    /// One optimizer step; returns images, mean loss and learning rate.
+    fn step(&mut self, batch: Batch) -> Result<(usize, f64, f64)> {
+        let State { parameters, ema, optimizer, progress, .. } = &mut self.state;
+        let count = batch.labels.len();
+        let ImageShape { channels, height, width } = self.samples.shape;
+        let size = [count, channels, height, width].map(|d| d as i64);
+        let images = Tensor::f_from_slice(&batch.images)?.f_view(size)?.to_device(self.device);
+        let labels = Tensor::f_from_slice(&batch.labels)?.to_device(self.device);
+        if self.network.has_dropout() {
+            // Dropout draws from libtorch's generator: seeding it at every step lets a run resume anywhere.
+            tch::manual_seed(Stream::new(self.recipe.seed, "dropout", optimizer.steps, 0).seed());
+        }
+        let logits = self.network.logits(&images, parameters, Mode::Train);
+        let smoothing = self.recipe.label_smoothing;
+        let loss = logits.cross_entropy_loss(&labels, None::<Tensor>, tch::Reduction::Mean, -100, smoothing);
+        let value = loss.double_value(&[]);
+        if !value.is_finite() {
+            return Err(Error::Diverged { epoch: progress.epoch, step: progress.step + 1, loss: value });
+        }
+        let steps = (self.training.len().div_ceil(self.recipe.batch_size)) as u64;
+        let learning_rate = self.recipe.schedule.learning_rate(optimizer.steps, steps, self.recipe.epochs);
+        let gradient = parameters.gradient(&loss)?;
+        optimizer.step(&self.recipe.optimizer, parameters.trainable(), gradient, learning_rate);
+        if let (Some(decay), Some(average)) = (self.recipe.ema, ema) {
+            follow(average, parameters, decay, optimizer.steps);
+        }
+        let hits = logits.detach().argmax(1, false).eq_tensor(&labels).sum(tch::Kind::Int64).int64_value(&[]);
+        progress.step += 1;
+        progress.optimizer_steps = optimizer.steps;
+        progress.loss_sum += value * count as f64;
+        progress.correct += hits as u64;
+        Ok((count, value, learning_rate))
+    }
+
+    fn finish_epoch(&mut self, learning_rate: f64) -> EpochRow {
+        let held_out = (!self.validation.is_empty()).then(|| {
+            evaluate(self.network, self.state.model(), self.normaliser, self.samples, self.validation, self.device)
+        });
+        let progress = &self.state.progress;
+        let images = self.training.len() as f64;
+        let row = EpochRow {
+            epoch: progress.epoch,
+            learning_rate,
+            train_loss: progress.loss_sum / images,
+            train_accuracy: progress.correct as f64 / images,
+            validation_loss: held_out.as_ref().map(|e| e.loss),
+            validation_accuracy: held_out.as_ref().map(|e| e.correct as f64 / self.validation.len() as f64),
+            parameters_sha256: self.state.model().sha256(),
+        };
+        if self.recipe.output.select == Select::BestValidation && self.is_best(&row) {
+            self.state.best = Some(self.state.model().copy());
+            self.state.progress.best_epoch = Some(row.epoch);
+        }
+        let progress = &mut self.state.progress;
+        progress.rows.push(row.clone());
+        progress.epoch += 1;
+        (progress.step, progress.loss_sum, progress.correct) = (0, 0.0, 0);
+        row
+    }
+
+    fn is_best(&self, row: &EpochRow) -> bool {
+        let progress = &self.state.progress;
+        let best = progress.rows.iter().find(|r| Some(r.epoch) == progress.best_epoch);
+        let rank = |r: &EpochRow| (r.validation_accuracy.unwrap_or(0.0), -r.validation_loss.unwrap_or(f64::MAX));
+        best.is_none_or(|best| rank(row) > rank(best))
+    }
+
+    fn save(&mut self, run: &Path) -> Result<()> {
+        self.state.progress.seconds += self.started.elapsed().as_secs_f64();
+        self.started = Instant::now();
+        self.state.save(run)
+    }
+}
+
+/// Moves the average towards the weights; early on faster, so that the start is soon forgotten.
+fn follow(average: &mut Parameters, parameters: &Parameters, decay: f64, steps: u64) {
+    let decay = decay.min((1.0 + steps as f64) / (10.0 + steps as f64));
+    tch::no_grad(|| {
+        for (target, source) in average.buffers_mut().into_iter().zip(parameters.buffers()) {
+            let _ = target.lerp_(source, 1.0 - decay);
+        }
+    });
+}

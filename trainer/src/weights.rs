@@ -1,0 +1,74 @@
+//! Weights as `safetensors`: state-dict names, loadable by Python `safetensors.torch`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use tch::Device;
+
+use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::parameters::Parameters;
+
+/// The whole network.
+///
+/// # Errors
+/// Never for parameters that training made.
+pub fn whole(parameters: &Parameters) -> Result<Vec<u8>> {
+    serialise(&parameters.state_dict())
+}
+
+/// The first layer that has weights.
+///
+/// # Errors
+/// Never for parameters that training made.
+pub fn first_layer(network: &Network, parameters: &Parameters) -> Result<Vec<u8>> {
+    let names: Vec<&str> = network
+        .first_weighted()
+        .map(|node| network.parameters_of(node).iter().map(|p| p.name.as_str()).collect())
+        .unwrap_or_default();
+    let mut tensors = parameters.state_dict();
+    tensors.retain(|(name, _, _)| names.contains(&name.as_str()));
+    serialise(&tensors)
+}
+
+fn serialise(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<Vec<u8>> {
+    let wrong = |e: safetensors::SafeTensorError| Error::run(Path::new("model.safetensors"), e.to_string());
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let views = tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((name, shape, _), bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(wrong)?;
+    // One key only: the library writes several in random order. Python's loader asks for this one.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize(views, Some(metadata)).map_err(wrong)
+}
+
+/// Reads a whole network back.
+///
+/// # Errors
+/// [`Error::Run`] names the tensor that is missing, extra or has another shape.
+pub fn read(path: &Path, network: &Network, device: Device) -> Result<Parameters> {
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| Error::run(path, e.to_string()))?;
+    if tensors.len() != network.parameters.len() {
+        let problem = format!("{} tensors, expected {}", tensors.len(), network.parameters.len());
+        return Err(Error::run(path, problem));
+    }
+    let mut parameters = Parameters::zeros(network, device);
+    for (index, spec) in network.parameters.iter().enumerate() {
+        let name = &spec.name;
+        let view = tensors.tensor(name).map_err(|e| Error::run(path, format!("{name}: {e}")))?;
+        if view.dtype() != Dtype::F32 || view.shape() != spec.shape {
+            let found = format!("{name}: found {:?} {:?}, expected F32 {:?}", view.dtype(), view.shape(), spec.shape);
+            return Err(Error::run(path, found));
+        }
+        let values: Vec<f32> =
+            view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        parameters.set(index, &values);
+    }
+    Ok(parameters)
+}

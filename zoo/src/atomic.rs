@@ -1,0 +1,44 @@
+//! Writing so that a kill at any instant leaves either the old state or the new one.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Writes a file beside `path`, flushes it to disk and renames it over `path`.
+///
+/// # Errors
+/// [`Error::Io`]; `path` is then as it was.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(dir).map_err(Error::io(dir))?;
+    file.write_all(bytes).map_err(Error::io(path))?;
+    allow_reading(file.as_file()).map_err(Error::io(path))?;
+    file.as_file().sync_all().map_err(Error::io(path))?;
+    file.persist(path).map_err(|e| Error::Io { path: path.to_owned(), source: e.error })?;
+    sync_dir(dir)
+}
+
+/// Temporary files are private to the user; published ones are for everybody.
+#[cfg(unix)]
+fn allow_reading(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn allow_reading(_: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Flushes a directory, so that renames in it survive a power cut.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|d| d.sync_all()).map_err(Error::io(dir))
+}

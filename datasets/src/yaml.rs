@@ -20,11 +20,9 @@ pub const MAX_BYTES: u64 = 4 << 20;
 /// [`Error::Yaml`] with line and column.
 pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
     let wrong = |error: serde_yaml::Error| Error::Yaml { path: path.to_owned(), message: error.to_string() };
+    let empty = || Error::Yaml { path: path.to_owned(), message: "the file is empty".into() };
     let mut documents = serde_yaml::Deserializer::from_str(text);
-    let first = documents.next().ok_or_else(|| Error::Yaml {
-        path: path.to_owned(),
-        message: "the file is empty".into(),
-    })?;
+    let first = documents.next().filter(|_| !text.trim().is_empty()).ok_or_else(empty)?;
     let value = singleton_map_recursive::deserialize(first).map_err(wrong)?;
     match documents.next() {
         None => Ok(value),

@@ -1,1 +1,126 @@
-//! End-to-end tests that cross crates, and the gate that published models keep their accuracy.
+//! What the end-to-end tests share: the binaries as processes, and small copies of real things.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use datasets::{Dataset, Digest, Idx, Samples, Split};
+
+/// The workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap_or_default()
+}
+
+/// A binary of the workspace, run from `dir`; it must have been built with `cargo build --workspace`.
+pub fn command(binary: &str, dir: &Path) -> Command {
+    // Test programs are in target/<profile>/deps.
+    let profile = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.to_owned()));
+    let path = profile.unwrap_or_default().join(binary);
+    assert!(path.is_file(), "{} is not built: run `make build` first", path.display());
+    let mut command = Command::new(path);
+    command.current_dir(dir).env_remove("INFER_ZOO").env("NO_COLOR", "1");
+    command
+}
+
+/// What a finished process said.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Outcome {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Outcome { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+/// Runs a binary to its end.
+pub fn run<S: AsRef<OsStr>>(binary: &str, dir: &Path, arguments: impl IntoIterator<Item = S>) -> Outcome {
+    let output = command(binary, dir).args(arguments).output();
+    output.unwrap_or_else(|e| panic!("{binary} does not start: {e}")).into()
+}
+
+/// Runs a binary with `input` on its standard input.
+pub fn run_with_input(binary: &str, dir: &Path, arguments: &[&str], input: &[u8]) -> Outcome {
+    let mut command = command(binary, dir);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let spawn = || {
+        let mut child = command.spawn()?;
+        // A program that refuses its input may close it early.
+        let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input));
+        child.wait_with_output()
+    };
+    spawn_result(spawn, binary)
+}
+
+fn spawn_result(spawn: impl FnOnce() -> std::io::Result<Output>, binary: &str) -> Outcome {
+    spawn().unwrap_or_else(|e| panic!("{binary} does not start: {e}")).into()
+}
+
+/// Runs a binary that must succeed; returns its standard output.
+pub fn succeed<S: AsRef<OsStr>>(binary: &str, dir: &Path, arguments: impl IntoIterator<Item = S>) -> String {
+    let outcome = run(binary, dir, arguments);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    outcome.stdout
+}
+
+/// Checks one row of a table of bad inputs: exit code 2, an error that says `expected`, no panic.
+pub fn assert_refused(row: &str, outcome: &Outcome, expected: &[&str]) {
+    let stderr = &outcome.stderr;
+    assert_eq!(outcome.code, Some(2), "{row}: {outcome:?}");
+    assert!(!stderr.contains("panicked"), "{row}: {stderr}");
+    assert!(stderr.contains("error: "), "{row}: {stderr}");
+    for part in expected {
+        assert!(stderr.contains(part), "{row}: no `{part}` in: {stderr}");
+    }
+}
+
+/// Copies a folder.
+pub fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() { copy_dir(&entry.path(), &target)? } else { std::fs::copy(entry.path(), target).map(|_| ())? }
+    }
+    Ok(())
+}
+
+/// Writes the first images of real MNIST as a dataset `tiny` into `root/datasets/tiny`.
+pub fn tiny_dataset(root: &Path, train: usize, test: usize) -> std::io::Result<PathBuf> {
+    let mnist = Dataset::find(&self::root().join("datasets"), "mnist").map_err(std::io::Error::other)?;
+    let dir = root.join("datasets/tiny");
+    std::fs::create_dir_all(&dir)?;
+    let mut text = std::fs::read_to_string(mnist.dir.join("dataset.yaml"))?
+        .replace("name: mnist\n", "name: tiny\n");
+    let mirrors = text.find("mirrors:").zip(text.find("classes:"));
+    if let Some((start, end)) = mirrors {
+        text.replace_range(start..end, "");
+    }
+    for (split, count) in [(Split::Train, train), (Split::Test, test)] {
+        let samples = mnist.load(split).map_err(std::io::Error::other)?;
+        let files = mnist.description.files(split);
+        for (entry, idx) in [(&files.images, images(&samples, count)), (&files.labels, labels(&samples, count))] {
+            let bytes = idx.map_err(std::io::Error::other)?.to_bytes();
+            text = text.replace(&entry.sha256.to_string(), &Digest::of(&bytes).to_string());
+            std::fs::write(dir.join(&entry.file), bytes)?;
+        }
+    }
+    std::fs::write(dir.join("dataset.yaml"), text)?;
+    Ok(dir)
+}
+
+fn images(samples: &Samples, count: usize) -> datasets::Result<Idx> {
+    Idx::new_u8(&[count, 28, 28], samples.images.iter().take(count * 784).copied().collect())
+}
+
+fn labels(samples: &Samples, count: usize) -> datasets::Result<Idx> {
+    Idx::new_u8(&[count], samples.labels.iter().take(count).copied().collect())
+}

@@ -42,11 +42,11 @@ pub fn to_csv(rows: &[EpochRow]) -> Result<String> {
     String::from_utf8(bytes).map_err(|e| wrong(e.to_string()))
 }
 
-/// The rows of a CSV file.
+/// The rows of CSV text; `path` is only for the error.
 ///
 /// # Errors
 /// [`Error::Run`] names the line.
-pub fn read_csv(path: &Path) -> Result<Vec<EpochRow>> {
-    let mut reader = csv::Reader::from_path(path).map_err(|e| Error::run(path, e.to_string()))?;
+pub fn parse_csv(text: &str, path: &Path) -> Result<Vec<EpochRow>> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
     reader.deserialize().map(|row| row.map_err(|e| Error::run(path, e.to_string()))).collect()
 }

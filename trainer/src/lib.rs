@@ -1,7 +1,8 @@
 //! Trains convolutional networks with libtorch and publishes them into a zoo.
 //!
 //! A [`recipe`] is one YAML file that determines everything. [`train`](train::train)
-//! turns it into a run directory ([`run`]).
+//! turns it into a run directory ([`run`]), [`publish`](publish::publish) turns a run
+//! into a version of a zoo.
 
 pub mod augment;
 pub mod batches;
@@ -10,9 +11,11 @@ mod error;
 pub mod evaluate;
 pub mod history;
 pub mod network;
+pub mod onnx;
 pub mod optimizer;
 pub mod parameters;
 pub mod profile;
+pub mod publish;
 pub mod random;
 pub mod recipe;
 pub mod run;

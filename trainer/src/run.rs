@@ -172,7 +172,7 @@ pub struct FinishedRun {
 ///
 /// # Errors
 /// [`Error::Run`] if it is not finished or its files do not match its summary.
-pub fn read(path: &Path, dataset: impl Fn(&RecipeFile) -> Result<Network>) -> Result<FinishedRun> {
+pub fn read(path: &Path, network: impl Fn(&RecipeFile) -> Result<Network>) -> Result<FinishedRun> {
     let summary_path = path.join(SUMMARY);
     let text = std::fs::read_to_string(&summary_path)
         .map_err(|e| Error::run(&summary_path, format!("{e}; expected a finished run (train with --resume finishes it)")))?;
@@ -182,14 +182,14 @@ pub fn read(path: &Path, dataset: impl Fn(&RecipeFile) -> Result<Network>) -> Re
     if recipe.sha256() != summary.recipe_sha256 {
         return Err(Error::run(&path.join(RECIPE), format!("sha256 {}, expected {}", recipe.sha256(), summary.recipe_sha256)));
     }
-    let network = dataset(&recipe)?;
+    let network = network(&recipe)?;
     let parameters = weights::read(&path.join(MODEL), &network, Device::Cpu)?;
     if parameters.sha256() != summary.parameters_sha256 {
         let problem = format!("parameters sha256 {}, expected {}", parameters.sha256(), summary.parameters_sha256);
         return Err(Error::run(&path.join(MODEL), problem));
     }
     let history_path = path.join(HISTORY);
-    history::read_csv(&history_path)?;
     let history = std::fs::read_to_string(&history_path).map_err(Error::io(&history_path))?;
+    history::parse_csv(&history, &history_path)?;
     Ok(FinishedRun { recipe, summary, history, parameters })
 }

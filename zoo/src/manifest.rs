@@ -1,20 +1,284 @@
-//! stub to be replaced
+//! `manifest.yaml`: what a published version is, what it claims, and the hash of every file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use datasets::{Digest, Preprocessing};
 use serde::{Deserialize, Serialize};
-/// Right answers out of all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count { /// a
-pub correct: u64, /// b
-pub total: u64 }
-/// check
+
+use crate::Count;
+use crate::error::{Error, Result};
+
+/// The version of this format.
+pub const SCHEMA: u32 = 1;
+
+/// The content of a `manifest.yaml`. An unknown key is an error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Name of the model, the name of its folder.
+    pub name: String,
+    /// Version, from 1, the name of the version's folder.
+    pub version: u32,
+    /// One line for people.
+    pub description: String,
+    /// Class names; output `k` is the probability of `labels[k]`.
+    pub labels: Vec<String>,
+    /// What the network takes.
+    pub input: TensorInfo,
+    /// What it gives.
+    pub output: TensorInfo,
+    /// How a foreign image becomes the input.
+    pub preprocessing: Preprocessing,
+    /// What it was trained and tested on.
+    pub dataset: DatasetInfo,
+    /// Result on the test split, read once.
+    pub test: TestResult,
+    /// Result on the held-out training images that the choice was made by; absent without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Count>,
+    /// Size of the network.
+    pub network: NetworkInfo,
+    /// The ONNX file's versions.
+    pub onnx: OnnxInfo,
+    /// How it was trained.
+    pub training: TrainingInfo,
+    /// What was checked before it was published.
+    pub self_check: SelfCheckInfo,
+    /// Versions of the programs that made it.
+    pub tools: BTreeMap<String, String>,
+    /// Every other file of the version, by path.
+    pub files: BTreeMap<String, FileRecord>,
+}
+
+/// Name, type and shape of an input or output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorInfo {
+    /// Name in the ONNX graph.
+    pub name: String,
+    /// ONNX element type, lower case.
+    pub dtype: String,
+    /// Dimensions, outermost first.
+    pub shape: Vec<Dim>,
+}
+
+/// A dimension: a number, or a name for one that is free.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Dim {
+    /// Always this.
+    Fixed(usize),
+    /// Any number, e.g. `N`.
+    Free(String),
+}
+
+/// The data that a model was trained and tested on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetInfo {
+    /// Name of the dataset.
+    pub name: String,
+    /// sha256 of each file's decompressed bytes, by file name.
+    pub files: BTreeMap<String, Digest>,
+}
+
+/// Result on the test split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestResult {
+    /// Right answers out of all.
+    pub correct: Count,
+    /// The same for each class, in label order.
+    pub per_class: Vec<ClassCount>,
+    /// sha256 of the predicted classes, one byte per test image in file order.
+    pub predictions_sha256: Digest,
+}
+
+/// Right answers within one class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassCount {
+    /// The class.
+    pub label: String,
+    /// Right answers out of all of that class.
+    pub correct: Count,
+}
+
+/// Size of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkInfo {
+    /// Trainable values.
+    pub parameters: u64,
+    /// Multiply-accumulates for one image.
+    pub macs: u64,
+}
+
+/// Versions in the ONNX file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnnxInfo {
+    /// Operator set.
+    pub opset: u32,
+    /// File format.
+    pub ir_version: u32,
+}
+
+/// How a model was trained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingInfo {
+    /// sha256 of `recipe.yaml`.
+    pub recipe_sha256: Digest,
+    /// Seed of all randomness.
+    pub seed: u64,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// The epoch whose weights these are.
+    pub selected_epoch: u32,
+    /// sha256 of all parameters, little-endian `f32`, in state-dict order; `history.csv` has one per epoch.
+    pub parameters_sha256: Digest,
+    /// What libtorch was allowed to use.
+    pub numeric_profile: NumericProfileInfo,
+    /// The processor.
+    pub cpu: String,
+}
+
+/// What libtorch was allowed to use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumericProfileInfo {
+    /// Threads.
+    pub threads: u32,
+    /// Widest instruction set.
+    pub isa: String,
+    /// Whether the machine could give it.
+    pub in_force: bool,
+}
+
+/// What was checked before the version was published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelfCheckInfo {
+    /// Images in `test_data_set_0`, whose outputs come from libtorch.
+    pub golden_images: u64,
+    /// Largest allowed difference of a probability between `infer` and libtorch on them.
+    pub tolerance: f64,
+    /// Test images on which `infer` and libtorch name the same class: all of them.
+    pub identical_predictions: Count,
+}
+
+/// Length and hash of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// Length.
+    pub bytes: u64,
+    /// Digest of its content.
+    pub sha256: Digest,
+}
+
+/// Whether `name` can name a model.
+///
+/// # Errors
+/// What is expected of a name.
 pub fn check_name(name: &str) -> std::result::Result<(), String> {
     let mut characters = name.chars();
     let good = characters.next().is_some_and(|c| c.is_ascii_lowercase())
         && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_')
         && name.len() <= 64;
-    if good { Ok(()) } else { Err("a lower-case letter, then up to 63 lower-case letters, digits, `-` or `_`".into()) }
+    let expected = "a lower-case letter, then up to 63 lower-case letters, digits, `-` or `_`";
+    if good { Ok(()) } else { Err(expected.into()) }
 }
 
-impl Count {
-    /// share
-    pub fn share(&self) -> f64 { self.correct as f64 / self.total.max(1) as f64 }
+impl Manifest {
+    /// Shape of one input image.
+    pub fn image_shape(&self) -> datasets::ImageShape {
+        let dim = |index: usize| match self.input.shape.get(index) {
+            Some(Dim::Fixed(length)) => *length,
+            _ => 0,
+        };
+        datasets::ImageShape { channels: dim(1), height: dim(2), width: dim(3) }
+    }
+
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// [`Error::Manifest`] names the field.
+    pub fn check(&self, path: &Path) -> Result<()> {
+        let refuse = |field: &str, found: &dyn ToString, expected: &str| {
+            Err(Error::Manifest {
+                path: path.to_owned(),
+                field: field.into(),
+                found: found.to_string(),
+                expected: expected.into(),
+            })
+        };
+        if self.schema != SCHEMA {
+            return refuse("schema", &self.schema, &format!("{SCHEMA}, the only one this program knows"));
+        }
+        check_name(&self.name).or_else(|expected| refuse("name", &format!("`{}`", self.name), &expected))?;
+        if self.version == 0 {
+            return refuse("version", &0, "1 or more");
+        }
+        let classes = self.labels.len();
+        if !(2..=256).contains(&classes) {
+            return refuse("labels", &classes, "2 to 256 labels");
+        }
+        let shape = self.image_shape();
+        let sides = 1..=4096;
+        let good_input = matches!(self.input.shape.as_slice(), [Dim::Free(_), ..])
+            && self.input.shape.len() == 4
+            && matches!(shape.channels, 1 | 3)
+            && sides.contains(&shape.height)
+            && sides.contains(&shape.width);
+        if !good_input {
+            return refuse("input.shape", &format!("{:?}", self.input.shape), "[N, C, H, W] with C 1 or 3, H and W 1 to 4096");
+        }
+        if self.input.dtype != "uint8" {
+            return refuse("input.dtype", &self.input.dtype, "uint8");
+        }
+        if !matches!(self.output.shape.as_slice(), [Dim::Free(_), Dim::Fixed(count)] if *count == classes) {
+            return refuse("output.shape", &format!("{:?}", self.output.shape), &format!("[N, {classes}], one for each label"));
+        }
+        if self.output.dtype != "float32" {
+            return refuse("output.dtype", &self.output.dtype, "float32");
+        }
+        self.check_counts(&refuse)?;
+        self.check_files(&refuse)
+    }
+
+    fn check_counts(&self, refuse: &dyn Fn(&str, &dyn ToString, &str) -> Result<()>) -> Result<()> {
+        let names: Vec<&str> = self.test.per_class.iter().map(|class| class.label.as_str()).collect();
+        if names != self.labels {
+            return refuse("test.per_class", &format!("{names:?}"), "one entry for each of `labels`, in order");
+        }
+        let sum = |part: fn(&Count) -> u64| self.test.per_class.iter().map(|c| part(&c.correct)).fold(0, u64::saturating_add);
+        let total = Count { correct: sum(|c| c.correct), total: sum(|c| c.total) };
+        if total != self.test.correct {
+            return refuse("test.correct", &self.test.correct, &format!("{total}, the sum over test.per_class"));
+        }
+        Ok(())
+    }
+
+    fn check_files(&self, refuse: &dyn Fn(&str, &dyn ToString, &str) -> Result<()>) -> Result<()> {
+        for path in self.files.keys() {
+            let plain = |part: &str| {
+                !part.is_empty()
+                    && !part.starts_with('.')
+                    && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+            };
+            if !path.split('/').all(plain) || path == crate::MANIFEST {
+                return refuse("files", &format!("`{path}`"), "paths inside the version's folder, of letters, digits, `.`, `_`, `-` and `/`");
+            }
+        }
+        let onnx = self.files.keys().filter(|path| path.ends_with(".onnx")).count();
+        if !self.files.contains_key(crate::ONNX) || onnx != 1 {
+            return refuse("files", &format!("{onnx} *.onnx files"), "model.onnx and no other *.onnx");
+        }
+        Ok(())
+    }
 }

@@ -1,0 +1,90 @@
+//! Reading image files: PNG, JPEG, BMP, GIF and WebP, within limits.
+
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+
+use crate::error::{Error, Result};
+
+/// Larger files are refused.
+pub const MAX_FILE_BYTES: u64 = 64 << 20;
+/// Wider or higher images are refused.
+pub const MAX_SIDE: u32 = 16_384;
+/// Images that need more memory than this are refused.
+const MAX_DECODED_BYTES: u64 = 256 << 20;
+/// File name endings that are looked for in folders.
+const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "gif", "webp"];
+
+/// Reads an image file; `-` is standard input.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Image`].
+pub fn read_image(path: &Path) -> Result<DynamicImage> {
+    let mut bytes = Vec::new();
+    let limit = MAX_FILE_BYTES + 1;
+    if path == Path::new("-") {
+        std::io::stdin().take(limit).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    } else {
+        let file = std::fs::File::open(path).map_err(Error::io(path))?;
+        file.take(limit).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    }
+    decode(&bytes, path)
+}
+
+/// Decodes an image, turned upright as its EXIF data says; `path` is only for the error.
+///
+/// # Errors
+/// [`Error::Image`].
+pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
+    if bytes.is_empty() {
+        return Err(Error::image(path, "the file is empty; expected an image"));
+    }
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(Error::image(path, format!("the file has more than {MAX_FILE_BYTES} bytes")));
+    }
+    let wrong = |e: image::ImageError| Error::image(path, e.to_string());
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Error::io(path))?;
+    if reader.format().is_none() {
+        return Err(Error::image(path, "not an image; expected PNG, JPEG, BMP, GIF or WebP"));
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(wrong)?;
+    if decoder.total_bytes() > MAX_DECODED_BYTES {
+        return Err(Error::image(path, format!("needs {} bytes in memory; at most {MAX_DECODED_BYTES} are allowed", decoder.total_bytes())));
+    }
+    let orientation = decoder.orientation().map_err(wrong)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(wrong)?;
+    image.apply_orientation(orientation);
+    if image.width() == 0 || image.height() == 0 {
+        return Err(Error::image(path, "the image has no pixels"));
+    }
+    Ok(image)
+}
+
+/// The files to predict: `path` itself, or the images in it if it is a folder, by name.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Image`] for a folder without images.
+pub fn image_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
+        let file = entry.map_err(Error::io(path))?.path();
+        let ending = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        if file.is_file() && ENDINGS.contains(&ending.as_str()) {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::image(path, format!("no images in this folder; expected files ending in {}", ENDINGS.join(", "))));
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,70 @@
+//! Accuracy on a labelled split.
+
+use datasets::{Digest, Samples};
+use zoo::{ClassCount, Count};
+
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// Predictions and exact counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Predicted class of each image, in file order.
+    pub predictions: Vec<u8>,
+    /// Right answers out of all.
+    pub correct: Count,
+    /// The same for each class.
+    pub per_class: Vec<ClassCount>,
+}
+
+impl Evaluation {
+    /// Counts predictions against labels.
+    pub fn new(predictions: Vec<u8>, samples: &Samples, labels: &[String]) -> Evaluation {
+        let mut per_class: Vec<ClassCount> = labels
+            .iter()
+            .map(|label| ClassCount { label: label.clone(), correct: Count { correct: 0, total: 0 } })
+            .collect();
+        for (&predicted, &actual) in predictions.iter().zip(&samples.labels) {
+            if let Some(class) = per_class.get_mut(usize::from(actual)) {
+                class.correct.total += 1;
+                class.correct.correct += u64::from(predicted == actual);
+            }
+        }
+        let correct = predictions.iter().zip(&samples.labels).filter(|(p, l)| p == l).count() as u64;
+        let correct = Count { correct, total: samples.len() as u64 };
+        Evaluation { predictions, correct, per_class }
+    }
+
+    /// sha256 of the predictions, one byte each.
+    pub fn predictions_sha256(&self) -> Digest {
+        Digest::of(&self.predictions)
+    }
+}
+
+/// Classifies every image on all processors.
+///
+/// # Errors
+/// As for [`crate::Worker::probabilities`].
+pub fn evaluate(session: &Session, samples: &Samples, labels: &[String]) -> Result<Evaluation> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = samples.len().div_ceil(threads).max(1);
+    let ranges = (0..samples.len()).step_by(share).map(|start| start..(start + share).min(samples.len()));
+    let parts: Vec<Result<Vec<u8>>> = std::thread::scope(|scope| {
+        let handles: Vec<_> = ranges.map(|range| scope.spawn(move || classify(session, samples, range))).collect();
+        let gone = || Err(Error::Usage("a prediction thread ended early".into()));
+        handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| gone())).collect()
+    });
+    let predictions = parts.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    Ok(Evaluation::new(predictions, samples, labels))
+}
+
+fn classify(session: &Session, samples: &Samples, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
+    let mut worker = session.worker()?;
+    range.map(|index| Ok(argmax(&worker.probabilities(samples.image(index))?))).collect()
+}
+
+/// The first of the largest.
+fn argmax(values: &[f32]) -> u8 {
+    let best = values.iter().enumerate().fold((0, f32::MIN), |best, (i, &v)| if v > best.1 { (i, v) } else { best });
+    best.0 as u8
+}

@@ -1,0 +1,123 @@
+//! From an image to an answer.
+
+use std::path::{Path, PathBuf};
+
+use image::DynamicImage;
+use serde::Serialize;
+use zoo::{Manifest, Spec, Zoo};
+
+use crate::error::{Error, Result};
+use crate::preprocess::preprocess;
+use crate::session::Session;
+use crate::embedded;
+
+/// A model with everything needed to use it.
+///
+/// ```
+/// # fn main() -> infer::Result<()> {
+/// let predictor = infer::Predictor::embedded()?;
+/// let black = image::DynamicImage::new_luma8(28, 28);
+/// let prediction = predictor.predict(&black)?;
+/// assert_eq!(prediction.classes.len(), 10);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Predictor {
+    session: Session,
+    manifest: Manifest,
+    source: Source,
+}
+
+/// Where a model came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A version's folder in a zoo.
+    Zoo(PathBuf),
+    /// Built into the program.
+    Embedded,
+}
+
+/// A class and its probability.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassProbability {
+    /// Name of the class.
+    pub label: String,
+    /// In `[0, 1]`.
+    pub probability: f32,
+}
+
+/// What a model says about an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// The most probable class.
+    pub label: String,
+    /// All classes, the most probable first; of equals, the one that comes first in the manifest.
+    pub classes: Vec<ClassProbability>,
+    /// What the network saw, `[C, H, W]`.
+    pub pixels: Vec<u8>,
+}
+
+impl Predictor {
+    /// Opens `NAME` or `NAME@VERSION` in a zoo; its hashes are checked before it is used.
+    ///
+    /// # Errors
+    /// If there is no such model, or it is damaged.
+    pub fn open(zoo: &Path, model: &str) -> Result<Predictor> {
+        let spec: Spec = model.parse().map_err(Error::Usage)?;
+        let version = Zoo::open(zoo)?.version(&spec)?;
+        let onnx = version.read(zoo::ONNX)?;
+        let path = version.path.join(zoo::ONNX);
+        Predictor::new(version.manifest, &onnx, &path, Source::Zoo(version.path))
+    }
+
+    /// The model built into this program.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there was none in the zoo at build time.
+    pub fn embedded() -> Result<Predictor> {
+        let (manifest, onnx) = embedded::model()?;
+        Predictor::new(manifest, onnx, Path::new("(embedded model)"), Source::Embedded)
+    }
+
+    fn new(manifest: Manifest, onnx: &[u8], path: &Path, source: Source) -> Result<Predictor> {
+        let session = Session::load(onnx, manifest.image_shape(), manifest.labels.len(), path)?;
+        Ok(Predictor { session, manifest, source })
+    }
+
+    /// What the model's manifest says.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Where the model came from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Brings any image into the form of the training images and classifies it.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the network misbehaves.
+    pub fn predict(&self, image: &DynamicImage) -> Result<Prediction> {
+        let pixels = preprocess(image, self.manifest.preprocessing, self.manifest.image_shape());
+        self.predict_pixels(pixels)
+    }
+
+    /// Classifies pixels `[C, H, W]` that are in the form of the training images already.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a wrong number of pixels.
+    pub fn predict_pixels(&self, pixels: Vec<u8>) -> Result<Prediction> {
+        let probabilities = self.session.worker()?.probabilities(&pixels)?;
+        let mut classes: Vec<ClassProbability> = self
+            .manifest
+            .labels
+            .iter()
+            .zip(probabilities)
+            .map(|(label, probability)| ClassProbability { label: label.clone(), probability })
+            .collect();
+        classes.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        let label = classes.first().map(|best| best.label.clone()).unwrap_or_default();
+        Ok(Prediction { label, classes, pixels })
+    }
+}

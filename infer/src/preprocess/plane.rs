@@ -1,0 +1,204 @@
+//! One channel of an image, and the operations that both procedures need.
+
+use image::DynamicImage;
+
+/// Grey levels 0 to 255, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plane {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// `height * width` values.
+    pub data: Vec<f32>,
+}
+
+/// A rectangle of pixels, ends excluded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub top: usize,
+    pub left: usize,
+    pub bottom: usize,
+    pub right: usize,
+}
+
+impl Plane {
+    /// All black.
+    pub fn black(height: usize, width: usize) -> Plane {
+        Plane { height, width, data: vec![0.0; height * width] }
+    }
+
+    /// The grey levels of an image, transparency laid on white (on black where white would hide everything).
+    pub fn grey(image: &DynamicImage) -> Plane {
+        let pixels = image.to_luma_alpha8();
+        let (width, height) = (pixels.width() as usize, pixels.height() as usize);
+        let on = |background: f32| Plane {
+            height,
+            width,
+            data: pixels.pixels().map(|p| blend(p.0[0], p.0[1], background)).collect(),
+        };
+        let on_white = on(255.0);
+        if image.color().has_alpha() && on_white.contrast() < 16.0 { on(0.0) } else { on_white }
+    }
+
+    /// Red, green and blue of an image, transparency laid on white.
+    pub fn colours(image: &DynamicImage) -> [Plane; 3] {
+        let pixels = image.to_rgba8();
+        let (width, height) = (pixels.width() as usize, pixels.height() as usize);
+        let channel = |c: usize| Plane {
+            height,
+            width,
+            data: pixels.pixels().map(|p| blend(p.0[c.min(2)], p.0[3], 255.0)).collect(),
+        };
+        [channel(0), channel(1), channel(2)]
+    }
+
+    /// The value at a pixel, 0 outside.
+    pub fn at(&self, row: usize, column: usize) -> f32 {
+        if column >= self.width {
+            return 0.0;
+        }
+        self.data.get(row * self.width + column).copied().unwrap_or(0.0)
+    }
+
+    /// Rounded and clamped to bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.data.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect()
+    }
+
+    /// Black for white.
+    pub(super) fn inverted(&self) -> Plane {
+        Plane { data: self.data.iter().map(|v| 255.0 - v).collect(), ..*self }
+    }
+
+    /// Difference between the brightest and the darkest value.
+    fn contrast(&self) -> f32 {
+        let (low, high) = self.data.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+        high - low
+    }
+
+    /// The brightest value.
+    pub(super) fn max(&self) -> f32 {
+        self.data.iter().copied().fold(0.0, f32::max)
+    }
+
+    /// Median of the outermost pixels.
+    pub(super) fn border_median(&self) -> f32 {
+        let (height, width) = (self.height, self.width);
+        let rows = (0..width).flat_map(|x| [self.at(0, x), self.at(height - 1, x)]);
+        let columns = (0..height).flat_map(|y| [self.at(y, 0), self.at(y, width - 1)]);
+        median(rows.chain(columns).collect())
+    }
+
+    /// Median of the four corners, each a square of a fourteenth of the shorter side.
+    pub(super) fn corner_median(&self) -> f32 {
+        let size = (self.height.min(self.width) / 14).max(1);
+        let (down, across) = (self.height - size, self.width - size);
+        let cells = (0..size * size).map(|i| (i / size, i % size));
+        let corners = cells.flat_map(|(y, x)| {
+            [self.at(y, x), self.at(y, across + x), self.at(down + y, x), self.at(down + y, across + x)]
+        });
+        median(corners.collect())
+    }
+
+    /// The smallest rectangle that holds every pixel above `threshold`.
+    pub(super) fn bounds(&self, threshold: f32) -> Option<Bounds> {
+        let mut bounds: Option<Bounds> = None;
+        for (index, _) in self.data.iter().enumerate().filter(|(_, v)| **v > threshold) {
+            let (row, column) = (index / self.width, index % self.width);
+            let b = bounds.get_or_insert(Bounds { top: row, left: column, bottom: row + 1, right: column + 1 });
+            b.bottom = row + 1;
+            b.left = b.left.min(column);
+            b.right = b.right.max(column + 1);
+        }
+        bounds
+    }
+
+    /// A rectangle, put into the middle of a black square.
+    pub(super) fn squared(&self, bounds: Bounds) -> Plane {
+        let (height, width) = (bounds.bottom - bounds.top, bounds.right - bounds.left);
+        let side = height.max(width);
+        let (down, across) = ((side - height) / 2, (side - width) / 2);
+        let mut square = Plane::black(side, side);
+        for row in 0..height {
+            for column in 0..width {
+                let value = self.at(bounds.top + row, bounds.left + column);
+                if let Some(pixel) = square.data.get_mut((down + row) * side + across + column) {
+                    *pixel = value;
+                }
+            }
+        }
+        square
+    }
+
+    /// Resized so that each new pixel is the mean of the area that it covers.
+    pub fn resize_area(&self, height: usize, width: usize) -> Plane {
+        let across = resize_rows(&self.data, self.width, width);
+        let turned = transpose(&across, self.height, width);
+        let down = resize_rows(&turned, self.height, height);
+        Plane { height, width, data: transpose(&down, width, height) }
+    }
+}
+
+fn blend(value: u8, alpha: u8, background: f32) -> f32 {
+    let share = f32::from(alpha) / 255.0;
+    if alpha == 255 { value.into() } else { f32::from(value) * share + background * (1.0 - share) }
+}
+
+fn median(mut values: Vec<f32>) -> f32 {
+    values.sort_by(f32::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Every row of length `from` becomes one of length `to`.
+fn resize_rows(data: &[f32], from: usize, to: usize) -> Vec<f32> {
+    let step = from as f64 / to as f64;
+    let mut out = Vec::with_capacity(data.len() / from.max(1) * to);
+    for row in data.chunks_exact(from.max(1)) {
+        for index in 0..to {
+            let (start, end) = (index as f64 * step, (index + 1) as f64 * step);
+            let mut sum = 0.0;
+            let last = (end.ceil() as usize).min(from);
+            for (offset, &value) in row.get(start as usize..last).unwrap_or_default().iter().enumerate() {
+                let pixel = (start as usize + offset) as f64;
+                let covered = (end.min(pixel + 1.0) - start.max(pixel)).max(0.0);
+                sum += f64::from(value) * covered;
+            }
+            out.push((sum / step) as f32);
+        }
+    }
+    out
+}
+
+fn transpose(data: &[f32], height: usize, width: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(data.len());
+    for column in 0..width {
+        out.extend((0..height).filter_map(|row| data.get(row * width + column)));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn area_mean_of_whole_and_part_pixels() {
+        let plane = Plane { height: 2, width: 4, data: vec![0.0, 2.0, 4.0, 6.0, 2.0, 4.0, 6.0, 8.0] };
+        assert_eq!(plane.resize_area(1, 2).data, [2.0, 6.0]);
+        let row = Plane { height: 1, width: 3, data: vec![0.0, 3.0, 6.0] };
+        assert_eq!(row.resize_area(1, 2).data, [1.0, 5.0]);
+        assert_eq!(row.resize_area(1, 3), row);
+    }
+
+    proptest! {
+        #[test]
+        fn resizing_keeps_the_mean(height in 1usize..20, width in 1usize..20, to in 1usize..20, seed in any::<u32>()) {
+            let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 24) as f32;
+            let plane = Plane { height, width, data: (0..height * width).map(value).collect() };
+            let mean = |p: &Plane| p.data.iter().sum::<f32>() / p.data.len() as f32;
+            prop_assert!((mean(&plane) - mean(&plane.resize_area(to, to))).abs() < 0.01);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The gate: every published model is what its manifest claims, to the last image.
+
+use serde_json::Value;
+use tests::{root, run, succeed};
+
+#[test]
+fn every_published_model_verifies() {
+    let outcome = run("infer", &root(), ["verify", "--json"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let reports: Vec<Value> = serde_json::from_str(&outcome.stdout).unwrap();
+    let published = zoo::Zoo::open(&root().join("zoo")).unwrap().models().unwrap();
+    assert_eq!(reports.len(), published.iter().map(|(_, versions)| versions.len()).sum::<usize>());
+    for name in ["mnist-cnn", "fashion-cnn"] {
+        assert!(published.iter().any(|(published, _)| published == name), "{name} is not published");
+    }
+    for report in &reports {
+        let findings = report["findings"].as_array().unwrap();
+        let checks: Vec<&str> = findings.iter().filter_map(|f| f["check"].as_str()).collect();
+        assert_eq!(checks, ["manifest", "files", "golden", "dataset", "accuracy", "predictions"], "{report}");
+        assert!(findings.iter().all(|finding| finding["ok"] == true), "{report}");
+    }
+}
+
+#[test]
+fn the_seed_models_are_the_seed_network_and_good_enough() {
+    for (name, minimum) in [("mnist-cnn@1", 9940), ("fashion-cnn@1", 9300)] {
+        let text = succeed("infer", &root(), ["show", name, "--json"]);
+        let manifest: zoo::Manifest = serde_json::from_str(&text).unwrap();
+        assert_eq!(manifest.network.parameters, 1_111_946, "{name}");
+        assert_eq!(manifest.network.macs, 4_796_416, "{name}");
+        let correct = manifest.test.correct;
+        assert!(correct.correct >= minimum && correct.total == 10_000, "{name}: {correct}");
+    }
+}
+
+#[test]
+fn a_published_recipe_is_the_one_in_recipes() {
+    for name in ["mnist-cnn", "fashion-cnn"] {
+        let recipe = std::fs::read(root().join(format!("recipes/{name}.yaml"))).unwrap();
+        let published = std::fs::read(root().join(format!("zoo/models/{name}/1/recipe.yaml"))).unwrap();
+        assert_eq!(recipe, published, "{name}");
+    }
+}

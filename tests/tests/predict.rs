@@ -1,0 +1,109 @@
+//! `infer predict`, `list` and `show` as a user runs them.
+
+use serde_json::Value;
+use tests::{root, run, run_with_input, succeed};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// A real test image of MNIST as a PNG, and its label.
+fn test_image(index: usize) -> (Vec<u8>, String) {
+    let mnist = datasets::Dataset::find(&root().join("datasets"), "mnist").unwrap();
+    let samples = mnist.load(datasets::Split::Test).unwrap();
+    let image = image::GrayImage::from_raw(28, 28, samples.image(index).to_vec()).unwrap();
+    let mut png = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    (png.into_inner(), samples.labels[index].to_string())
+}
+
+#[test]
+fn files_folders_and_standard_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let (png, label) = test_image(0);
+    std::fs::write(dir.path().join("b.png"), &png).unwrap();
+    std::fs::write(dir.path().join("a.PNG"), &png).unwrap();
+    std::fs::write(dir.path().join("notes.txt"), "not an image").unwrap();
+    let zoo = root().join("zoo");
+    let zoo = zoo.to_str().unwrap();
+    let result = json(&succeed("infer", dir.path(), ["predict", ".", "b.png", "--zoo", zoo, "--json"]));
+    let files: Vec<&str> = result["predictions"].as_array().unwrap().iter().filter_map(|p| p["file"].as_str()).collect();
+    assert_eq!(files, ["./a.PNG", "./b.png", "b.png"]);
+    assert!(result["predictions"].as_array().unwrap().iter().all(|p| p["label"] == label.as_str()));
+    assert_eq!(result["model"], "mnist-cnn");
+    let piped = run_with_input("infer", dir.path(), &["predict", "-", "--zoo", zoo], &png);
+    assert_eq!(piped.code, Some(0), "{piped:?}");
+    assert!(piped.stdout.starts_with(&format!("-: {label} ")), "{}", piped.stdout);
+}
+
+#[test]
+fn without_a_zoo_the_built_in_model_answers_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (png, label) = test_image(1);
+    std::fs::write(dir.path().join("x.png"), png).unwrap();
+    let outcome = run("infer", dir.path(), ["predict", "x.png"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.starts_with(&format!("x.png: {label} ")), "{}", outcome.stdout);
+    assert!(outcome.stderr.contains("built-in mnist-cnn@"), "{}", outcome.stderr);
+    let result = json(&succeed("infer", dir.path(), ["predict", "x.png", "--json"]));
+    assert_eq!(result["embedded"], true);
+    let outcome = run("infer", dir.path(), ["predict", "x.png", "--model", "fashion-cnn"]);
+    tests::assert_refused("fashion without a zoo", &outcome, &["built-in model is mnist-cnn@", "--zoo"]);
+}
+
+#[test]
+fn one_bad_file_does_not_lose_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (png, label) = test_image(2);
+    std::fs::write(dir.path().join("good.png"), png).unwrap();
+    std::fs::write(dir.path().join("bad.png"), "nonsense").unwrap();
+    let outcome = run("infer", dir.path(), ["predict", "bad.png", "missing.png", "good.png"]);
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.stdout.starts_with(&format!("good.png: {label} ")), "{}", outcome.stdout);
+    assert!(outcome.stderr.contains("bad.png: not an image") && outcome.stderr.contains("missing.png: "));
+}
+
+#[test]
+fn show_draws_what_the_network_sees() {
+    let (png, _) = test_image(0);
+    let outcome = run_with_input("infer", &root(), &["predict", "-", "--show", "--top-k", "1"], &png);
+    // The picture of a given input never changes; the probability in the first line may.
+    let picture: Vec<&str> = outcome.stdout.lines().skip(1).collect();
+    insta::assert_snapshot!(picture.join("\n"));
+}
+
+#[test]
+fn list_and_card() {
+    let listed = json(&succeed("infer", &root(), ["list", "--json"]));
+    assert!(listed.as_array().unwrap().iter().any(|m| m["model"] == "mnist-cnn" && m["parameters"] == 1_111_946));
+    let card = succeed("infer", &root(), ["show", "fashion-cnn@1"]);
+    for part in ["# fashion-cnn 1", "## Network", "conv2", "Ankle boot", "Licence: MIT"] {
+        assert!(card.contains(part), "{part}: {card}");
+    }
+}
+
+#[test]
+fn every_image_format_gives_the_same_answer() {
+    let (png, label) = test_image(3);
+    let decoded = image::load_from_memory(&png).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for ending in ["png", "bmp", "gif", "webp", "jpg"] {
+        decoded.to_rgb8().save(dir.path().join(format!("x.{ending}"))).unwrap();
+    }
+    let result = json(&succeed("infer", dir.path(), ["predict", ".", "--json"]));
+    let labels: Vec<&str> = result["predictions"].as_array().unwrap().iter().filter_map(|p| p["label"].as_str()).collect();
+    assert_eq!(labels, [label.as_str(); 5]);
+}
+
+#[test]
+fn all_of_mnist_is_in_normal_form_and_passes_unchanged() {
+    let mnist = datasets::Dataset::find(&root().join("datasets"), "mnist").unwrap();
+    for split in [datasets::Split::Train, datasets::Split::Test] {
+        let samples = mnist.load(split).unwrap();
+        let changed = (0..samples.len()).filter(|&index| {
+            let image = image::GrayImage::from_raw(28, 28, samples.image(index).to_vec()).unwrap();
+            infer::preprocess::preprocess(&image.into(), datasets::Preprocessing::Mnist, samples.shape) != samples.image(index)
+        });
+        assert_eq!(changed.count(), 0);
+    }
+}

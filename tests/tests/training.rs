@@ -1,0 +1,127 @@
+//! Train, resume, publish, predict: the whole way, on real images.
+
+use std::io::BufRead;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tests::{command, run, succeed, tiny_dataset};
+
+const RECIPE: &str = include_str!("../data/tiny.yaml");
+
+/// A folder with a tiny dataset and a recipe for it.
+fn workspace(train: usize, epochs: u32) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    tiny_dataset(dir.path(), train, 200).unwrap();
+    let recipe = RECIPE.replace("epochs: 2", &format!("epochs: {epochs}")).replace("validation: 10", "validation: 100");
+    std::fs::write(dir.path().join("recipe.yaml"), recipe).unwrap();
+    dir
+}
+
+fn read(dir: &Path, file: &str) -> Vec<u8> {
+    std::fs::read(dir.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
+}
+
+#[test]
+fn train_publish_predict_and_refuse_a_corrupted_byte() {
+    let dir = workspace(2000, 4);
+    let dir = dir.path();
+    let published: Value = serde_json::from_str(&succeed("trainer", dir, ["publish", "recipe.yaml", "--json"])).unwrap();
+    assert_eq!(published[0]["new"], true);
+    let manifest: zoo::Manifest = serde_json::from_value(published[0]["manifest"].clone()).unwrap();
+    assert!(manifest.test.correct.share() > 0.8, "{}", manifest.test.correct);
+    let verify = ["verify", "--json"];
+    succeed("infer", dir, verify);
+
+    let again: Value = serde_json::from_str(&succeed("trainer", dir, ["publish", "recipe.yaml", "--json"])).unwrap();
+    assert_eq!((&again[0]["new"], &again[0]["manifest"]["version"]), (&false.into(), &1.into()));
+
+    let samples = datasets::Dataset::find(&dir.join("datasets"), "tiny").unwrap().load(datasets::Split::Test).unwrap();
+    let image = image::GrayImage::from_raw(28, 28, samples.image(0).to_vec()).unwrap();
+    image.save(dir.join("seven.png")).unwrap();
+    let outcome = run("infer", dir, ["predict", "seven.png", "--model", "tiny"]);
+    assert!(outcome.code == Some(0) && outcome.stdout.starts_with("seven.png: "), "{outcome:?}");
+
+    let onnx = dir.join("zoo/models/tiny/1/model.onnx");
+    let mut bytes = std::fs::read(&onnx).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&onnx, bytes).unwrap();
+    let outcome = run("infer", dir, ["predict", "seven.png", "--model", "tiny"]);
+    tests::assert_refused("a corrupted byte", &outcome, &["model.onnx: changed: sha256"]);
+    assert_eq!(run("infer", dir, verify).code, Some(1));
+}
+
+#[test]
+fn a_second_run_and_a_second_export_give_the_same_bytes() {
+    let dirs = [workspace(600, 2), workspace(600, 2)];
+    for dir in &dirs {
+        succeed("trainer", dir.path(), ["publish", "recipe.yaml"]);
+    }
+    let manifests = dirs.each_ref().map(|dir| read(dir.path(), "zoo/models/tiny/1/manifest.yaml"));
+    assert_eq!(String::from_utf8_lossy(&manifests[0]), String::from_utf8_lossy(&manifests[1]));
+
+    // The same run published into an empty zoo: every byte again.
+    let dir = dirs[0].path();
+    let run_dir = std::fs::read_dir(dir.join("runs")).unwrap().next().unwrap().unwrap().path();
+    succeed("trainer", dir, ["publish", "--run", run_dir.to_str().unwrap(), "--zoo", "other"]);
+    assert_eq!(read(dir, "other/models/tiny/1/manifest.yaml"), manifests[0]);
+
+    // And as the next version of the same zoo: the first is untouched.
+    succeed("trainer", dir, ["publish", "recipe.yaml", "--again"]);
+    assert_eq!(read(dir, "zoo/models/tiny/1/manifest.yaml"), manifests[0]);
+    let second: zoo::Manifest = datasets::yaml::read(&dir.join("zoo/models/tiny/2/manifest.yaml")).unwrap();
+    assert_eq!(second.version, 2);
+    assert_eq!(read(dir, "zoo/models/tiny/2/model.safetensors"), read(dir, "zoo/models/tiny/1/model.safetensors"));
+    succeed("infer", dir, ["verify"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_resumes_to_the_same_bytes() {
+    let dir = workspace(1000, 6);
+    let dir = dir.path();
+    let straight = ["train", "recipe.yaml", "--run", "straight"];
+    succeed("trainer", dir, straight);
+    let resumed = ["train", "recipe.yaml", "--run", "resumed", "--resume"];
+    let mut interruptions = 0;
+    // Interrupted at different moments until it gets through.
+    for _ in 0..20 {
+        let mut child = command("trainer", dir).args(resumed).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+        let epoch_done = lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("epoch "));
+        if epoch_done && interruptions < 3 {
+            let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+            assert!(kill.success());
+        }
+        let rest: Vec<String> = lines.map_while(Result::ok).collect();
+        match child.wait().unwrap().code() {
+            Some(0) => break,
+            Some(2) => assert!(rest.iter().any(|line| line.contains("interrupted in epoch")), "{rest:?}"),
+            other => panic!("{other:?} {rest:?}"),
+        }
+        interruptions += 1;
+    }
+    assert!(interruptions > 0, "the run was never interrupted");
+    for file in ["model.safetensors", "first_layer.safetensors", "history.csv"] {
+        assert_eq!(read(dir, &format!("resumed/{file}")), read(dir, &format!("straight/{file}")), "{file}");
+    }
+    let outcome = run("trainer", dir, straight);
+    tests::assert_refused("a run that exists", &outcome, &["holds a run already; add --resume"]);
+}
+
+#[test]
+fn state_dict_names_and_shapes() {
+    let dir = workspace(300, 1);
+    succeed("trainer", dir.path(), ["train", "recipe.yaml", "--run", "run"]);
+    let list = |file: &str| {
+        let bytes = read(dir.path(), &format!("run/{file}"));
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut list: Vec<String> =
+            tensors.tensors().iter().map(|(name, view)| format!("{name} {:?} {:?}", view.dtype(), view.shape())).collect();
+        list.sort();
+        list
+    };
+    insta::assert_snapshot!(list("model.safetensors").join("\n"));
+    assert_eq!(list("first_layer.safetensors"), ["conv1.bias F32 [8]", "conv1.weight F32 [8, 1, 3, 3]"]);
+}

@@ -1,0 +1,83 @@
+//! `infer verify` names the file that was tampered with, every time.
+
+use std::path::{Path, PathBuf};
+
+use tests::{copy_dir, root, run};
+
+/// A zoo with one real version in it, and that version's folder.
+fn zoo_copy(dir: &Path) -> PathBuf {
+    let version = dir.join("zoo/models/mnist-cnn/1");
+    copy_dir(&root().join("zoo/models/mnist-cnn/1"), &version).unwrap();
+    version
+}
+
+fn verify(dir: &Path) -> tests::Outcome {
+    let datasets = root().join("datasets");
+    run("infer", dir, ["verify", "--datasets", datasets.to_str().unwrap()])
+}
+
+fn files(dir: &Path, prefix: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() { names.extend(files(&entry.path(), &format!("{name}/"))) } else { names.push(name) }
+    }
+    names
+}
+
+#[test]
+fn one_flipped_bit_in_any_file_is_found_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let version = zoo_copy(dir.path());
+    let names = files(&version, "");
+    assert!(names.len() >= 10, "{names:?}");
+    for name in names.iter().filter(|name| *name != "manifest.yaml") {
+        let path = version.join(name);
+        let original = std::fs::read(&path).unwrap();
+        for place in [0, original.len() / 2, original.len() - 1] {
+            let mut changed = original.clone();
+            changed[place] ^= 1;
+            std::fs::write(&path, &changed).unwrap();
+            let outcome = verify(dir.path());
+            assert_eq!(outcome.code, Some(1), "{name}: {outcome:?}");
+            let line = format!("{name}: changed: sha256");
+            assert!(outcome.stdout.contains(&line), "{name}: {}", outcome.stdout);
+        }
+        std::fs::write(&path, &original).unwrap();
+    }
+}
+
+#[test]
+fn missing_extra_and_pointer_files_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let version = zoo_copy(dir.path());
+    std::fs::remove_file(version.join("history.csv")).unwrap();
+    std::fs::write(version.join("notes.txt"), "hello").unwrap();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
+    std::fs::write(version.join("model.safetensors"), pointer).unwrap();
+    let outcome = verify(dir.path());
+    assert_eq!(outcome.code, Some(1));
+    for part in ["history.csv: missing", "notes.txt: extra", "model.safetensors: a Git LFS pointer"] {
+        assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
+    }
+}
+
+#[test]
+fn a_claim_that_is_not_true_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let version = zoo_copy(dir.path());
+    let path = version.join("manifest.yaml");
+    let manifest = std::fs::read_to_string(&path).unwrap();
+    // One image more in the sum and in one class, so that the manifest agrees with itself.
+    let opened: zoo::Manifest = datasets::yaml::parse(&manifest, &path).unwrap();
+    let mut claimed = opened.clone();
+    let class = claimed.test.per_class.iter_mut().find(|c| c.correct.correct < c.correct.total).unwrap();
+    class.correct.correct += 1;
+    claimed.test.correct.correct += 1;
+    std::fs::write(&path, datasets::yaml::to_string(&claimed).unwrap()).unwrap();
+    let outcome = verify(dir.path());
+    assert_eq!(outcome.code, Some(1));
+    let line = format!("{}, claimed {}", opened.test.correct, claimed.test.correct);
+    assert!(outcome.stdout.contains(&line), "{}", outcome.stdout);
+}

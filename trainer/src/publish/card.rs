@@ -1,0 +1,101 @@
+//! The model card: `README.md` of a version.
+
+use std::fmt::Write;
+
+use datasets::Description;
+use zoo::{Count, Manifest};
+
+use super::drawings::Confusion;
+use crate::network::{Network, table};
+
+/// File name of the card.
+pub const FILE: &str = "README.md";
+/// File name of the learning curve.
+pub const LEARNING_CURVE: &str = "learning_curve.svg";
+/// File name of the confusion matrix.
+pub const CONFUSION: &str = "confusion_matrix.svg";
+/// File name of the first layer's filters.
+pub const FILTERS: &str = "first_layer.png";
+
+/// The card as Markdown.
+pub fn write(
+    manifest: &Manifest,
+    network: &Network,
+    data: &Description,
+    confusion: &Confusion,
+    has_filters: bool,
+) -> String {
+    let mut card = String::new();
+    // Writing to a String cannot fail.
+    let _ = sections(&mut card, manifest, network, data, confusion, has_filters);
+    card
+}
+
+fn sections(
+    out: &mut String,
+    manifest: &Manifest,
+    network: &Network,
+    data: &Description,
+    confusion: &Confusion,
+    has_filters: bool,
+) -> std::fmt::Result {
+    let Manifest { name, version, training, test, .. } = manifest;
+    let row = |what: &str, count: Count| format!("| {what} | {count} | {:.2} % |\n", 100.0 * count.share());
+    writeln!(out, "# {name} {version}\n\n{}\n", manifest.description)?;
+    writeln!(out, "| images | right | accuracy |\n|---|---|---|")?;
+    write!(out, "{}", row("test split, read once", test.correct))?;
+    if let Some(validation) = manifest.validation {
+        write!(out, "{}", row("validation, held out of the training split, chosen by", validation))?;
+    }
+    writeln!(out, "\n## Use\n\n```\ninfer predict image.png --model {name}@{version}\ninfer verify {name}@{version}\ntrainer train recipe.yaml\n```\n")?;
+    writeln!(
+        out,
+        "`model.onnx` takes `{}`, raw pixels 0 to 255, `{} {}`, and gives `{}`, `{} {}`; normalisation is inside. \
+         `model.safetensors` has the weights under their state-dict names, `first_layer.safetensors` those of the first layer.\n",
+        manifest.input.name,
+        manifest.input.dtype,
+        shape(&manifest.input.shape),
+        manifest.output.name,
+        manifest.output.dtype,
+        shape(&manifest.output.shape),
+    )?;
+    writeln!(out, "## Network\n\n```\n{}```\n", table(network))?;
+    writeln!(out, "## Training\n\n![learning curve]({LEARNING_CURVE})\n")?;
+    writeln!(
+        out,
+        "`recipe.yaml` determines everything; seed {}, epoch {} of {} chosen, {} threads, {}. \
+         `history.csv` has the losses, accuracies and a sha256 of the parameters for each epoch.\n",
+        training.seed, training.selected_epoch, training.epochs, training.numeric_profile.threads, training.numeric_profile.isa,
+    )?;
+    writeln!(out, "## Result by class\n\n| class | right | accuracy | most often taken for |\n|---|---|---|---|")?;
+    for (index, class) in test.per_class.iter().enumerate() {
+        let mistake = most_frequent_mistake(confusion, index)
+            .and_then(|(other, count)| Some(format!("{} ({count})", manifest.labels.get(other)?)))
+            .unwrap_or_else(|| "-".into());
+        writeln!(out, "| {} | {} | {:.2} % | {mistake} |", class.label, class.correct, 100.0 * class.correct.share())?;
+    }
+    writeln!(out, "\n![confusion matrix]({CONFUSION})\n")?;
+    if has_filters {
+        writeln!(out, "## First layer\n\n![the filters of the first layer]({FILTERS})\n")?;
+    }
+    writeln!(out, "## Data\n\n{}, {}. Licence: {}.", data.title, data.source, data.licence)
+}
+
+fn shape(dims: &[zoo::Dim]) -> String {
+    let names: Vec<String> = dims
+        .iter()
+        .map(|dim| match dim {
+            zoo::Dim::Fixed(length) => length.to_string(),
+            zoo::Dim::Free(name) => name.clone(),
+        })
+        .collect();
+    format!("[{}]", names.join(", "))
+}
+
+/// The class that `actual` is most often taken for, and how often.
+fn most_frequent_mistake(confusion: &Confusion, actual: usize) -> Option<(usize, u64)> {
+    let row = confusion.get(actual)?;
+    let wrong = row.iter().copied().enumerate().filter(|&(predicted, count)| predicted != actual && count > 0);
+    // Of equals the first: `max_by_key` takes the last, so go from the end.
+    wrong.rev().max_by_key(|&(_, count)| count)
+}

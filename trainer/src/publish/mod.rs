@@ -1,0 +1,232 @@
+//! From a finished run to a new version in a zoo.
+
+mod card;
+mod drawings;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use datasets::{Dataset, Digest, Samples, Split};
+use infer::golden::{self, Golden};
+use infer::{Evaluation, Session};
+use tch::Device;
+use zoo::{
+    DatasetInfo, Dim, FileRecord, Manifest, NetworkInfo, NumericProfileInfo, OnnxInfo, SCHEMA, SelfCheckInfo,
+    TensorInfo, TestResult, TrainingInfo, VersionDir, Zoo,
+};
+
+use crate::batches::Normaliser;
+use crate::error::{Error, Result};
+use crate::evaluate::{evaluate, probabilities};
+use crate::network::Network;
+use crate::onnx::{self, Identity};
+use crate::run::{self, FinishedRun};
+use crate::weights;
+
+/// Test images in `test_data_set_0`.
+const GOLDEN_IMAGES: usize = 16;
+/// Largest allowed difference of a probability between `infer` and libtorch.
+const TOLERANCE: f64 = 1e-5;
+
+/// Publishes a finished run as the next version of its recipe's name.
+///
+/// Reads the test split, once. Nothing appears in the zoo unless `infer` gives what
+/// libtorch gives on the golden images and on every test image.
+///
+/// # Errors
+/// [`Error::SelfCheck`] if it does not; else what is wrong with run, data or zoo.
+pub fn publish(run: &Path, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
+    let FinishedRun { recipe, summary, history, parameters } =
+        run::read(run, |recipe| recipe.recipe.build_network(&dataset.description))?;
+    let network = recipe.recipe.build_network(&dataset.description)?;
+    tch::set_num_threads(recipe.recipe.numeric_profile.threads as i32);
+    let release = Release {
+        normaliser: Normaliser::new(&dataset.description.normalisation),
+        test: dataset.load(Split::Test)?,
+        run: FinishedRun { recipe, summary, history, parameters },
+        network,
+        dataset,
+    };
+    let outcome = release.measure();
+    zoo.publish(&release.run.recipe.recipe.name, |dir, version| release.write(dir, version, &outcome))
+}
+
+/// The version that was made by the same recipe from the same data, if the newest one was.
+///
+/// # Errors
+/// If the zoo cannot be read.
+pub fn already_published(zoo: &Zoo, recipe: &crate::recipe::RecipeFile, dataset: &Dataset) -> Result<Option<VersionDir>> {
+    let spec = zoo::Spec { name: recipe.recipe.name.clone(), version: None };
+    let newest = match zoo.version(&spec) {
+        Ok(version) => version,
+        Err(zoo::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let manifest = &newest.manifest;
+    let same = manifest.training.recipe_sha256 == recipe.sha256() && manifest.dataset == dataset_info(dataset);
+    Ok(same.then_some(newest))
+}
+
+fn dataset_info(dataset: &Dataset) -> DatasetInfo {
+    DatasetInfo {
+        name: dataset.description.name.clone(),
+        files: dataset.files().into_iter().map(|entry| (entry.file.clone(), entry.sha256)).collect(),
+    }
+}
+
+/// What libtorch says about the test split.
+struct Outcome {
+    test: Evaluation,
+    golden: Golden,
+}
+
+struct Release<'a> {
+    run: FinishedRun,
+    network: Network,
+    dataset: &'a Dataset,
+    normaliser: Normaliser,
+    test: Samples,
+}
+
+impl Release<'_> {
+    fn labels(&self) -> &[String] {
+        &self.dataset.description.classes
+    }
+
+    fn measure(&self) -> Outcome {
+        let (network, parameters) = (&self.network, &self.run.parameters);
+        let all: Vec<usize> = (0..self.test.len()).collect();
+        let found = evaluate(network, parameters, &self.normaliser, &self.test, &all, Device::Cpu);
+        let first: Vec<usize> = all.into_iter().take(GOLDEN_IMAGES).collect();
+        let shape = self.test.shape;
+        let golden = Golden {
+            shape: vec![first.len(), shape.channels, shape.height, shape.width],
+            images: first.iter().flat_map(|&i| self.test.image(i)).copied().collect(),
+            probabilities: probabilities(network, parameters, &self.normaliser, &self.test, &first),
+        };
+        Outcome { test: Evaluation::new(found.predictions, &self.test, self.labels()), golden }
+    }
+
+    /// Writes every file of the version, the manifest last.
+    fn write(&self, dir: &Path, version: u32, outcome: &Outcome) -> Result<()> {
+        let recipe = &self.run.recipe;
+        let identity = Identity {
+            name: &recipe.recipe.name,
+            version,
+            description: &recipe.recipe.description,
+            labels: self.labels(),
+            recipe_sha256: recipe.sha256().to_string(),
+        };
+        let onnx = onnx::export(&self.network, &self.run.parameters, &self.normaliser, &identity);
+        self.self_check(&onnx, outcome)?;
+        let (input, output) = outcome.golden.to_files();
+        let rows = crate::history::parse_csv(&self.run.history, Path::new(run::HISTORY))?;
+        let confusion = drawings::confusion(&outcome.test.predictions, &self.test.labels, self.labels());
+        let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::from([
+            (zoo::ONNX, onnx),
+            (run::MODEL, weights::whole(&self.run.parameters)?),
+            (run::FIRST_LAYER, weights::first_layer(&self.network, &self.run.parameters)?),
+            (run::RECIPE, recipe.text.clone().into_bytes()),
+            (run::HISTORY, self.run.history.clone().into_bytes()),
+            (golden::INPUT, input),
+            (golden::OUTPUT, output),
+            (card::LEARNING_CURVE, drawings::learning_curve(&rows)?.into_bytes()),
+            (card::CONFUSION, drawings::confusion_matrix(&confusion, self.labels())?.into_bytes()),
+        ]);
+        if let Some(filters) = drawings::filters(&self.network, &self.run.parameters)? {
+            files.insert(card::FILTERS, filters);
+        }
+        let mut manifest = self.manifest(version, outcome);
+        let card = card::write(&manifest, &self.network, &self.dataset.description, &confusion, files.contains_key(card::FILTERS));
+        files.insert(card::FILE, card.into_bytes());
+        for (name, bytes) in &files {
+            let path = dir.join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
+            }
+            std::fs::write(&path, bytes).map_err(Error::io(&path))?;
+            let record = FileRecord { bytes: bytes.len() as u64, sha256: Digest::of(bytes) };
+            manifest.files.insert((*name).into(), record);
+        }
+        let path = dir.join(zoo::MANIFEST);
+        std::fs::write(&path, datasets::yaml::to_string(&manifest)?).map_err(Error::io(&path))
+    }
+
+    /// Proves that the file that will be published behaves as the trained network.
+    fn self_check(&self, onnx: &[u8], outcome: &Outcome) -> Result<()> {
+        let failed = |check: &str, found: String, expected: String| {
+            Err(Error::SelfCheck { check: check.into(), found, expected })
+        };
+        let session = Session::load(onnx, self.test.shape, self.labels().len(), Path::new(zoo::ONNX))?;
+        let difference = outcome.golden.max_difference(&session)?;
+        if f64::from(difference) > TOLERANCE {
+            return failed("golden images, max |infer - libtorch|", format!("{difference:.2e}"), format!("at most {TOLERANCE:.0e}"));
+        }
+        let found = infer::evaluate(&session, &self.test, self.labels())?;
+        let differing = found.predictions.iter().zip(&outcome.test.predictions).filter(|(a, b)| a != b).count();
+        if differing > 0 {
+            return failed("test predictions that differ between infer and libtorch", differing.to_string(), "0".into());
+        }
+        Ok(())
+    }
+
+    /// The manifest without its `files`.
+    fn manifest(&self, version: u32, outcome: &Outcome) -> Manifest {
+        let FinishedRun { recipe, summary, .. } = &self.run;
+        let shape = self.test.shape;
+        let free = || Dim::Free(onnx::BATCH.into());
+        let fixed = |lengths: &[usize]| lengths.iter().map(|&d| Dim::Fixed(d)).collect::<Vec<_>>();
+        let profile = &recipe.recipe.numeric_profile;
+        let all = self.test.len() as u64;
+        Manifest {
+            schema: SCHEMA,
+            name: recipe.recipe.name.clone(),
+            version,
+            description: recipe.recipe.description.clone(),
+            labels: self.labels().to_vec(),
+            input: TensorInfo {
+                name: onnx::INPUT.into(),
+                dtype: "uint8".into(),
+                shape: [vec![free()], fixed(&[shape.channels, shape.height, shape.width])].concat(),
+            },
+            output: TensorInfo {
+                name: onnx::OUTPUT.into(),
+                dtype: "float32".into(),
+                shape: [vec![free()], fixed(&[self.labels().len()])].concat(),
+            },
+            preprocessing: self.dataset.description.preprocessing,
+            dataset: dataset_info(self.dataset),
+            test: TestResult {
+                correct: outcome.test.correct,
+                per_class: outcome.test.per_class.clone(),
+                predictions_sha256: outcome.test.predictions_sha256(),
+            },
+            validation: summary.validation,
+            network: NetworkInfo { parameters: self.network.parameter_count() as u64, macs: self.network.macs() },
+            onnx: OnnxInfo { opset: onnx::OPSET, ir_version: onnx::IR_VERSION },
+            training: TrainingInfo {
+                recipe_sha256: recipe.sha256(),
+                seed: recipe.recipe.seed,
+                epochs: summary.epochs,
+                selected_epoch: summary.selected_epoch,
+                parameters_sha256: summary.parameters_sha256,
+                numeric_profile: NumericProfileInfo {
+                    threads: profile.threads,
+                    isa: format!("{:?}", profile.isa).to_lowercase(),
+                    in_force: summary.numeric_profile_in_force,
+                },
+                cpu: summary.cpu.clone(),
+            },
+            self_check: SelfCheckInfo {
+                golden_images: outcome.golden.shape.first().copied().unwrap_or(0) as u64,
+                tolerance: TOLERANCE,
+                identical_predictions: zoo::Count { correct: all, total: all },
+            },
+            tools: BTreeMap::from([
+                ("libtorch".into(), summary.libtorch.clone()),
+                ("trainer".into(), env!("CARGO_PKG_VERSION").into()),
+            ]),
+            files: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Every kind of layer gives the same numbers in libtorch and, exported, in `infer`.
+
+use datasets::{ImageShape, Normalisation};
+use infer::Session;
+use tch::{Device, Kind, Tensor};
+use trainer::batches::Normaliser;
+use trainer::network::{Layer, Mode, Network, Shape};
+use trainer::onnx::{Identity, export};
+use trainer::parameters::Parameters;
+use trainer::random::Stream;
+
+fn layers(yaml: &str) -> Vec<Layer> {
+    datasets::yaml::parse(yaml, std::path::Path::new("network.yaml")).unwrap()
+}
+
+/// Largest difference between libtorch and `infer` over a few images, after some batches
+/// have moved the running statistics away from their start.
+fn difference(yaml: &str, shape: ImageShape) -> f32 {
+    let ImageShape { channels, height, width } = shape;
+    let network = Network::build(&layers(yaml), Shape::Image { channels, height, width }, 5).unwrap();
+    let parameters = Parameters::initialise(&network, 3, Device::Cpu);
+    let statistics = Normalisation { mean: vec![0.3; channels], std: vec![0.2, 0.3, 0.4][..channels].to_vec() };
+    let normaliser = Normaliser::new(&statistics);
+    let mut stream = Stream::new(1, "pixels", 0, 0);
+    let mut pixels = |count: usize| (0..count * shape.numel()).map(|_| stream.below(256) as u8).collect::<Vec<u8>>();
+    let tensor = |pixels: &[u8]| {
+        let mut values: Vec<f32> = pixels.iter().map(|&p| p.into()).collect();
+        values.chunks_exact_mut(shape.numel()).for_each(|image| normaliser.apply(image));
+        let size = [-1, channels as i64, height as i64, width as i64];
+        Tensor::from_slice(&values).view(size)
+    };
+    for _ in 0..3 {
+        let batch = tensor(&pixels(8));
+        let _ = tch::no_grad(|| network.logits(&batch, &parameters, Mode::Train));
+    }
+    let images = pixels(4);
+    let expected = tch::no_grad(|| network.logits(&tensor(&images), &parameters, Mode::Evaluate).softmax(-1, Kind::Float));
+    let labels: Vec<String> = (0..5).map(|i| i.to_string()).collect();
+    let identity = Identity { name: "test", version: 1, description: "", labels: &labels, recipe_sha256: "0".into() };
+    let onnx = export(&network, &parameters, &normaliser, &identity);
+    assert_eq!(onnx, export(&network, &parameters, &normaliser, &identity), "two exports differ");
+    let session = Session::load(&onnx, shape, 5, std::path::Path::new("model.onnx")).unwrap();
+    let mut worker = session.worker().unwrap();
+    let mut largest = 0f32;
+    for (index, image) in images.chunks_exact(shape.numel()).enumerate() {
+        let found = worker.probabilities(image).unwrap();
+        for (class, value) in found.iter().enumerate() {
+            let expected = expected.double_value(&[index as i64, class as i64]) as f32;
+            largest = largest.max((value - expected).abs());
+        }
+    }
+    largest
+}
+
+const GREY: ImageShape = ImageShape { channels: 1, height: 13, width: 10 };
+const COLOUR: ImageShape = ImageShape { channels: 3, height: 9, width: 12 };
+
+#[test]
+fn convolutions_pools_and_paddings() {
+    for (padding, stride, kernel) in [
+        ("valid", 1, 3), ("valid", 2, 3), ("same", 1, 3), ("same", 1, 4), ("same", 2, 5), ("same", 3, 2), ("2", 1, 5), ("1", 2, 3),
+    ] {
+        let conv = format!("- conv2d: {{features: 6, kernel_size: {kernel}, stride: {stride}, padding: {padding}, bias: false}}");
+        let tail = "- flatten\n- dense: {features: 5}\n- softmax\n";
+        for shape in [GREY, COLOUR] {
+            let found = difference(&format!("{conv}\n{tail}"), shape);
+            assert!(found <= 1e-5, "{conv} {shape:?}: {found:e}");
+        }
+    }
+    for pool in ["max_pool: {kernel_size: 2, stride: 2}", "max_pool: {kernel_size: 3, stride: 2, padding: 1}",
+        "avg_pool: {kernel_size: 2, stride: 2}", "avg_pool: {kernel_size: 3, stride: 1, padding: 1}", "global_avg_pool"] {
+        let flatten = if pool.starts_with("global") { "" } else { "- flatten\n" };
+        let yaml = format!("- conv2d: {{features: 4, kernel_size: 3}}\n- relu\n- {pool}\n{flatten}- dense: {{features: 5, bias: false}}\n- softmax\n");
+        for shape in [GREY, COLOUR] {
+            let found = difference(&yaml, shape);
+            assert!(found <= 1e-5, "{pool} {shape:?}: {found:e}");
+        }
+    }
+}
+
+#[test]
+fn activations() {
+    for activation in ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] {
+        let yaml = format!("- conv2d: {{features: 4, kernel_size: 3}}\n- {activation}\n- flatten\n- dense: {{features: 7}}\n- {activation}\n- dense: {{features: 5}}\n- softmax\n");
+        let found = difference(&yaml, COLOUR);
+        assert!(found <= 1e-5, "{activation}: {found:e}");
+    }
+}
+
+#[test]
+fn batch_norm_is_folded_or_becomes_scale_and_shift() {
+    let networks = [
+        // After a convolution with and without bias, and after a dense layer: folded.
+        "- conv2d: {features: 4, kernel_size: 3, bias: false}\n- batch_norm\n- relu\n- flatten\n- dense: {features: 6}\n- batch_norm\n- relu\n- dense: {features: 5}\n- softmax\n",
+        // First of all, after a pool, after flatten, twice: a multiplication and an addition.
+        "- batch_norm\n- conv2d: {features: 4, kernel_size: 3}\n- batch_norm\n- batch_norm\n- max_pool: {kernel_size: 2, stride: 2}\n- batch_norm\n- flatten\n- batch_norm\n- dropout: {rate: 0.5}\n- dense: {features: 5}\n- softmax\n",
+    ];
+    for yaml in networks {
+        for shape in [GREY, COLOUR] {
+            let found = difference(yaml, shape);
+            assert!(found <= 1e-5, "{yaml}{found:e}");
+        }
+    }
+}
+
+#[test]
+fn residual_blocks() {
+    let yaml = "- conv2d: {features: 4, kernel_size: 3, padding: same}\n\
+        - residual:\n    body:\n    - conv2d: {features: 4, kernel_size: 3, padding: same}\n    - batch_norm\n    - relu\n    - conv2d: {features: 4, kernel_size: 3, padding: same}\n\
+        - relu\n\
+        - residual:\n    body:\n    - conv2d: {features: 8, kernel_size: 3, stride: 2, padding: 1}\n    - residual: {body: [gelu]}\n\
+        - global_avg_pool\n- residual: {body: [tanh]}\n- dense: {features: 5}\n- softmax\n";
+    for shape in [GREY, COLOUR] {
+        let found = difference(yaml, shape);
+        assert!(found <= 1e-5, "{found:e}");
+    }
+}
+
+#[test]
+fn the_table_of_the_seed_network() {
+    let recipe = trainer::recipe::RecipeFile::read(std::path::Path::new("../recipes/mnist-cnn.yaml")).unwrap().recipe;
+    let network = Network::build(&recipe.network, Shape::Image { channels: 1, height: 28, width: 28 }, 10).unwrap();
+    insta::assert_snapshot!(trainer::network::table(&network));
+}

@@ -1,0 +1,66 @@
+//! `9932/10000`: an accuracy without rounding.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Right answers out of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Right answers.
+    pub correct: u64,
+    /// All answers.
+    pub total: u64,
+}
+
+impl Count {
+    /// `correct / total`, in `[0, 1]`; 0 for none.
+    pub fn share(self) -> f64 {
+        if self.total == 0 { 0.0 } else { self.correct as f64 / self.total as f64 }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.correct, self.total)
+    }
+}
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Count, String> {
+        text.split_once('/')
+            .and_then(|(correct, total)| Some(Count { correct: correct.parse().ok()?, total: total.parse().ok()? }))
+            .filter(|count| count.correct <= count.total)
+            .ok_or_else(|| format!("`{text}`: expected `correct/total`, such as 9932/10000"))
+    }
+}
+
+impl Serialize for Count {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips_and_refuses() {
+        let count = Count { correct: 9932, total: 10_000 };
+        assert_eq!("9932/10000".parse(), Ok(count));
+        assert_eq!(count.to_string(), "9932/10000");
+        for text in ["", "1", "2/1", "a/b", "-1/2", "1/2/3"] {
+            assert!(text.parse::<Count>().is_err(), "{text}");
+        }
+    }
+}

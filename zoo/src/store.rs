@@ -1,0 +1,270 @@
+//! The zoo's folders: finding versions and adding new ones.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::atomic::sync_dir;
+use crate::error::{Error, Result};
+use crate::manifest::check_name;
+use crate::version::{MANIFEST, VersionDir, list_files};
+
+/// `mnist-cnn` or `mnist-cnn@2`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// Name of the model.
+    pub name: String,
+    /// The version; the newest if absent.
+    pub version: Option<u32>,
+}
+
+impl FromStr for Spec {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Spec, String> {
+        let (name, version) = match text.split_once('@') {
+            Some((name, version)) => {
+                let wrong = || format!("`{text}`: expected NAME or NAME@VERSION with a version from 1");
+                (name, Some(version.parse().ok().filter(|&v| v > 0).ok_or_else(wrong)?))
+            }
+            None => (text, None),
+        };
+        check_name(name).map_err(|expected| format!("`{name}` is not a model name: expected {expected}"))?;
+        Ok(Spec { name: name.into(), version })
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            Some(version) => write!(f, "{}@{version}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// A model and its published versions, ascending.
+pub type ModelVersions = (String, Vec<u32>);
+
+/// A zoo directory.
+#[derive(Debug, Clone)]
+pub struct Zoo {
+    root: PathBuf,
+}
+
+impl Zoo {
+    /// Opens a directory that has a `models` folder.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn open(root: &Path) -> Result<Zoo> {
+        let zoo = Zoo { root: root.to_owned() };
+        if !zoo.models_dir().is_dir() {
+            return Err(Error::NotFound { path: zoo.models_dir(), hint: "expected the `models` folder of a zoo".into() });
+        }
+        Ok(zoo)
+    }
+
+    /// Opens a directory, creating it as an empty zoo if needed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(root: &Path) -> Result<Zoo> {
+        let zoo = Zoo { root: root.to_owned() };
+        std::fs::create_dir_all(zoo.models_dir()).map_err(Error::io(root))?;
+        Ok(zoo)
+    }
+
+    /// `<zoo>/models`.
+    pub fn models_dir(&self) -> PathBuf {
+        self.root.join("models")
+    }
+
+    /// Every model with its versions, by name. Looks at folder names only.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn models(&self) -> Result<Vec<ModelVersions>> {
+        let mut models = BTreeMap::new();
+        for name in folder_names(&self.models_dir())? {
+            let mut versions: Vec<u32> =
+                folder_names(&self.models_dir().join(&name))?.iter().filter_map(|v| parse_version(v)).collect();
+            versions.sort_unstable();
+            if check_name(&name).is_ok() && !versions.is_empty() {
+                models.insert(name, versions);
+            }
+        }
+        Ok(models.into_iter().collect())
+    }
+
+    /// Opens a version: the one named, or the newest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] lists what is there; else as for [`VersionDir::open`].
+    pub fn version(&self, spec: &Spec) -> Result<VersionDir> {
+        let models = self.models()?;
+        let dir = self.models_dir().join(&spec.name);
+        let Some((_, versions)) = models.iter().find(|(name, _)| *name == spec.name) else {
+            let names: Vec<&str> = models.iter().map(|(name, _)| name.as_str()).collect();
+            let hint = if names.is_empty() { "the zoo is empty".into() } else { format!("models here: {}", names.join(", ")) };
+            return Err(Error::NotFound { path: dir, hint });
+        };
+        let newest = versions.last().copied().unwrap_or(0);
+        let version = spec.version.unwrap_or(newest);
+        let dir = dir.join(version.to_string());
+        if !versions.contains(&version) {
+            let hint = format!("versions of {} here: {versions:?}", spec.name);
+            return Err(Error::NotFound { path: dir, hint });
+        }
+        let opened = VersionDir::open(&dir)?;
+        let (found, expected) = ((opened.manifest.name.as_str(), opened.manifest.version), (spec.name.as_str(), version));
+        if found != expected {
+            return Err(Error::Manifest {
+                path: dir.join(MANIFEST),
+                field: "name and version".into(),
+                found: format!("{} {}", found.0, found.1),
+                expected: format!("{} {}, as the folders say", expected.0, expected.1),
+            });
+        }
+        Ok(opened)
+    }
+
+    /// Adds the next version of `name`.
+    ///
+    /// `fill` writes all files, the manifest last, into an empty folder beside
+    /// `models`; it is told the version's number. The folder is then checked
+    /// against its manifest, flushed to disk and renamed into place. Whatever
+    /// fails or is killed before the rename leaves no trace in `models`, and the
+    /// next publisher removes the left-overs. Publishers wait for each other.
+    ///
+    /// # Errors
+    /// What `fill` returns, or [`Error::Damaged`] if its files do not match its manifest.
+    pub fn publish<E: From<Error>>(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&Path, u32) -> std::result::Result<(), E>,
+    ) -> std::result::Result<VersionDir, E> {
+        let _lock = self.lock()?;
+        let staging = self.clean_staging()?;
+        let model_dir = self.models_dir().join(name);
+        let newest = folder_names_if_any(&model_dir)?.iter().filter_map(|v| parse_version(v)).max();
+        let version = newest.unwrap_or(0) + 1;
+        let work = tempfile::Builder::new()
+            .prefix(&format!("{name}-{version}-"))
+            .tempdir_in(&staging)
+            .map_err(Error::io(&staging))?;
+        let folder = work.path().join(version.to_string());
+        std::fs::create_dir(&folder).map_err(Error::io(&folder))?;
+        fill(&folder, version)?;
+        let target = model_dir.join(version.to_string());
+        self.check_staged(&folder, name, version)?;
+        sync_tree(&folder)?;
+        std::fs::create_dir_all(&model_dir).map_err(Error::io(&model_dir))?;
+        sync_dir(&self.models_dir())?;
+        std::fs::rename(&folder, &target).map_err(Error::io(&target))?;
+        sync_dir(&model_dir)?;
+        Ok(VersionDir::open(&target)?)
+    }
+
+    fn check_staged(&self, folder: &Path, name: &str, version: u32) -> Result<()> {
+        let staged = VersionDir::open(folder)?;
+        if let Some((file, problem)) = staged.problems()?.into_iter().next() {
+            return Err(Error::Damaged { path: folder.join(file), problem: problem.to_string() });
+        }
+        if (staged.manifest.name.as_str(), staged.manifest.version) != (name, version) {
+            let problem = format!("manifest of {} {}, expected {name} {version}", staged.manifest.name, staged.manifest.version);
+            return Err(Error::Damaged { path: folder.join(MANIFEST), problem });
+        }
+        Ok(())
+    }
+
+    /// Waits for the zoo's lock; it is released when the file is closed, also by a kill.
+    fn lock(&self) -> Result<File> {
+        let path = self.root.join(".lock");
+        let file = File::create(&path).map_err(Error::io(&path))?;
+        file.lock().map_err(Error::io(&path))?;
+        Ok(file)
+    }
+
+    /// The staging folder, emptied of what killed publishers left. Call with the lock held.
+    fn clean_staging(&self) -> Result<PathBuf> {
+        let staging = self.root.join(".staging");
+        if staging.exists() {
+            std::fs::remove_dir_all(&staging).map_err(Error::io(&staging))?;
+        }
+        std::fs::create_dir_all(&staging).map_err(Error::io(&staging))?;
+        Ok(staging)
+    }
+}
+
+/// `7` is version 7; `07` and `0` are not versions.
+fn parse_version(name: &str) -> Option<u32> {
+    let version: u32 = name.parse().ok()?;
+    (version > 0 && version.to_string() == name).then_some(version)
+}
+
+fn folder_names_if_any(dir: &Path) -> Result<Vec<String>> {
+    if dir.exists() { folder_names(dir) } else { Ok(Vec::new()) }
+}
+
+fn folder_names(dir: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
+        let entry = entry.map_err(Error::io(dir))?;
+        if entry.path().is_dir() {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    Ok(names)
+}
+
+/// Flushes every file and folder below `root`.
+fn sync_tree(root: &Path) -> Result<()> {
+    let mut folders = vec![root.to_owned()];
+    for name in list_files(root)? {
+        let path = root.join(name);
+        File::open(&path).and_then(|f| f.sync_all()).map_err(Error::io(&path))?;
+        folders.extend(path.parent().map(Path::to_owned));
+    }
+    folders.sort();
+    folders.dedup();
+    folders.iter().try_for_each(|folder| sync_dir(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specs() {
+        assert_eq!("mnist-cnn".parse(), Ok(Spec { name: "mnist-cnn".into(), version: None }));
+        assert_eq!("mnist-cnn@12".parse(), Ok(Spec { name: "mnist-cnn".into(), version: Some(12) }));
+        for text in ["", "../x", "a@", "a@0", "a@-1", "a@1@2", "A", ".a", "a/b"] {
+            assert!(text.parse::<Spec>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_plain_numbers_are_versions() {
+        assert_eq!(parse_version("10"), Some(10));
+        for name in ["0", "01", "1.0", "+1", "", "v1", "99999999999"] {
+            assert_eq!(parse_version(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_failed_publish_leaves_nothing_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let zoo = Zoo::create(root.path()).unwrap();
+        let result = zoo.publish("a", |dir, version| -> Result<()> {
+            assert_eq!(version, 1);
+            std::fs::write(dir.join("model.onnx"), b"x").unwrap();
+            Ok(())
+        });
+        assert!(matches!(result, Err(Error::NotFound { .. })), "{result:?}");
+        assert_eq!(zoo.models().unwrap(), []);
+        assert_eq!(std::fs::read_dir(root.path().join(".staging")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,167 @@
+//! One published version: its folder, its manifest, and whether its files are what it says.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use datasets::{Digest, yaml};
+
+use crate::error::{Error, Result};
+use crate::{FileRecord, Manifest};
+
+/// Name of the manifest in a version's folder.
+pub const MANIFEST: &str = "manifest.yaml";
+/// Name of the network in a version's folder.
+pub const ONNX: &str = "model.onnx";
+
+/// First bytes of a file that Git LFS has not fetched.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// A published version.
+#[derive(Debug, Clone)]
+pub struct VersionDir {
+    /// `<zoo>/models/<name>/<version>`.
+    pub path: PathBuf,
+    /// Its checked manifest.
+    pub manifest: Manifest,
+}
+
+/// How a file differs from what its manifest says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// It is not there.
+    Missing,
+    /// The manifest does not name it.
+    Extra,
+    /// Its content is not the published one.
+    Changed {
+        /// What the manifest says.
+        expected: FileRecord,
+        /// What is there.
+        found: FileRecord,
+    },
+    /// Git LFS put a pointer in its place.
+    LfsPointer,
+    /// It cannot be read, or is not a plain file.
+    Unreadable(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Missing => f.write_str("missing: the manifest names it"),
+            Problem::Extra => f.write_str("extra: the manifest does not name it"),
+            Problem::Changed { expected, found } if expected.bytes != found.bytes => {
+                write!(f, "changed: {} bytes, expected {}", found.bytes, expected.bytes)
+            }
+            Problem::Changed { expected, found } => {
+                write!(f, "changed: sha256 {}, expected {}", found.sha256, expected.sha256)
+            }
+            Problem::LfsPointer => f.write_str("a Git LFS pointer, not the file; run `git lfs pull`"),
+            Problem::Unreadable(why) => write!(f, "cannot be read: {why}"),
+        }
+    }
+}
+
+impl VersionDir {
+    /// Reads and checks the manifest in a version's folder; other files are not touched.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], a YAML error with its line, or [`Error::Manifest`] naming the field.
+    pub fn open(path: &Path) -> Result<VersionDir> {
+        let file = path.join(MANIFEST);
+        if !file.is_file() {
+            return Err(Error::NotFound { path: file, hint: "expected the manifest of a published version".into() });
+        }
+        let manifest: Manifest = yaml::read(&file)?;
+        manifest.check(&file)?;
+        Ok(VersionDir { path: path.to_owned(), manifest })
+    }
+
+    /// Reads a file and checks length and hash, so that nothing unproved is used.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] says how it differs.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.path.join(name);
+        let damaged = |problem: Problem| Error::Damaged { path: path.clone(), problem: problem.to_string() };
+        let expected = self.manifest.files.get(name).ok_or_else(|| damaged(Problem::Extra))?;
+        let mut bytes = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(expected.bytes.saturating_add(1)).read_to_end(&mut bytes))
+            .map_err(|error| damaged(unreadable(&error)))?;
+        check(&bytes, expected).map_err(damaged)?;
+        Ok(bytes)
+    }
+
+    /// Every file that is not as the manifest says, by path.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be listed.
+    pub fn problems(&self) -> Result<Vec<(String, Problem)>> {
+        let mut problems = Vec::new();
+        let present = list_files(&self.path)?;
+        for (name, expected) in &self.manifest.files {
+            if let Err(problem) = check_file(&self.path.join(name), expected) {
+                problems.push((name.clone(), problem));
+            }
+        }
+        let known = |name: &String| name == MANIFEST || self.manifest.files.contains_key(name);
+        problems.extend(present.into_iter().filter(|name| !known(name)).map(|name| (name, Problem::Extra)));
+        Ok(problems)
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> Problem {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Problem::Missing,
+        _ => Problem::Unreadable(error.to_string()),
+    }
+}
+
+fn check_file(path: &Path, expected: &FileRecord) -> std::result::Result<(), Problem> {
+    let metadata = std::fs::symlink_metadata(path).map_err(|e| unreadable(&e))?;
+    if !metadata.is_file() {
+        return Err(Problem::Unreadable("not a plain file".into()));
+    }
+    let mut file = File::open(path).map_err(|e| unreadable(&e))?;
+    let mut start = Vec::new();
+    (&mut file).take(LFS_POINTER.len() as u64).read_to_end(&mut start).map_err(|e| unreadable(&e))?;
+    if start == LFS_POINTER {
+        return Err(Problem::LfsPointer);
+    }
+    let (sha256, bytes) = Digest::of_reader(start.as_slice().chain(file)).map_err(|e| unreadable(&e))?;
+    compare(expected, FileRecord { bytes, sha256 })
+}
+
+fn check(bytes: &[u8], expected: &FileRecord) -> std::result::Result<(), Problem> {
+    if bytes.starts_with(LFS_POINTER) {
+        return Err(Problem::LfsPointer);
+    }
+    compare(expected, FileRecord { bytes: bytes.len() as u64, sha256: Digest::of(bytes) })
+}
+
+fn compare(expected: &FileRecord, found: FileRecord) -> std::result::Result<(), Problem> {
+    if *expected == found { Ok(()) } else { Err(Problem::Changed { expected: expected.clone(), found }) }
+}
+
+/// Paths of all files below `root`, with `/`, sorted.
+pub(crate) fn list_files(root: &Path) -> Result<BTreeSet<String>> {
+    fn walk(dir: &Path, prefix: &str, files: &mut BTreeSet<String>) -> Result<()> {
+        for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
+            let entry = entry.map_err(Error::io(dir))?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.file_type().map_err(Error::io(dir))?.is_dir() {
+                walk(&entry.path(), &format!("{name}/"), files)?;
+            } else {
+                files.insert(name);
+            }
+        }
+        Ok(())
+    }
+    let mut files = BTreeSet::new();
+    walk(root, "", &mut files)?;
+    Ok(files)
+}

@@ -8,11 +8,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 use datasets::Dataset;
 use trainer::profile::NumericProfile;
 use trainer::publish;
+use trainer::reproduce::{self, Reproduction, Verdict};
 use trainer::recipe::RecipeFile;
 use trainer::run::{self, RunDir, RunSummary};
 use trainer::train::{Options, train};
 use trainer::{Error, Result};
-use zoo::{VersionDir, Zoo};
+use zoo::{Spec, VersionDir, Zoo};
 
 use crate::progress::{DownloadBar, TrainingBar};
 
@@ -35,6 +36,28 @@ enum Command {
     Train(TrainArgs),
     /// Trains what is not trained yet and adds the result to a zoo as a new version.
     Publish(PublishArgs),
+    /// Retrains a published model and compares it with what was published.
+    Reproduce(ReproduceArgs),
+}
+
+#[derive(clap::Args)]
+struct ReproduceArgs {
+    /// NAME or NAME@VERSION.
+    model: String,
+    /// Compare only the first epochs, for a check in minutes.
+    #[arg(long)]
+    epochs: Option<u32>,
+    /// Train in this folder and keep it; else in a temporary one.
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Go on from the checkpoint in the run folder.
+    #[arg(long, requires = "run")]
+    resume: bool,
+    /// The zoo.
+    #[arg(long, default_value = "zoo")]
+    zoo: PathBuf,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(clap::Args)]
@@ -101,11 +124,12 @@ impl Device {
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Train(args) => train_command(&args),
-        Command::Publish(args) => publish_command(&args),
+        Command::Train(args) => train_command(&args).map(|()| ExitCode::SUCCESS),
+        Command::Publish(args) => publish_command(&args).map(|()| ExitCode::SUCCESS),
+        Command::Reproduce(args) => reproduce_command(&args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             if let Some(hint) = hint(&error) {
@@ -136,13 +160,57 @@ fn train_command(args: &TrainArgs) -> Result<()> {
 fn train_recipe(recipe: &RecipeFile, path: &Path, resume: bool, common: &Common) -> Result<RunSummary> {
     let dataset = Dataset::find(&common.datasets, &recipe.recipe.dataset)?;
     datasets::download_missing(&dataset, &mut DownloadBar::default())?;
-    let device = common.device.open()?;
+    let options = options(resume, common)?;
     let run = RunDir::open(path, recipe, resume)?;
+    train(recipe, &dataset, &run, &options, &mut TrainingBar::default())
+}
+
+/// How to train, with Ctrl-C set up to save and stop.
+fn options(resume: bool, common: &Common) -> Result<Options<'static>> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
         .or_else(|e| if matches!(e, ctrlc::Error::MultipleHandlers) { Ok(()) } else { Err(e) })
-        .map_err(|e| Error::run(path, format!("cannot handle Ctrl-C: {e}")))?;
-    let options = Options { device, resume, interrupted: &INTERRUPTED };
-    train(recipe, &dataset, &run, &options, &mut TrainingBar::default())
+        .map_err(|e| Error::run(Path::new("Ctrl-C"), e.to_string()))?;
+    Ok(Options { device: common.device.open()?, resume, interrupted: &INTERRUPTED, stop_after: None })
+}
+
+fn reproduce_command(args: &ReproduceArgs) -> Result<ExitCode> {
+    let spec: Spec = args.model.parse().map_err(|e| Error::run(Path::new(&args.model), e))?;
+    let version = Zoo::open(&args.zoo)?.version(&spec)?;
+    let recipe = reproduce::published_recipe(&version)?;
+    enter_profile(&recipe.recipe.numeric_profile)?;
+    let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
+    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    let temporary = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder")))?;
+    let run = args.run.clone().unwrap_or_else(|| temporary.path().join("run"));
+    let options = options(args.resume, &args.common)?;
+    let outcome = reproduce::reproduce(&version, &dataset, &run, args.epochs, &options, &mut TrainingBar::default())?;
+    if args.common.json {
+        let text = serde_json::to_string_pretty(&outcome).map_err(|e| Error::run(&run, e.to_string()))?;
+        println!("{text}");
+    } else {
+        print_reproduction(&outcome);
+    }
+    Ok(ExitCode::from(u8::from(outcome.verdict == Verdict::Different)))
+}
+
+fn print_reproduction(outcome: &Reproduction) {
+    let Reproduction { model, epochs_compared, .. } = outcome;
+    match outcome.verdict {
+        Verdict::BitIdentical => println!("{model}: bit-identical over {epochs_compared} epochs"),
+        Verdict::Equivalent => println!("{model}: equivalent, not bit-identical"),
+        Verdict::Different => println!("{model}: different"),
+    }
+    if let Some(epoch) = outcome.first_different_epoch {
+        println!("  first different epoch: {epoch} of {epochs_compared}");
+    }
+    if let Some(difference) = &outcome.difference {
+        println!("  max |delta| of a parameter: {:.3e}", difference.max_delta);
+        println!("  test {} (published {})", difference.test, difference.published_test);
+        println!("  same predictions: {}", difference.same_predictions);
+    }
+    if !outcome.numeric_profile_in_force {
+        println!("  the recipe's numeric profile could not be had on this machine ({})", outcome.cpu);
+    }
 }
 
 fn publish_command(args: &PublishArgs) -> Result<()> {

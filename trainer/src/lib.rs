@@ -18,6 +18,7 @@ pub mod profile;
 pub mod publish;
 pub mod random;
 pub mod recipe;
+pub mod reproduce;
 pub mod run;
 pub mod schedule;
 pub mod train;

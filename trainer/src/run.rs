@@ -120,7 +120,6 @@ pub fn finish(
     dataset: &Dataset,
     network: &Network,
     state: &State,
-    validation_images: usize,
 ) -> Result<RunSummary> {
     let rows = &state.progress.rows;
     let (model, selected) = match (recipe.recipe.output.select, &state.best, state.progress.best_epoch) {
@@ -128,9 +127,10 @@ pub fn finish(
         _ => (state.model(), rows.last().map_or(0, |r| r.epoch)),
     };
     let row = rows.iter().find(|r| r.epoch == selected);
+    let images = recipe.recipe.split.validation;
     let validation = row.and_then(|r| r.validation_accuracy).map(|accuracy| zoo::Count {
-        correct: (accuracy * validation_images as f64).round() as u64,
-        total: validation_images as u64,
+        correct: (accuracy * images as f64).round() as u64,
+        total: images as u64,
     });
     let summary = RunSummary {
         name: recipe.recipe.name.clone(),

@@ -27,6 +27,8 @@ pub struct Options<'a> {
     pub resume: bool,
     /// Set from a signal handler: save and stop.
     pub interrupted: &'a AtomicBool,
+    /// Stop after so many epochs of the recipe's, to compare the start of a run.
+    pub stop_after: Option<u32>,
 }
 
 /// Told about a run as it goes; binaries draw a bar from it.
@@ -52,33 +54,49 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<RunSummary> {
     let network = recipe.recipe.build_network(&dataset.description)?;
+    let state = fit(recipe, dataset, &network, run, options, observer)?;
+    run::finish(run, recipe, dataset, &network, &state)
+}
+
+/// The training loop alone: leaves a checkpoint in `run` and returns the state.
+///
+/// # Errors
+/// As for [`train`].
+pub fn fit(
+    recipe: &RecipeFile,
+    dataset: &Dataset,
+    network: &Network,
+    run: &RunDir,
+    options: &Options<'_>,
+    observer: &mut dyn Observer,
+) -> Result<State> {
     tch::set_num_threads(recipe.recipe.numeric_profile.threads as i32);
     let samples = dataset.load(datasets::Split::Train)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     let (training, validation) = split(&recipe.recipe, &samples)?;
     let mut trainer = Trainer {
         recipe: &recipe.recipe,
-        network: &network,
+        network,
         samples: &samples,
         normaliser: &normaliser,
         training: &training,
         validation: &validation,
         device: options.device,
-        state: initial_state(recipe, &network, run, options)?,
+        state: initial_state(recipe, network, run, options)?,
         started: Instant::now(),
     };
     let first = trainer.state.progress.epoch;
-    observer.begin(&network, first, recipe.recipe.epochs, training.len());
-    while trainer.state.progress.epoch <= recipe.recipe.epochs {
-        let finished = trainer.epoch(options.interrupted, observer);
+    let last = options.stop_after.unwrap_or(u32::MAX).min(recipe.recipe.epochs);
+    observer.begin(network, first, last, training.len());
+    while trainer.state.progress.epoch <= last {
+        trainer.epoch(options.interrupted, observer)?;
         trainer.save(run.path())?;
-        finished?;
-        if options.interrupted.load(Ordering::Relaxed) && trainer.state.progress.epoch <= recipe.recipe.epochs {
+        if options.interrupted.load(Ordering::Relaxed) && trainer.state.progress.epoch <= last {
             let epoch = trainer.state.progress.epoch;
             return Err(Error::Interrupted { epoch, run: run.path().to_owned() });
         }
     }
-    run::finish(run, recipe, dataset, &network, &trainer.state, validation.len())
+    Ok(trainer.state)
 }
 
 /// Divides the training images by the recipe's seed: what to fit and what to choose by.

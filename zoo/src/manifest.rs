@@ -139,8 +139,10 @@ pub struct TrainingInfo {
     pub epochs: u32,
     /// The epoch whose weights these are.
     pub selected_epoch: u32,
-    /// sha256 of all parameters, little-endian `f32`, in state-dict order; `history.csv` has one per epoch.
+    /// sha256 of all parameters, little-endian `f32`, in state-dict order.
     pub parameters_sha256: Digest,
+    /// The same after each epoch: a chain that names the first epoch in which a retraining differs.
+    pub epochs_sha256: Vec<Digest>,
     /// What libtorch was allowed to use.
     pub numeric_profile: NumericProfileInfo,
     /// The processor.
@@ -246,6 +248,10 @@ impl Manifest {
         }
         if self.output.dtype != "float32" {
             return refuse("output.dtype", &self.output.dtype, "float32");
+        }
+        if self.training.epochs_sha256.len() != self.training.epochs as usize {
+            let expected = format!("{}, one for each epoch", self.training.epochs);
+            return refuse("training.epochs_sha256", &self.training.epochs_sha256.len(), &expected);
         }
         self.check_counts(&refuse)?;
         self.check_files(&refuse)

@@ -18,6 +18,7 @@ use zoo::{
 use crate::batches::Normaliser;
 use crate::error::{Error, Result};
 use crate::evaluate::{evaluate, probabilities};
+use crate::history::EpochRow;
 use crate::network::Network;
 use crate::onnx::{self, Identity};
 use crate::run::{self, FinishedRun};
@@ -67,7 +68,8 @@ pub fn already_published(zoo: &Zoo, recipe: &crate::recipe::RecipeFile, dataset:
     Ok(same.then_some(newest))
 }
 
-fn dataset_info(dataset: &Dataset) -> DatasetInfo {
+/// The dataset as a manifest names it.
+pub fn dataset_info(dataset: &Dataset) -> DatasetInfo {
     DatasetInfo {
         name: dataset.description.name.clone(),
         files: dataset.files().into_iter().map(|entry| (entry.file.clone(), entry.sha256)).collect(),
@@ -136,7 +138,7 @@ impl Release<'_> {
         if let Some(filters) = drawings::filters(&self.network, &self.run.parameters)? {
             files.insert(card::FILTERS, filters);
         }
-        let mut manifest = self.manifest(version, outcome);
+        let mut manifest = self.manifest(version, outcome, &rows);
         let card = card::write(&manifest, &self.network, &self.dataset.description, &confusion, files.contains_key(card::FILTERS));
         files.insert(card::FILE, card.into_bytes());
         for (name, bytes) in &files {
@@ -171,7 +173,7 @@ impl Release<'_> {
     }
 
     /// The manifest without its `files`.
-    fn manifest(&self, version: u32, outcome: &Outcome) -> Manifest {
+    fn manifest(&self, version: u32, outcome: &Outcome, rows: &[EpochRow]) -> Manifest {
         let FinishedRun { recipe, summary, .. } = &self.run;
         let shape = self.test.shape;
         let free = || Dim::Free(onnx::BATCH.into());
@@ -210,6 +212,7 @@ impl Release<'_> {
                 epochs: summary.epochs,
                 selected_epoch: summary.selected_epoch,
                 parameters_sha256: summary.parameters_sha256,
+                epochs_sha256: rows.iter().map(|row| row.parameters_sha256).collect(),
                 numeric_profile: NumericProfileInfo {
                     threads: profile.threads,
                     isa: format!("{:?}", profile.isa).to_lowercase(),

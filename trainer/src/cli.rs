@@ -161,6 +161,7 @@ fn train_recipe(recipe: &RecipeFile, path: &Path, resume: bool, common: &Common)
     let dataset = Dataset::find(&common.datasets, &recipe.recipe.dataset)?;
     datasets::download_missing(&dataset, &mut DownloadBar::default())?;
     let options = options(resume, common)?;
+    recipe.recipe.build_network(&dataset.description)?;
     let run = RunDir::open(path, recipe, resume)?;
     train(recipe, &dataset, &run, &options, &mut TrainingBar::default())
 }

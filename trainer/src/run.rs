@@ -78,17 +78,16 @@ impl RunDir {
             return Err(Error::run(path, "another process is training into this folder"));
         }
         let run = RunDir { path: path.to_owned(), _lock: lock };
-        let recipe_path = path.join(RECIPE);
-        if recipe_path.exists() {
-            let text = datasets::yaml::read_text(&recipe_path)?;
-            if text != recipe.text {
+        if run.has_checkpoint() {
+            if !resume {
+                return Err(Error::run(path, "holds a run already; add --resume to go on with it, or choose another --run folder"));
+            }
+            let recipe_path = path.join(RECIPE);
+            if datasets::yaml::read_text(&recipe_path)? != recipe.text {
                 return Err(Error::run(&recipe_path, "differs from the recipe that was given; choose another --run folder"));
             }
         } else {
-            zoo::write_atomic(&recipe_path, recipe.text.as_bytes())?;
-        }
-        if run.has_checkpoint() && !resume {
-            return Err(Error::run(path, "holds a run already; add --resume to go on with it, or choose another --run folder"));
+            zoo::write_atomic(&path.join(RECIPE), recipe.text.as_bytes())?;
         }
         Ok(run)
     }

@@ -47,7 +47,7 @@ fn sections(
     if let Some(validation) = manifest.validation {
         write!(out, "{}", row("validation, held out of the training split, chosen by", validation))?;
     }
-    writeln!(out, "\n## Use\n\n```\ninfer predict image.png --model {name}@{version}\ninfer verify {name}@{version}\ntrainer train recipe.yaml\n```\n")?;
+    writeln!(out, "\n## Use\n\n```\ninfer predict image.png --model {name}@{version}\ninfer verify {name}@{version}\ntrainer reproduce {name}@{version}\n```\n")?;
     writeln!(
         out,
         "`model.onnx` takes `{}`, raw pixels 0 to 255, `{} {}`, and gives `{}`, `{} {}`; normalisation is inside. \

@@ -13,8 +13,13 @@ fn main() -> std::io::Result<()> {
     });
     let embedded = match versions.max() {
         Some((_, name)) => {
-            let file = |file: &str| model.join(&name).join(file).canonicalize().map(|p| p.display().to_string());
-            format!("Some((include_str!({:?}), include_bytes!({:?})))", file("manifest.yaml")?, file("model.onnx")?)
+            let file =
+                |file: &str| model.join(&name).join(file).canonicalize().map(|p| p.display().to_string());
+            format!(
+                "Some((include_str!({:?}), include_bytes!({:?})))",
+                file("manifest.yaml")?,
+                file("model.onnx")?
+            )
         }
         None => "None".into(),
     };

@@ -151,7 +151,12 @@ impl Dataset {
     pub fn find(root: &Path, name: &str) -> Result<Dataset> {
         let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
         if !plain {
-            return Err(Error::invalid(root, "dataset name", format!("`{name}`"), "letters, digits, `-` and `_`"));
+            return Err(Error::invalid(
+                root,
+                "dataset name",
+                format!("`{name}`"),
+                "letters, digits, `-` and `_`",
+            ));
         }
         Dataset::open(&root.join(name))
     }
@@ -222,7 +227,8 @@ impl Description {
             ("normalisation.std", &self.normalisation.std, 1e-6),
         ] {
             if values.len() != channels || !values.iter().all(|v| v.is_finite() && *v >= minimum) {
-                let expected = format!("{channels} finite numbers{}", if minimum > 0.0 { " above zero" } else { "" });
+                let expected =
+                    format!("{channels} finite numbers{}", if minimum > 0.0 { " above zero" } else { "" });
                 return Err(Error::invalid(path, field, format!("{values:?}"), expected));
             }
         }
@@ -231,7 +237,12 @@ impl Description {
             .enumerate()
         {
             if entry.file.is_empty() || entry.file.starts_with('.') || entry.file.contains(['/', '\\']) {
-                return Err(Error::invalid(path, format!("file {index}"), format!("`{}`", entry.file), "a plain file name"));
+                return Err(Error::invalid(
+                    path,
+                    format!("file {index}"),
+                    format!("`{}`", entry.file),
+                    "a plain file name",
+                ));
             }
         }
         Ok(())
@@ -259,7 +270,12 @@ impl Description {
         let classes = self.classes.len();
         if let Some(index) = labels.data.iter().position(|&label| usize::from(label) >= classes) {
             let found = labels.data.get(index).copied().unwrap_or_default();
-            return Err(Error::invalid(labels_path, format!("labels[{index}]"), found, format!("0 to {}", classes - 1)));
+            return Err(Error::invalid(
+                labels_path,
+                format!("labels[{index}]"),
+                found,
+                format!("0 to {}", classes - 1),
+            ));
         }
         Ok(Samples { shape: self.image, images: images.data, labels: labels.data })
     }

@@ -123,7 +123,12 @@ impl Idx {
             return Err(Error::invalid(path, "magic", found, "two zero bytes, a type code and the rank"));
         }
         let dtype = Dtype::from_code(code).ok_or_else(|| {
-            Error::invalid(path, "magic: type code", format!("0x{code:02x}"), "0x08, 0x09, 0x0b, 0x0c, 0x0d or 0x0e")
+            Error::invalid(
+                path,
+                "magic: type code",
+                format!("0x{code:02x}"),
+                "0x08, 0x09, 0x0b, 0x0c, 0x0d or 0x0e",
+            )
         })?;
         if rank == 0 {
             return Err(Error::invalid(path, "magic: rank", 0, "1 to 255"));
@@ -144,7 +149,12 @@ impl Idx {
         let found = data.len() as u64;
         if found != expected {
             let found = if found < expected { format!("{found} bytes") } else { "more bytes".into() };
-            return Err(Error::invalid(path, "elements", found, format!("{expected} bytes for {dimensions:?} of {dtype}")));
+            return Err(Error::invalid(
+                path,
+                "elements",
+                found,
+                format!("{expected} bytes for {dimensions:?} of {dtype}"),
+            ));
         }
         let (sha256, _) = reader.finish();
         let shape = dimensions.iter().map(|&d| d as usize).collect();
@@ -193,7 +203,12 @@ fn read_array<const N: usize>(reader: &mut impl Read, path: &Path, field: &str) 
     let mut bytes = Vec::with_capacity(N);
     read_all(reader.take(N as u64), &mut bytes, path)?;
     bytes.try_into().map_err(|bytes: Vec<u8>| {
-        Error::invalid(path, field, format!("the end of the file after {} bytes", bytes.len()), format!("{N} bytes"))
+        Error::invalid(
+            path,
+            field,
+            format!("the end of the file after {} bytes", bytes.len()),
+            format!("{N} bytes"),
+        )
     })
 }
 
@@ -227,8 +242,12 @@ mod tests {
     #[test]
     fn reads_every_type_plain_and_gzipped() {
         for (code, dtype) in [
-            (8, Dtype::U8), (9, Dtype::I8), (11, Dtype::I16),
-            (12, Dtype::I32), (13, Dtype::F32), (14, Dtype::F64),
+            (8, Dtype::U8),
+            (9, Dtype::I8),
+            (11, Dtype::I16),
+            (12, Dtype::I32),
+            (13, Dtype::F32),
+            (14, Dtype::F64),
         ] {
             let mut bytes = vec![0, 0, code, 2, 0, 0, 0, 2, 0, 0, 0, 3];
             bytes.extend(0..6 * dtype.size() as u8);

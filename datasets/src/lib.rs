@@ -16,8 +16,7 @@ mod idx;
 pub mod yaml;
 
 pub use description::{
-    Dataset, Description, FileEntry, ImageShape, Normalisation, Preprocessing, Samples, Split,
-    SplitFiles,
+    Dataset, Description, FileEntry, ImageShape, Normalisation, Preprocessing, Samples, Split, SplitFiles,
 };
 pub use digest::Digest;
 #[cfg(feature = "download")]

@@ -45,7 +45,12 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 pub fn read_text(path: &Path) -> Result<String> {
     let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
     if length > MAX_BYTES {
-        return Err(Error::invalid(path, "length", format!("{length} bytes"), format!("at most {MAX_BYTES}")));
+        return Err(Error::invalid(
+            path,
+            "length",
+            format!("{length} bytes"),
+            format!("at most {MAX_BYTES}"),
+        ));
     }
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     String::from_utf8(bytes).map_err(|error| {

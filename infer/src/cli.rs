@@ -94,8 +94,12 @@ pub fn run() -> ExitCode {
 fn report(error: &Error) {
     eprintln!("error: {error}");
     let hint = match error {
-        Error::Zoo(zoo::Error::NotFound { .. }) => "name the zoo with --zoo DIR; `infer list` shows its models",
-        Error::Zoo(zoo::Error::Damaged { .. }) => "the model was not used; restore the file, for example with git checkout",
+        Error::Zoo(zoo::Error::NotFound { .. }) => {
+            "name the zoo with --zoo DIR; `infer list` shows its models"
+        }
+        Error::Zoo(zoo::Error::Damaged { .. }) => {
+            "the model was not used; restore the file, for example with git checkout"
+        }
         Error::Data(datasets::Error::Missing { .. }) => "name the folder of the datasets with --datasets DIR",
         _ => return,
     };
@@ -117,7 +121,9 @@ fn open_predictor(args: &PredictArgs) -> Result<Predictor> {
     let fits = spec.name == manifest.name && spec.version.is_none_or(|v| v == manifest.version);
     if !fits {
         let built_in = format!("{}@{}", manifest.name, manifest.version);
-        return Err(Error::Usage(format!("no zoo here, and the built-in model is {built_in}, not {spec}; name the zoo with --zoo DIR")));
+        return Err(Error::Usage(format!(
+            "no zoo here, and the built-in model is {built_in}, not {spec}; name the zoo with --zoo DIR"
+        )));
     }
     Ok(predictor)
 }
@@ -236,7 +242,10 @@ fn verify_models(models: &[String], datasets: &Path, args: &ZooArgs) -> Result<E
         models.iter().map(|model| model.parse().map_err(Error::Usage)).collect::<Result<_>>()?
     };
     if specs.is_empty() {
-        return Err(Error::Usage(format!("{}: the zoo is empty; expected models to verify", args.path().display())));
+        return Err(Error::Usage(format!(
+            "{}: the zoo is empty; expected models to verify",
+            args.path().display()
+        )));
     }
     let reports = specs.iter().map(|spec| verify(&zoo, spec, datasets)).collect::<Result<Vec<Report>>>()?;
     if args.json {

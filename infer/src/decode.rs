@@ -55,7 +55,13 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(wrong)?;
     if decoder.total_bytes() > MAX_DECODED_BYTES {
-        return Err(Error::image(path, format!("needs {} bytes in memory; at most {MAX_DECODED_BYTES} are allowed", decoder.total_bytes())));
+        return Err(Error::image(
+            path,
+            format!(
+                "needs {} bytes in memory; at most {MAX_DECODED_BYTES} are allowed",
+                decoder.total_bytes()
+            ),
+        ));
     }
     let orientation = decoder.orientation().map_err(wrong)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(wrong)?;
@@ -83,7 +89,10 @@ pub fn image_files(path: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     if files.is_empty() {
-        return Err(Error::image(path, format!("no images in this folder; expected files ending in {}", ENDINGS.join(", "))));
+        return Err(Error::image(
+            path,
+            format!("no images in this folder; expected files ending in {}", ENDINGS.join(", ")),
+        ));
     }
     files.sort();
     Ok(files)

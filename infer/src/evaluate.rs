@@ -50,7 +50,8 @@ pub fn evaluate(session: &Session, samples: &Samples, labels: &[String]) -> Resu
     let share = samples.len().div_ceil(threads).max(1);
     let ranges = (0..samples.len()).step_by(share).map(|start| start..(start + share).min(samples.len()));
     let parts: Vec<Result<Vec<u8>>> = std::thread::scope(|scope| {
-        let handles: Vec<_> = ranges.map(|range| scope.spawn(move || classify(session, samples, range))).collect();
+        let handles: Vec<_> =
+            ranges.map(|range| scope.spawn(move || classify(session, samples, range))).collect();
         let gone = || Err(Error::Usage("a prediction thread ended early".into()));
         handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| gone())).collect()
     });
@@ -65,6 +66,7 @@ fn classify(session: &Session, samples: &Samples, range: std::ops::Range<usize>)
 
 /// The first of the largest.
 fn argmax(values: &[f32]) -> u8 {
-    let best = values.iter().enumerate().fold((0, f32::MIN), |best, (i, &v)| if v > best.1 { (i, v) } else { best });
+    let best =
+        values.iter().enumerate().fold((0, f32::MIN), |best, (i, &v)| if v > best.1 { (i, v) } else { best });
     best.0 as u8
 }

@@ -44,7 +44,8 @@ impl Golden {
         if output.shape != [count, classes] || input.data.len() != count * expected.numel() {
             return wrong(OUTPUT, &output.shape, format!("[{count}, {classes}]"));
         }
-        let probabilities: Vec<f32> = output.data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        let probabilities: Vec<f32> =
+            output.data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
         if probabilities.len() != count * classes {
             return wrong(OUTPUT, &[probabilities.len()], format!("{} values", count * classes));
         }

@@ -6,10 +6,10 @@ use image::DynamicImage;
 use serde::Serialize;
 use zoo::{Manifest, Spec, Zoo};
 
+use crate::embedded;
 use crate::error::{Error, Result};
 use crate::preprocess::preprocess;
 use crate::session::Session;
-use crate::embedded;
 
 /// A model with everything needed to use it.
 ///

@@ -63,7 +63,10 @@ impl Worker<'_> {
         let Session { shape, classes, path, .. } = self.session;
         let ImageShape { channels, height, width } = *shape;
         if pixels.len() != shape.numel() {
-            return Err(Error::Usage(format!("{} pixels, expected {channels}x{height}x{width}", pixels.len())));
+            return Err(Error::Usage(format!(
+                "{} pixels, expected {channels}x{height}x{width}",
+                pixels.len()
+            )));
         }
         let output = run(&mut self.state, pixels, *shape).map_err(|e| Error::model(path, problem(&e)))?;
         if output.len() != *classes {

@@ -97,7 +97,11 @@ fn check_files(version: &VersionDir) -> std::result::Result<String, String> {
     let problems = version.problems().map_err(|e| e.to_string())?;
     match problems.as_slice() {
         [] => Ok(format!("{} files", version.manifest.files.len())),
-        _ => Err(problems.iter().map(|(file, problem)| format!("{file}: {problem}")).collect::<Vec<_>>().join("; ")),
+        _ => Err(problems
+            .iter()
+            .map(|(file, problem)| format!("{file}: {problem}"))
+            .collect::<Vec<_>>()
+            .join("; ")),
     }
 }
 
@@ -113,7 +117,11 @@ fn check_golden(version: &VersionDir, session: &Session) -> std::result::Result<
     let difference = golden.max_difference(session).map_err(|e| e.to_string())?;
     let tolerance = version.manifest.self_check.tolerance;
     let detail = format!("{} images, max |difference| {difference:.1e}", golden.shape.first().unwrap_or(&0));
-    if f64::from(difference) <= tolerance { Ok(detail) } else { Err(format!("{detail}, expected at most {tolerance:.0e}")) }
+    if f64::from(difference) <= tolerance {
+        Ok(detail)
+    } else {
+        Err(format!("{detail}, expected at most {tolerance:.0e}"))
+    }
 }
 
 fn check_accuracy(version: &VersionDir, session: &Session, datasets: &Path, report: &mut Report) {
@@ -129,10 +137,16 @@ fn check_accuracy(version: &VersionDir, session: &Session, datasets: &Path, repo
             return;
         }
     };
-    let differs = dataset.files().into_iter().find(|entry| claimed.files.get(&entry.file) != Some(&entry.sha256));
+    let differs =
+        dataset.files().into_iter().find(|entry| claimed.files.get(&entry.file) != Some(&entry.sha256));
     let outcome = match differs {
         None => Ok(claimed.name.clone()),
-        Some(entry) => Err(format!("{}: sha256 {}, expected {:?}", entry.file, entry.sha256, claimed.files.get(&entry.file))),
+        Some(entry) => Err(format!(
+            "{}: sha256 {}, expected {:?}",
+            entry.file,
+            entry.sha256,
+            claimed.files.get(&entry.file)
+        )),
     };
     if !report.add(Check::Dataset, outcome) {
         return;
@@ -145,11 +159,21 @@ fn check_accuracy(version: &VersionDir, session: &Session, datasets: &Path, repo
             let test = &version.manifest.test;
             let same = found.correct == test.correct && found.per_class == test.per_class;
             let detail = format!("{}", found.correct);
-            report.add(Check::Accuracy, if same { Ok(detail) } else { Err(format!("{detail}, claimed {}", test.correct)) });
+            report.add(
+                Check::Accuracy,
+                if same { Ok(detail) } else { Err(format!("{detail}, claimed {}", test.correct)) },
+            );
             let hash = found.predictions_sha256();
             let same = hash == test.predictions_sha256;
             let claim = test.predictions_sha256;
-            report.add(Check::Predictions, if same { Ok(format!("sha256 {hash}")) } else { Err(format!("sha256 {hash}, claimed {claim}")) });
+            report.add(
+                Check::Predictions,
+                if same {
+                    Ok(format!("sha256 {hash}"))
+                } else {
+                    Err(format!("sha256 {hash}, claimed {claim}"))
+                },
+            );
         }
     }
 }

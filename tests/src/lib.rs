@@ -51,17 +51,10 @@ pub fn run<S: AsRef<OsStr>>(binary: &str, dir: &Path, arguments: impl IntoIterat
 pub fn run_with_input(binary: &str, dir: &Path, arguments: &[&str], input: &[u8]) -> Outcome {
     let mut command = command(binary, dir);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let spawn = || {
-        let mut child = command.spawn()?;
-        // A program that refuses its input may close it early.
-        let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input));
-        child.wait_with_output()
-    };
-    spawn_result(spawn, binary)
-}
-
-fn spawn_result(spawn: impl FnOnce() -> std::io::Result<Output>, binary: &str) -> Outcome {
-    spawn().unwrap_or_else(|e| panic!("{binary} does not start: {e}")).into()
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("{binary} does not start: {e}"));
+    // A program that refuses its input may close it early.
+    let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input));
+    child.wait_with_output().unwrap_or_else(|e| panic!("{binary} cannot be waited for: {e}")).into()
 }
 
 /// Runs a binary that must succeed; returns its standard output.
@@ -88,7 +81,11 @@ pub fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() { copy_dir(&entry.path(), &target)? } else { std::fs::copy(entry.path(), target).map(|_| ())? }
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &target)?
+        } else {
+            std::fs::copy(entry.path(), target).map(|_| ())?
+        }
     }
     Ok(())
 }
@@ -98,8 +95,8 @@ pub fn tiny_dataset(root: &Path, train: usize, test: usize) -> std::io::Result<P
     let mnist = Dataset::find(&self::root().join("datasets"), "mnist").map_err(std::io::Error::other)?;
     let dir = root.join("datasets/tiny");
     std::fs::create_dir_all(&dir)?;
-    let mut text = std::fs::read_to_string(mnist.dir.join("dataset.yaml"))?
-        .replace("name: mnist\n", "name: tiny\n");
+    let mut text =
+        std::fs::read_to_string(mnist.dir.join("dataset.yaml"))?.replace("name: mnist\n", "name: tiny\n");
     let mirrors = text.find("mirrors:").zip(text.find("classes:"));
     if let Some((start, end)) = mirrors {
         text.replace_range(start..end, "");
@@ -107,7 +104,9 @@ pub fn tiny_dataset(root: &Path, train: usize, test: usize) -> std::io::Result<P
     for (split, count) in [(Split::Train, train), (Split::Test, test)] {
         let samples = mnist.load(split).map_err(std::io::Error::other)?;
         let files = mnist.description.files(split);
-        for (entry, idx) in [(&files.images, images(&samples, count)), (&files.labels, labels(&samples, count))] {
+        for (entry, idx) in
+            [(&files.images, images(&samples, count)), (&files.labels, labels(&samples, count))]
+        {
             let bytes = idx.map_err(std::io::Error::other)?.to_bytes();
             text = text.replace(&entry.sha256.to_string(), &Digest::of(&bytes).to_string());
             std::fs::write(dir.join(&entry.file), bytes)?;

@@ -59,7 +59,11 @@ fn paths_and_names() {
         ("no such file", vec!["predict", "no-such.png"], "no-such.png: "),
         ("a folder without images", vec!["predict", folder], "no images in this folder"),
         ("no such zoo", vec!["list", "--zoo", "/no/such"], "/no/such/models: not found"),
-        ("no such model", vec!["predict", "x.png", "--model", "resnet"], "models here: fashion-cnn, mnist-cnn"),
+        (
+            "no such model",
+            vec!["predict", "x.png", "--model", "resnet"],
+            "models here: fashion-cnn, mnist-cnn",
+        ),
         ("no such version", vec!["show", "mnist-cnn@999"], "versions of mnist-cnn here: [1"),
         ("version 0", vec!["show", "mnist-cnn@0"], "a version from 1"),
         ("a name that leaves the zoo", vec!["show", "../../etc"], "is not a model name"),
@@ -82,7 +86,8 @@ fn with_changed_model(change: impl FnOnce(&Path)) -> tests::Outcome {
 #[test]
 fn manifests() {
     let original = std::fs::read_to_string(root().join("zoo/models/mnist-cnn/1/manifest.yaml")).unwrap();
-    let sha256 = Digest::of(&std::fs::read(root().join("zoo/models/mnist-cnn/1/model.onnx")).unwrap()).to_string();
+    let sha256 =
+        Digest::of(&std::fs::read(root().join("zoo/models/mnist-cnn/1/model.onnx")).unwrap()).to_string();
     let replace = |from: &str, to: &str| {
         assert!(original.contains(from), "{from} is not in the manifest");
         original.replacen(from, to, 1)
@@ -95,13 +100,29 @@ fn manifests() {
         ("a missing key", replace("version: 1\n", ""), "missing field `version`"),
         ("a key twice", replace("schema: 1\n", "schema: 1\nschema: 1\n"), "duplicate field `schema`"),
         ("schema of the future", replace("schema: 1\n", "schema: 2\n"), "schema: found 2, expected 1"),
-        ("another name", replace("name: mnist-cnn\n", "name: other\n"), "found other 1, expected mnist-cnn 1"),
-        ("another version", replace("version: 1\n", "version: 7\n"), "found mnist-cnn 7, expected mnist-cnn 1"),
+        (
+            "another name",
+            replace("name: mnist-cnn\n", "name: other\n"),
+            "found other 1, expected mnist-cnn 1",
+        ),
+        (
+            "another version",
+            replace("version: 1\n", "version: 7\n"),
+            "found mnist-cnn 7, expected mnist-cnn 1",
+        ),
         ("version 0", replace("version: 1\n", "version: 0\n"), "version: found 0"),
         ("no sha256", replace(&sha256, "abc"), "is not a sha256"),
-        ("a path out of the folder", replace("  history.csv:", "  ../../history.csv:"), "files: found `../../history.csv`"),
+        (
+            "a path out of the folder",
+            replace("  history.csv:", "  ../../history.csv:"),
+            "files: found `../../history.csv`",
+        ),
         ("a second ONNX file", replace("  history.csv:", "  history.onnx:"), "found 2 *.onnx files"),
-        ("a wrong input type", replace("dtype: uint8", "dtype: float32"), "input.dtype: found float32, expected uint8"),
+        (
+            "a wrong input type",
+            replace("dtype: uint8", "dtype: float32"),
+            "input.dtype: found float32, expected uint8",
+        ),
         ("a huge image", replace("  - 28\n  - 28\n", "  - 28\n  - 99999999\n"), "input.shape: found"),
         ("a count that is none", replace("correct: 9", "correct: x9"), "expected `correct/total`"),
         ("counts that do not add up", bump_total(&original), "the sum over test.per_class"),
@@ -109,10 +130,12 @@ fn manifests() {
         ("an unknown preprocessing", replace("preprocessing: mnist", "preprocessing: magic"), "magic"),
     ];
     for (row, text, expected) in rows {
-        let outcome = with_changed_model(|version| std::fs::write(version.join("manifest.yaml"), &text).unwrap());
+        let outcome =
+            with_changed_model(|version| std::fs::write(version.join("manifest.yaml"), &text).unwrap());
         assert_refused(row, &outcome, &[expected]);
     }
-    let outcome = with_changed_model(|version| std::fs::write(version.join("manifest.yaml"), [0xff, 0xfe]).unwrap());
+    let outcome =
+        with_changed_model(|version| std::fs::write(version.join("manifest.yaml"), [0xff, 0xfe]).unwrap());
     assert_refused("not UTF-8", &outcome, &["invalid UTF-8 at byte 0"]);
     let outcome = with_changed_model(|version| std::fs::remove_file(version.join("manifest.yaml")).unwrap());
     assert_refused("no manifest", &outcome, &["manifest.yaml: not found"]);
@@ -127,13 +150,23 @@ fn bump_total(manifest: &str) -> String {
 
 #[test]
 fn onnx_files_that_do_not_match_their_hash() {
-    let rows: [(&str, fn(&Path), &str); 4] = [
+    type Row = (&'static str, fn(&Path), &'static str);
+    let rows: [Row; 4] = [
         ("one bit flipped", |path| flip(path), "model.onnx: changed: sha256"),
-        ("truncated", |path| std::fs::write(path, &std::fs::read(path).unwrap()[..1000]).unwrap(), "changed: 1000 bytes"),
+        (
+            "truncated",
+            |path| std::fs::write(path, &std::fs::read(path).unwrap()[..1000]).unwrap(),
+            "changed: 1000 bytes",
+        ),
         ("missing", |path| std::fs::remove_file(path).unwrap(), "model.onnx: missing"),
-        ("a Git LFS pointer", |path| {
-            std::fs::write(path, "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n").unwrap();
-        }, "git lfs pull"),
+        (
+            "a Git LFS pointer",
+            |path| {
+                std::fs::write(path, "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n")
+                    .unwrap();
+            },
+            "git lfs pull",
+        ),
     ];
     for (row, change, expected) in rows {
         let outcome = with_changed_model(|version| change(&version.join("model.onnx")));

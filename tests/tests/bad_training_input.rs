@@ -36,7 +36,11 @@ fn idx_files() {
         ("text", b"not an IDX file".to_vec(), "magic: found 0x6e6f7420, expected two zero bytes"),
         ("an unknown type code", with(2, &[0x0a]), "type code: found 0x0a"),
         ("rank 0", with(3, &[0]), "rank: found 0"),
-        ("ends in the dimensions", good[..10].to_vec(), "dimension 1: found the end of the file after 2 bytes"),
+        (
+            "ends in the dimensions",
+            good[..10].to_vec(),
+            "dimension 1: found the end of the file after 2 bytes",
+        ),
         ("ends in the elements", good[..1000].to_vec(), "elements: found 984 bytes, expected 31360 bytes"),
         ("too long", [good.as_slice(), &[0]].concat(), "elements: found more bytes, expected 31360"),
         ("dimensions whose product overflows", with(4, &[0xff; 12]), "dimensions: found"),
@@ -45,7 +49,11 @@ fn idx_files() {
         ("a damaged gzip stream", damaged(&zipped), "train-images"),
         ("gzip header only", zipped[..10].to_vec(), "train-images"),
         ("one pixel changed", with(5000, &[77]), "sha256 of the decompressed bytes: found"),
-        ("labels in the place of images", std::fs::read(dataset.join("train-labels-idx1-ubyte.gz")).unwrap(), "sha256"),
+        (
+            "labels in the place of images",
+            std::fs::read(dataset.join("train-labels-idx1-ubyte.gz")).unwrap(),
+            "sha256",
+        ),
     ];
     for (row, bytes, expected) in rows {
         std::fs::write(&path, bytes).unwrap();
@@ -67,11 +75,36 @@ fn damaged(zipped: &[u8]) -> Vec<u8> {
 fn files_that_contradict_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let rows: Vec<(&str, &str, Idx, &str)> = vec![
-        ("a label too few", "train-labels-idx1-ubyte.gz", Idx::new_u8(&[39], vec![0; 39]).unwrap(), "label shape: found [39], expected [40]"),
-        ("a label out of range", "train-labels-idx1-ubyte.gz", Idx::new_u8(&[40], vec![10; 40]).unwrap(), "labels[0]: found 10, expected 0 to 9"),
-        ("labels of rank 2", "train-labels-idx1-ubyte.gz", Idx::new_u8(&[40, 1], vec![0; 40]).unwrap(), "label shape: found [40, 1]"),
-        ("narrower images", "train-images-idx3-ubyte.gz", Idx::new_u8(&[40, 28, 27], vec![0; 40 * 756]).unwrap(), "image shape: found [40, 28, 27]"),
-        ("images of rank 2", "train-images-idx3-ubyte.gz", Idx::new_u8(&[40, 784], vec![0; 40 * 784]).unwrap(), "image shape: found [40, 784]"),
+        (
+            "a label too few",
+            "train-labels-idx1-ubyte.gz",
+            Idx::new_u8(&[39], vec![0; 39]).unwrap(),
+            "label shape: found [39], expected [40]",
+        ),
+        (
+            "a label out of range",
+            "train-labels-idx1-ubyte.gz",
+            Idx::new_u8(&[40], vec![10; 40]).unwrap(),
+            "labels[0]: found 10, expected 0 to 9",
+        ),
+        (
+            "labels of rank 2",
+            "train-labels-idx1-ubyte.gz",
+            Idx::new_u8(&[40, 1], vec![0; 40]).unwrap(),
+            "label shape: found [40, 1]",
+        ),
+        (
+            "narrower images",
+            "train-images-idx3-ubyte.gz",
+            Idx::new_u8(&[40, 28, 27], vec![0; 40 * 756]).unwrap(),
+            "image shape: found [40, 28, 27]",
+        ),
+        (
+            "images of rank 2",
+            "train-images-idx3-ubyte.gz",
+            Idx::new_u8(&[40, 784], vec![0; 40 * 784]).unwrap(),
+            "image shape: found [40, 784]",
+        ),
     ];
     for (row, file, idx, expected) in rows {
         let dataset = tiny_dataset(dir.path(), 40, 20).unwrap();
@@ -90,9 +123,19 @@ fn descriptions() {
     let rows: [(&str, &str, &str, &str); 5] = [
         ("an unknown key", "name: tiny\n", "name: tiny\ncolour: red\n", "unknown field `colour`"),
         ("no channels", "channels: 1", "channels: 0", "image: found 0x28x28"),
-        ("a standard deviation of 0", "std: [0.3081078038564627]", "std: [0]", "normalisation.std: found [0.0]"),
+        (
+            "a standard deviation of 0",
+            "std: [0.3081078038564627]",
+            "std: [0]",
+            "normalisation.std: found [0.0]",
+        ),
         ("two means", "mean: [0.1306604762738429]", "mean: [0.1, 0.2]", "normalisation.mean"),
-        ("a file outside the folder", "file: train-images", "file: ../train-images", "expected a plain file name"),
+        (
+            "a file outside the folder",
+            "file: train-images",
+            "file: ../train-images",
+            "expected a plain file name",
+        ),
     ];
     for (row, from, to, expected) in rows {
         let path = tiny_dataset(dir.path(), 40, 20).unwrap().join("dataset.yaml");
@@ -116,34 +159,82 @@ fn recipes() {
         ("not YAML", "name: [".into(), "line"),
         ("two documents", format!("{RECIPE}\n---\nname: b\n"), "more than one YAML document"),
         ("an unknown key", replace("epochs: 2", "epochs: 2\nepocks: 3"), "unknown field `epocks`"),
-        ("an unknown key in a layer", replace("kernel_size: 3", "kernel_sise: 3"), "unknown field `kernel_sise`"),
+        (
+            "an unknown key in a layer",
+            replace("kernel_size: 3", "kernel_sise: 3"),
+            "unknown field `kernel_sise`",
+        ),
         ("a missing key", replace("seed: 7\n", ""), "missing field `seed`"),
         ("a word for a number", replace("epochs: 2", "epochs: two"), "epochs"),
         ("an unknown layer", replace("- relu", "- rellu"), "rellu"),
-        ("an unknown padding", replace("padding: same", "padding: reflect"), "padding `reflect`: expected `valid`"),
+        (
+            "an unknown padding",
+            replace("padding: same", "padding: reflect"),
+            "padding `reflect`: expected `valid`",
+        ),
         ("no epochs", replace("epochs: 2", "epochs: 0"), "epochs: found 0, expected 1 to 100000"),
         ("no batch", replace("batch_size: 50", "batch_size: 0"), "batch_size: found 0"),
         ("a negative learning rate", replace("peak: 0.01", "peak: -1"), "one_cycle.peak: found -1"),
         ("a momentum of 1", replace("adam: {}", "sgd: {momentum: 1}"), "optimizer.momentum: found 1"),
-        ("smoothing of 1", replace("label_smoothing: 0.05", "label_smoothing: 1"), "label_smoothing: found 1"),
+        (
+            "smoothing of 1",
+            replace("label_smoothing: 0.05", "label_smoothing: 1"),
+            "label_smoothing: found 1",
+        ),
         ("an average of 1", replace("ema: 0.9", "ema: 1"), "ema: found 1"),
         ("a turn of 999 degrees", replace("rotate: 5", "rotate: 999"), "augmentation.rotate: found 999"),
         ("no threads", replace("threads: 2", "threads: 0"), "numeric_profile.threads: found 0"),
         ("a name with a slash", replace("name: tiny", "name: ti/ny"), "name: found ti/ny"),
         ("a dataset outside", replace("dataset: tiny", "dataset: ../tiny"), "dataset name: found `../tiny`"),
-        ("no such dataset", replace("dataset: tiny", "dataset: none"), "datasets/none/dataset.yaml: file not found"),
-        ("more validation than images", replace("validation: 10", "validation: 40"), "split.validation: found 40"),
-        ("choosing without validation", replace("validation: 10", "validation: 0"), "split.validation: found 0"),
-        ("a kernel that does not fit", replace("kernel_size: 3, padding: same", "kernel_size: 40"), "layer 1 (conv2d), input [1, 28, 28]: kernel_size 40 does not fit: with padding the image is [28, 28]"),
-        ("a stride of 0", replace("kernel_size: 2, stride: 2", "kernel_size: 2, stride: 0"), "layer 4 (max_pool), input [8, 28, 28]: stride 0"),
-        ("dense on an image", replace("- flatten\n", ""), "layer 8 (dense), input [16, 7, 7]: needs [F], not an image; put flatten before it to get [784]"),
-        ("a residual block that cannot be added", replace("- conv2d: {features: 16, kernel_size: 3, stride: 2, padding: 1}", "- flatten"), "layer 5 (residual), input [8, 14, 14]: its body gives [1568]"),
+        (
+            "no such dataset",
+            replace("dataset: tiny", "dataset: none"),
+            "datasets/none/dataset.yaml: file not found",
+        ),
+        (
+            "more validation than images",
+            replace("validation: 10", "validation: 40"),
+            "split.validation: found 40",
+        ),
+        (
+            "choosing without validation",
+            replace("validation: 10", "validation: 0"),
+            "split.validation: found 0",
+        ),
+        (
+            "a kernel that does not fit",
+            replace("kernel_size: 3, padding: same", "kernel_size: 40"),
+            "layer 1 (conv2d), input [1, 28, 28]: kernel_size 40 does not fit: with padding the image is [28, 28]",
+        ),
+        (
+            "a stride of 0",
+            replace("kernel_size: 2, stride: 2", "kernel_size: 2, stride: 0"),
+            "layer 4 (max_pool), input [8, 28, 28]: stride 0",
+        ),
+        (
+            "dense on an image",
+            replace("- flatten\n", ""),
+            "layer 8 (dense), input [16, 7, 7]: needs [F], not an image; put flatten before it to get [784]",
+        ),
+        (
+            "a residual block that cannot be added",
+            replace("- conv2d: {features: 16, kernel_size: 3, stride: 2, padding: 1}", "- flatten"),
+            "layer 5 (residual), input [8, 14, 14]: its body gives [1568]",
+        ),
         ("dropout of everything", replace("rate: 0.2", "rate: 1"), "(dropout), input [784]: rate 1"),
         ("too few classes", replace("features: 10", "features: 9"), "the data set has 10 classes"),
         ("no softmax", replace("- softmax\n", ""), "the last layer must be softmax"),
-        ("softmax in the middle", replace("- flatten\n", "- flatten\n- softmax\n"), "softmax may only be the last layer"),
+        (
+            "softmax in the middle",
+            replace("- flatten\n", "- flatten\n- softmax\n"),
+            "softmax may only be the last layer",
+        ),
         ("no layers", replace(&layers(), "network: []\n"), "the last layer must be softmax"),
-        ("4 billion features", replace("features: 10", "features: 4000000000"), "features 4000000000: expected 1 to 65536"),
+        (
+            "4 billion features",
+            replace("features: 10", "features: 4000000000"),
+            "features 4000000000: expected 1 to 65536",
+        ),
     ];
     for (row, text, expected) in rows {
         assert_refused(row, &train(dir.path(), text), &[expected]);

@@ -4,7 +4,17 @@ use std::process::Command;
 
 fn tree(package: &str) -> String {
     let cargo = std::env::var("CARGO").unwrap_or("cargo".into());
-    let arguments = ["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--all-features", "--package", package];
+    let arguments = [
+        "tree",
+        "--offline",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--all-features",
+        "--package",
+        package,
+    ];
     let output = Command::new(cargo).args(arguments).current_dir(tests::root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -9,7 +9,10 @@ use tests::root;
 fn drawings() -> Vec<(PathBuf, String)> {
     let folder = root().join("tests/data/digits");
     let files = infer::decode::image_files(&folder).unwrap();
-    files.into_iter().map(|file| (file.clone(), file.file_name().unwrap().to_str().unwrap()[..1].to_owned())).collect()
+    files
+        .into_iter()
+        .map(|file| (file.clone(), file.file_name().unwrap().to_str().unwrap()[..1].to_owned()))
+        .collect()
 }
 
 #[test]
@@ -33,7 +36,10 @@ fn at_least_95_percent_are_read_right() {
     }
     let total = drawings.len();
     println!("the MNIST procedure: {right}/{total}; naive resize: {naive_right}/{total}; wrong: {wrong:?}");
-    assert!(right * 100 >= total * 95, "{right}/{total} right (naive resize: {naive_right}); wrong: {wrong:?}");
+    assert!(
+        right * 100 >= total * 95,
+        "{right}/{total} right (naive resize: {naive_right}); wrong: {wrong:?}"
+    );
     assert!(right > naive_right);
 }
 
@@ -42,11 +48,14 @@ fn a_white_digit_on_black_and_one_on_transparent_ground_are_read_too() {
     let predictor = Predictor::embedded().unwrap();
     let (file, label) = &drawings()[drawings().len() / 2];
     let drawing = infer::decode::read_image(file).unwrap().to_luma8();
-    let inverted = image::GrayImage::from_fn(280, 280, |x, y| image::Luma([255 - drawing.get_pixel(x, y).0[0]]));
+    let inverted =
+        image::GrayImage::from_fn(280, 280, |x, y| image::Luma([255 - drawing.get_pixel(x, y).0[0]]));
     // Ink in the alpha channel: black ink, and white ink that would vanish on white paper.
-    let ink = |level: u8| image::RgbaImage::from_fn(280, 280, |x, y| {
-        image::Rgba([level, level, level, 255 - drawing.get_pixel(x, y).0[0]])
-    });
+    let ink = |level: u8| {
+        image::RgbaImage::from_fn(280, 280, |x, y| {
+            image::Rgba([level, level, level, 255 - drawing.get_pixel(x, y).0[0]])
+        })
+    };
     for image in [image::DynamicImage::from(inverted), ink(0).into(), ink(255).into()] {
         assert_eq!(predictor.predict(&image).unwrap().label, *label);
     }

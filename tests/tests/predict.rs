@@ -27,7 +27,8 @@ fn files_folders_and_standard_input() {
     let zoo = root().join("zoo");
     let zoo = zoo.to_str().unwrap();
     let result = json(&succeed("infer", dir.path(), ["predict", ".", "b.png", "--zoo", zoo, "--json"]));
-    let files: Vec<&str> = result["predictions"].as_array().unwrap().iter().filter_map(|p| p["file"].as_str()).collect();
+    let files: Vec<&str> =
+        result["predictions"].as_array().unwrap().iter().filter_map(|p| p["file"].as_str()).collect();
     assert_eq!(files, ["./a.PNG", "./b.png", "b.png"]);
     assert!(result["predictions"].as_array().unwrap().iter().all(|p| p["label"] == label.as_str()));
     assert_eq!(result["model"], "mnist-cnn");
@@ -75,7 +76,9 @@ fn show_draws_what_the_network_sees() {
 #[test]
 fn list_and_card() {
     let listed = json(&succeed("infer", &root(), ["list", "--json"]));
-    assert!(listed.as_array().unwrap().iter().any(|m| m["model"] == "mnist-cnn" && m["parameters"] == 1_111_946));
+    assert!(
+        listed.as_array().unwrap().iter().any(|m| m["model"] == "mnist-cnn" && m["parameters"] == 1_111_946)
+    );
     let card = succeed("infer", &root(), ["show", "fashion-cnn@1"]);
     for part in ["# fashion-cnn 1", "## Network", "conv2", "Ankle boot", "Licence: MIT"] {
         assert!(card.contains(part), "{part}: {card}");
@@ -91,7 +94,8 @@ fn every_image_format_gives_the_same_answer() {
         decoded.to_rgb8().save(dir.path().join(format!("x.{ending}"))).unwrap();
     }
     let result = json(&succeed("infer", dir.path(), ["predict", ".", "--json"]));
-    let labels: Vec<&str> = result["predictions"].as_array().unwrap().iter().filter_map(|p| p["label"].as_str()).collect();
+    let labels: Vec<&str> =
+        result["predictions"].as_array().unwrap().iter().filter_map(|p| p["label"].as_str()).collect();
     assert_eq!(labels, [label.as_str(); 5]);
 }
 
@@ -102,7 +106,8 @@ fn all_of_mnist_is_in_normal_form_and_passes_unchanged() {
         let samples = mnist.load(split).unwrap();
         let changed = (0..samples.len()).filter(|&index| {
             let image = image::GrayImage::from_raw(28, 28, samples.image(index).to_vec()).unwrap();
-            infer::preprocess::preprocess(&image.into(), datasets::Preprocessing::Mnist, samples.shape) != samples.image(index)
+            infer::preprocess::preprocess(&image.into(), datasets::Preprocessing::Mnist, samples.shape)
+                != samples.image(index)
         });
         assert_eq!(changed.count(), 0);
     }

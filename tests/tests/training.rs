@@ -13,7 +13,9 @@ const RECIPE: &str = include_str!("../data/tiny.yaml");
 fn workspace(train: usize, epochs: u32) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     tiny_dataset(dir.path(), train, 200).unwrap();
-    let recipe = RECIPE.replace("epochs: 2", &format!("epochs: {epochs}")).replace("validation: 10", "validation: 100");
+    let recipe = RECIPE
+        .replace("epochs: 2", &format!("epochs: {epochs}"))
+        .replace("validation: 10", "validation: 100");
     std::fs::write(dir.path().join("recipe.yaml"), recipe).unwrap();
     dir
 }
@@ -26,17 +28,20 @@ fn read(dir: &Path, file: &str) -> Vec<u8> {
 fn train_publish_predict_and_refuse_a_corrupted_byte() {
     let dir = workspace(2000, 4);
     let dir = dir.path();
-    let published: Value = serde_json::from_str(&succeed("trainer", dir, ["publish", "recipe.yaml", "--json"])).unwrap();
+    let published: Value =
+        serde_json::from_str(&succeed("trainer", dir, ["publish", "recipe.yaml", "--json"])).unwrap();
     assert_eq!(published[0]["new"], true);
     let manifest: zoo::Manifest = serde_json::from_value(published[0]["manifest"].clone()).unwrap();
     assert!(manifest.test.correct.share() > 0.8, "{}", manifest.test.correct);
     let verify = ["verify", "--json"];
     succeed("infer", dir, verify);
 
-    let again: Value = serde_json::from_str(&succeed("trainer", dir, ["publish", "recipe.yaml", "--json"])).unwrap();
+    let again: Value =
+        serde_json::from_str(&succeed("trainer", dir, ["publish", "recipe.yaml", "--json"])).unwrap();
     assert_eq!((&again[0]["new"], &again[0]["manifest"]["version"]), (&false.into(), &1.into()));
 
-    let samples = datasets::Dataset::find(&dir.join("datasets"), "tiny").unwrap().load(datasets::Split::Test).unwrap();
+    let samples =
+        datasets::Dataset::find(&dir.join("datasets"), "tiny").unwrap().load(datasets::Split::Test).unwrap();
     let image = image::GrayImage::from_raw(28, 28, samples.image(0).to_vec()).unwrap();
     image.save(dir.join("seven.png")).unwrap();
     let outcome = run("infer", dir, ["predict", "seven.png", "--model", "tiny"]);
@@ -72,7 +77,10 @@ fn a_second_run_and_a_second_export_give_the_same_bytes() {
     assert_eq!(read(dir, "zoo/models/tiny/1/manifest.yaml"), manifests[0]);
     let second: zoo::Manifest = datasets::yaml::read(&dir.join("zoo/models/tiny/2/manifest.yaml")).unwrap();
     assert_eq!(second.version, 2);
-    assert_eq!(read(dir, "zoo/models/tiny/2/model.safetensors"), read(dir, "zoo/models/tiny/1/model.safetensors"));
+    assert_eq!(
+        read(dir, "zoo/models/tiny/2/model.safetensors"),
+        read(dir, "zoo/models/tiny/1/model.safetensors")
+    );
     succeed("infer", dir, ["verify"]);
 }
 
@@ -87,11 +95,17 @@ fn an_interrupted_run_resumes_to_the_same_bytes() {
     let mut interruptions = 0;
     // Interrupted at different moments until it gets through.
     for _ in 0..20 {
-        let mut child = command("trainer", dir).args(resumed).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = command("trainer", dir)
+            .args(resumed)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
         let epoch_done = lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("epoch "));
         if epoch_done && interruptions < 3 {
-            let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+            let kill =
+                std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
             assert!(kill.success());
         }
         let rest: Vec<String> = lines.map_while(Result::ok).collect();
@@ -117,8 +131,11 @@ fn state_dict_names_and_shapes() {
     let list = |file: &str| {
         let bytes = read(dir.path(), &format!("run/{file}"));
         let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let mut list: Vec<String> =
-            tensors.tensors().iter().map(|(name, view)| format!("{name} {:?} {:?}", view.dtype(), view.shape())).collect();
+        let mut list: Vec<String> = tensors
+            .tensors()
+            .iter()
+            .map(|(name, view)| format!("{name} {:?} {:?}", view.dtype(), view.shape()))
+            .collect();
         list.sort();
         list
     };

@@ -21,7 +21,11 @@ fn files(dir: &Path, prefix: &str) -> Vec<String> {
     for entry in std::fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
         let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
-        if entry.path().is_dir() { names.extend(files(&entry.path(), &format!("{name}/"))) } else { names.push(name) }
+        if entry.path().is_dir() {
+            names.extend(files(&entry.path(), &format!("{name}/")))
+        } else {
+            names.push(name)
+        }
     }
     names
 }

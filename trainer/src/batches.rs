@@ -46,7 +46,9 @@ impl Normaliser {
     /// Normalises one image `[C, H, W]` in place.
     pub fn apply(&self, image: &mut [f32]) {
         let plane = image.len() / self.scale.len().max(1);
-        for ((channel, scale), shift) in image.chunks_exact_mut(plane.max(1)).zip(&self.scale).zip(&self.shift) {
+        for ((channel, scale), shift) in
+            image.chunks_exact_mut(plane.max(1)).zip(&self.scale).zip(&self.shift)
+        {
             channel.iter_mut().for_each(|pixel| *pixel = *pixel * scale + shift);
         }
     }
@@ -106,7 +108,8 @@ impl<'a> Source<'a> {
             }
             self.normaliser.apply(out);
         }
-        let labels = indices.iter().map(|&i| self.samples.labels.get(i).copied().unwrap_or(0).into()).collect();
+        let labels =
+            indices.iter().map(|&i| self.samples.labels.get(i).copied().unwrap_or(0).into()).collect();
         Batch { images, labels }
     }
 }

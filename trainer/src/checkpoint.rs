@@ -66,7 +66,11 @@ impl State {
 
     fn tensors(&self) -> Vec<(String, &Tensor)> {
         let mut tensors = Vec::new();
-        let sets = [("parameters", Some(&self.parameters)), ("ema", self.ema.as_ref()), ("best", self.best.as_ref())];
+        let sets = [
+            ("parameters", Some(&self.parameters)),
+            ("ema", self.ema.as_ref()),
+            ("best", self.best.as_ref()),
+        ];
         for (name, set) in sets.into_iter().filter_map(|(name, set)| Some((name, set?))) {
             for (part, buffer) in ["trainable", "statistics"].into_iter().zip(set.buffers()) {
                 tensors.push((format!("{name}.{part}"), buffer));
@@ -84,11 +88,16 @@ impl State {
     pub fn save(&self, run: &Path) -> Result<()> {
         let path = run.join(FILE);
         let wrong = |e: String| Error::run(&path, e);
-        let bytes: Vec<(String, usize, Vec<u8>)> =
-            self.tensors().into_iter().map(|(name, tensor)| (name, tensor.numel(), to_bytes(tensor))).collect();
+        let bytes: Vec<(String, usize, Vec<u8>)> = self
+            .tensors()
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.numel(), to_bytes(tensor)))
+            .collect();
         let views = bytes
             .iter()
-            .map(|(name, numel, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, vec![*numel], bytes)?)))
+            .map(|(name, numel, bytes)| {
+                Ok((name.as_str(), TensorView::new(Dtype::F32, vec![*numel], bytes)?))
+            })
             .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|e| wrong(e.to_string()))?;
         let progress = serde_json::to_string(&self.progress).map_err(|e| wrong(e.to_string()))?;
@@ -101,7 +110,13 @@ impl State {
     ///
     /// # Errors
     /// [`Error::Run`] if the file does not belong to this recipe or is damaged.
-    pub fn load(run: &Path, network: &Network, recipe: &Digest, with_ema: bool, device: Device) -> Result<State> {
+    pub fn load(
+        run: &Path,
+        network: &Network,
+        recipe: &Digest,
+        with_ema: bool,
+        device: Device,
+    ) -> Result<State> {
         let path = run.join(FILE);
         let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
         let wrong = |e: String| Error::run(&path, e);
@@ -127,7 +142,11 @@ impl State {
             let view = tensors.tensor(&name).map_err(|e| wrong(format!("{name}: {e}")))?;
             let expected = [target.numel()];
             if view.dtype() != Dtype::F32 || view.shape() != expected {
-                return Err(wrong(format!("{name}: found {:?} {:?}, expected F32 {expected:?}", view.dtype(), view.shape())));
+                return Err(wrong(format!(
+                    "{name}: found {:?} {:?}, expected F32 {expected:?}",
+                    view.dtype(),
+                    view.shape()
+                )));
             }
             let source = Tensor::f_from_data_size(view.data(), &[target.numel() as i64], tch::Kind::Float)?;
             tch::no_grad(|| target.f_copy_(&source))?;

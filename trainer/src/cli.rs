@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use datasets::Dataset;
 use trainer::profile::NumericProfile;
 use trainer::publish;
-use trainer::reproduce::{self, Reproduction, Verdict};
 use trainer::recipe::RecipeFile;
+use trainer::reproduce::{self, Reproduction, Verdict};
 use trainer::run::{self, RunDir, RunSummary};
 use trainer::train::{Options, train};
 use trainer::{Error, Result};
@@ -184,7 +184,8 @@ fn reproduce_command(args: &ReproduceArgs) -> Result<ExitCode> {
     let temporary = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder")))?;
     let run = args.run.clone().unwrap_or_else(|| temporary.path().join("run"));
     let options = options(args.resume, &args.common)?;
-    let outcome = reproduce::reproduce(&version, &dataset, &run, args.epochs, &options, &mut TrainingBar::default())?;
+    let outcome =
+        reproduce::reproduce(&version, &dataset, &run, args.epochs, &options, &mut TrainingBar::default())?;
     if args.common.json {
         let text = serde_json::to_string_pretty(&outcome).map_err(|e| Error::run(&run, e.to_string()))?;
         println!("{text}");
@@ -222,7 +223,8 @@ fn publish_command(args: &PublishArgs) -> Result<()> {
         .chain(from_recipes)
         .map(|(path, run)| Ok((RecipeFile::read(&path)?, run)))
         .collect::<Result<Vec<_>>>()?;
-    let profiles: Vec<&NumericProfile> = jobs.iter().map(|(recipe, _)| &recipe.recipe.numeric_profile).collect();
+    let profiles: Vec<&NumericProfile> =
+        jobs.iter().map(|(recipe, _)| &recipe.recipe.numeric_profile).collect();
     if let Some(profile) = profiles.first() {
         if profiles.iter().any(|other| other != profile) {
             let problem = "the recipes have different numeric profiles; publish them one by one";
@@ -234,7 +236,8 @@ fn publish_command(args: &PublishArgs) -> Result<()> {
     let mut published = Vec::new();
     for (recipe, run) in &jobs {
         let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
-        let existing = publish::already_published(&zoo, recipe, &dataset)?.filter(|_| !args.again && run.is_none());
+        let existing =
+            publish::already_published(&zoo, recipe, &dataset)?.filter(|_| !args.again && run.is_none());
         let new = existing.is_none();
         let version = match existing {
             Some(version) => version,
@@ -244,7 +247,13 @@ fn publish_command(args: &PublishArgs) -> Result<()> {
             let manifest = &version.manifest;
             let share = 100.0 * manifest.test.correct.share();
             let verb = if new { "published" } else { "already published by this recipe:" };
-            println!("{verb} {}@{}  test {} = {share:.2} %  {}", manifest.name, manifest.version, manifest.test.correct, version.path.display());
+            println!(
+                "{verb} {}@{}  test {} = {share:.2} %  {}",
+                manifest.name,
+                manifest.version,
+                manifest.test.correct,
+                version.path.display()
+            );
         }
         published.push(serde_json::json!({ "new": new, "path": version.path, "manifest": version.manifest }));
     }
@@ -254,7 +263,13 @@ fn publish_command(args: &PublishArgs) -> Result<()> {
     Ok(())
 }
 
-fn publish_recipe(recipe: &RecipeFile, run: Option<&Path>, dataset: &Dataset, zoo: &Zoo, common: &Common) -> Result<VersionDir> {
+fn publish_recipe(
+    recipe: &RecipeFile,
+    run: Option<&Path>,
+    dataset: &Dataset,
+    zoo: &Zoo,
+    common: &Common,
+) -> Result<VersionDir> {
     let path = run.map_or_else(|| run::default_path(recipe), Path::to_owned);
     if run.is_none() {
         train_recipe(recipe, &path, true, common)?;
@@ -285,7 +300,10 @@ fn print_summary(summary: &RunSummary, path: &Path, json: bool) -> Result<()> {
 /// Executes this program again under the profile's environment, unless it is in force.
 fn enter_profile(profile: &NumericProfile) -> Result<()> {
     if let Some(obstacle) = profile.obstacle() {
-        eprintln!("warning: numeric profile {:?}: {obstacle}; the bytes will differ from those of a machine that has it", profile.isa);
+        eprintln!(
+            "warning: numeric profile {:?}: {obstacle}; the bytes will differ from those of a machine that has it",
+            profile.isa
+        );
     }
     if profile.is_active() {
         return Ok(());

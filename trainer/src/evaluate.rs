@@ -32,7 +32,8 @@ pub fn evaluate(
 ) -> Evaluation {
     let mut result = Evaluation { loss: 0.0, predictions: Vec::with_capacity(indices.len()), correct: 0 };
     for chunk in indices.chunks(BATCH) {
-        let labels: Vec<i64> = chunk.iter().map(|&i| samples.labels.get(i).copied().unwrap_or(0).into()).collect();
+        let labels: Vec<i64> =
+            chunk.iter().map(|&i| samples.labels.get(i).copied().unwrap_or(0).into()).collect();
         let (loss, predictions) = tch::no_grad(|| {
             let logits = logits(network, parameters, normaliser, samples, chunk, device);
             let target = Tensor::from_slice(&labels).to_device(device);

@@ -121,7 +121,13 @@ impl OptimizerState {
     }
 
     /// Changes `parameters` in place by one step along `gradient`.
-    pub fn step(&mut self, optimizer: &Optimizer, parameters: &mut Tensor, gradient: Tensor, learning_rate: f64) {
+    pub fn step(
+        &mut self,
+        optimizer: &Optimizer,
+        parameters: &mut Tensor,
+        gradient: Tensor,
+        learning_rate: f64,
+    ) {
         self.steps += 1;
         tch::no_grad(|| match optimizer {
             Optimizer::Adam(adam) => {
@@ -215,7 +221,8 @@ mod tests {
         let adamw = reference(|x, t| {
             m = 0.9 * m + 0.1 * x;
             v = 0.999 * v + 0.001 * x * x;
-            -0.1 * 0.5 * x - 0.1 * (m / (1.0 - 0.9f64.powi(t))) / ((v / (1.0 - 0.999f64.powi(t))).sqrt() + 1e-8)
+            -0.1 * 0.5 * x
+                - 0.1 * (m / (1.0 - 0.9f64.powi(t))) / ((v / (1.0 - 0.999f64.powi(t))).sqrt() + 1e-8)
         });
         let decay = Adam { weight_decay: 0.5, ..Adam::default() };
         assert!((ten_steps(&Optimizer::AdamW(decay)) - adamw).abs() < 1e-5);

@@ -45,7 +45,9 @@ impl Parameters {
 
     /// All zero, to be filled.
     pub fn zeros(network: &Network, device: Device) -> Parameters {
-        let total = |kind| network.parameters.iter().filter(|p| p.kind == kind).map(|p| p.numel() as i64).sum::<i64>();
+        let total = |kind| {
+            network.parameters.iter().filter(|p| p.kind == kind).map(|p| p.numel() as i64).sum::<i64>()
+        };
         let trainable = Tensor::zeros([total(SlotKind::Trainable)], (Kind::Float, device));
         let statistics = Tensor::zeros([total(SlotKind::Statistic)], (Kind::Float, device));
         Parameters::over(network.parameters.clone(), trainable, statistics)

@@ -34,9 +34,13 @@ impl Observer for TrainingBar {
 
     fn epoch(&mut self, row: &EpochRow) {
         let percent = |share: f64| format!("{:.2} %", 100.0 * share);
-        let validation = row.validation_accuracy.map_or(String::new(), |a| format!("  validation {}", percent(a)));
+        let validation =
+            row.validation_accuracy.map_or(String::new(), |a| format!("  validation {}", percent(a)));
         let train = percent(row.train_accuracy);
-        let line = format!("epoch {}/{}  loss {:.4}  train {train}{validation}", row.epoch, self.epochs, row.train_loss);
+        let line = format!(
+            "epoch {}/{}  loss {:.4}  train {train}{validation}",
+            row.epoch, self.epochs, row.train_loss
+        );
         match &self.bar {
             Some(bar) if !bar.is_hidden() => bar.println(line),
             _ => eprintln!("{line}"),

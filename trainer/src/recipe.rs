@@ -141,7 +141,9 @@ impl Recipe {
                 return refuse(&format!("optimizer.{field}"), &value, range);
             }
         }
-        for (field, value, good, range) in self.schedule.fields().into_iter().chain(self.augmentation.fields()) {
+        for (field, value, good, range) in
+            self.schedule.fields().into_iter().chain(self.augmentation.fields())
+        {
             if !good {
                 return refuse(field, &value, range);
             }
@@ -162,7 +164,11 @@ impl Recipe {
             return refuse("numeric_profile.threads", &self.numeric_profile.threads, "1 to 256");
         }
         if self.output.select == Select::BestValidation && self.split.validation == 0 {
-            return refuse("split.validation", &0, "at least 1 image, because output.select is best_validation");
+            return refuse(
+                "split.validation",
+                &0,
+                "at least 1 image, because output.select is best_validation",
+            );
         }
         Ok(())
     }

@@ -80,12 +80,14 @@ pub fn reproduce(
 ) -> Result<Reproduction> {
     let manifest = &version.manifest;
     if dataset_info(dataset) != manifest.dataset {
-        let problem = format!("is not the data that {} was trained on: names or hashes differ", version.path.display());
+        let problem =
+            format!("is not the data that {} was trained on: names or hashes differ", version.path.display());
         return Err(Error::run(&dataset.dir, problem));
     }
     let recipe = published_recipe(version)?;
     let history_bytes = version.read(run::HISTORY)?;
-    let published = history::parse_csv(&String::from_utf8_lossy(&history_bytes), &version.path.join(run::HISTORY))?;
+    let published =
+        history::parse_csv(&String::from_utf8_lossy(&history_bytes), &version.path.join(run::HISTORY))?;
     let run_dir = RunDir::open(run, &recipe, options.resume)?;
     let all = epochs.is_none_or(|epochs| epochs >= recipe.recipe.epochs);
     let network = recipe.recipe.build_network(&dataset.description)?;
@@ -138,7 +140,12 @@ fn first_difference(published: &[EpochRow], retrained: &[EpochRow]) -> Option<u3
     pairs.filter(|(a, b)| a.parameters_sha256 != b.parameters_sha256).map(|(a, _)| a.epoch).next()
 }
 
-fn compare(version: &VersionDir, dataset: &Dataset, recipe: &RecipeFile, retrained: &Path) -> Result<Difference> {
+fn compare(
+    version: &VersionDir,
+    dataset: &Dataset,
+    recipe: &RecipeFile,
+    retrained: &Path,
+) -> Result<Difference> {
     let network = recipe.recipe.build_network(&dataset.description)?;
     version.read(run::MODEL)?;
     let old = weights::read(&version.path.join(run::MODEL), &network, Device::Cpu)?;
@@ -160,7 +167,8 @@ fn compare(version: &VersionDir, dataset: &Dataset, recipe: &RecipeFile, retrain
 }
 
 fn max_delta(old: &Parameters, new: &Parameters) -> f64 {
-    let values = |parameters: &Parameters| parameters.state_dict().into_iter().flat_map(|(_, _, values)| values);
+    let values =
+        |parameters: &Parameters| parameters.state_dict().into_iter().flat_map(|(_, _, values)| values);
     values(old).zip(values(new)).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
 }
 

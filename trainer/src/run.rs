@@ -80,11 +80,17 @@ impl RunDir {
         let run = RunDir { path: path.to_owned(), _lock: lock };
         if run.has_checkpoint() {
             if !resume {
-                return Err(Error::run(path, "holds a run already; add --resume to go on with it, or choose another --run folder"));
+                return Err(Error::run(
+                    path,
+                    "holds a run already; add --resume to go on with it, or choose another --run folder",
+                ));
             }
             let recipe_path = path.join(RECIPE);
             if datasets::yaml::read_text(&recipe_path)? != recipe.text {
-                return Err(Error::run(&recipe_path, "differs from the recipe that was given; choose another --run folder"));
+                return Err(Error::run(
+                    &recipe_path,
+                    "differs from the recipe that was given; choose another --run folder",
+                ));
             }
         } else {
             zoo::write_atomic(&path.join(RECIPE), recipe.text.as_bytes())?;
@@ -173,18 +179,23 @@ pub struct FinishedRun {
 /// [`Error::Run`] if it is not finished or its files do not match its summary.
 pub fn read(path: &Path, network: impl Fn(&RecipeFile) -> Result<Network>) -> Result<FinishedRun> {
     let summary_path = path.join(SUMMARY);
-    let text = std::fs::read_to_string(&summary_path)
-        .map_err(|e| Error::run(&summary_path, format!("{e}; expected a finished run (train with --resume finishes it)")))?;
+    let text = std::fs::read_to_string(&summary_path).map_err(|e| {
+        Error::run(&summary_path, format!("{e}; expected a finished run (train with --resume finishes it)"))
+    })?;
     let summary: RunSummary =
         serde_json::from_str(&text).map_err(|e| Error::run(&summary_path, e.to_string()))?;
     let recipe = RecipeFile::read(&path.join(RECIPE))?;
     if recipe.sha256() != summary.recipe_sha256 {
-        return Err(Error::run(&path.join(RECIPE), format!("sha256 {}, expected {}", recipe.sha256(), summary.recipe_sha256)));
+        return Err(Error::run(
+            &path.join(RECIPE),
+            format!("sha256 {}, expected {}", recipe.sha256(), summary.recipe_sha256),
+        ));
     }
     let network = network(&recipe)?;
     let parameters = weights::read(&path.join(MODEL), &network, Device::Cpu)?;
     if parameters.sha256() != summary.parameters_sha256 {
-        let problem = format!("parameters sha256 {}, expected {}", parameters.sha256(), summary.parameters_sha256);
+        let problem =
+            format!("parameters sha256 {}, expected {}", parameters.sha256(), summary.parameters_sha256);
         return Err(Error::run(&path.join(MODEL), problem));
     }
     let history_path = path.join(HISTORY);

@@ -134,7 +134,12 @@ mod tests {
 
     #[test]
     fn one_cycle_rises_to_the_peak_and_falls() {
-        let cycle = Schedule::OneCycle(OneCycle { peak: 0.01, warmup: 0.25, start_divisor: 25.0, end_divisor: 1000.0 });
+        let cycle = Schedule::OneCycle(OneCycle {
+            peak: 0.01,
+            warmup: 0.25,
+            start_divisor: 25.0,
+            end_divisor: 1000.0,
+        });
         let rates: Vec<f64> = (0..401).map(|step| cycle.learning_rate(step, 401, 1)).collect();
         assert!((rates[0] - 0.0004).abs() < 1e-12);
         assert!((rates[100] - 0.01).abs() < 1e-12);

@@ -116,7 +116,12 @@ fn split(recipe: &Recipe, samples: &Samples) -> Result<(Vec<usize>, Vec<usize>)>
     Ok((order, validation))
 }
 
-fn initial_state(recipe: &RecipeFile, network: &Network, run: &RunDir, options: &Options<'_>) -> Result<State> {
+fn initial_state(
+    recipe: &RecipeFile,
+    network: &Network,
+    run: &RunDir,
+    options: &Options<'_>,
+) -> Result<State> {
     let with_ema = recipe.recipe.ema.is_some();
     if options.resume && run.has_checkpoint() {
         return State::load(run.path(), network, &recipe.sha256(), with_ema, options.device);
@@ -224,7 +229,14 @@ impl<'a> Trainer<'a> {
 
     fn finish_epoch(&mut self, learning_rate: f64) -> EpochRow {
         let held_out = (!self.validation.is_empty()).then(|| {
-            evaluate(self.network, self.state.model(), self.normaliser, self.samples, self.validation, self.device)
+            evaluate(
+                self.network,
+                self.state.model(),
+                self.normaliser,
+                self.samples,
+                self.validation,
+                self.device,
+            )
         });
         let progress = &self.state.progress;
         let images = self.training.len() as f64;
@@ -251,7 +263,8 @@ impl<'a> Trainer<'a> {
     fn is_best(&self, row: &EpochRow) -> bool {
         let progress = &self.state.progress;
         let best = progress.rows.iter().find(|r| Some(r.epoch) == progress.best_epoch);
-        let rank = |r: &EpochRow| (r.validation_accuracy.unwrap_or(0.0), -r.validation_loss.unwrap_or(f64::MAX));
+        let rank =
+            |r: &EpochRow| (r.validation_accuracy.unwrap_or(0.0), -r.validation_loss.unwrap_or(f64::MAX));
         best.is_none_or(|best| rank(row) > rank(best))
     }
 

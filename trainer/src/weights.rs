@@ -63,7 +63,8 @@ pub fn read(path: &Path, network: &Network, device: Device) -> Result<Parameters
         let name = &spec.name;
         let view = tensors.tensor(name).map_err(|e| Error::run(path, format!("{name}: {e}")))?;
         if view.dtype() != Dtype::F32 || view.shape() != spec.shape {
-            let found = format!("{name}: found {:?} {:?}, expected F32 {:?}", view.dtype(), view.shape(), spec.shape);
+            let found =
+                format!("{name}: found {:?} {:?}, expected F32 {:?}", view.dtype(), view.shape(), spec.shape);
             return Err(Error::run(path, found));
         }
         let values: Vec<f32> =

@@ -1,4 +1,5 @@
 //! Every kind of layer gives the same numbers in libtorch and, exported, in `infer`.
+#![allow(clippy::unwrap_used)]
 
 use datasets::{ImageShape, Normalisation};
 use infer::Session;
@@ -19,10 +20,12 @@ fn difference(yaml: &str, shape: ImageShape) -> f32 {
     let ImageShape { channels, height, width } = shape;
     let network = Network::build(&layers(yaml), Shape::Image { channels, height, width }, 5).unwrap();
     let parameters = Parameters::initialise(&network, 3, Device::Cpu);
-    let statistics = Normalisation { mean: vec![0.3; channels], std: vec![0.2, 0.3, 0.4][..channels].to_vec() };
+    let statistics =
+        Normalisation { mean: vec![0.3; channels], std: vec![0.2, 0.3, 0.4][..channels].to_vec() };
     let normaliser = Normaliser::new(&statistics);
     let mut stream = Stream::new(1, "pixels", 0, 0);
-    let mut pixels = |count: usize| (0..count * shape.numel()).map(|_| stream.below(256) as u8).collect::<Vec<u8>>();
+    let mut pixels =
+        |count: usize| (0..count * shape.numel()).map(|_| stream.below(256) as u8).collect::<Vec<u8>>();
     let tensor = |pixels: &[u8]| {
         let mut values: Vec<f32> = pixels.iter().map(|&p| p.into()).collect();
         values.chunks_exact_mut(shape.numel()).for_each(|image| normaliser.apply(image));
@@ -34,9 +37,12 @@ fn difference(yaml: &str, shape: ImageShape) -> f32 {
         let _ = tch::no_grad(|| network.logits(&batch, &parameters, Mode::Train));
     }
     let images = pixels(4);
-    let expected = tch::no_grad(|| network.logits(&tensor(&images), &parameters, Mode::Evaluate).softmax(-1, Kind::Float));
+    let expected = tch::no_grad(|| {
+        network.logits(&tensor(&images), &parameters, Mode::Evaluate).softmax(-1, Kind::Float)
+    });
     let labels: Vec<String> = (0..5).map(|i| i.to_string()).collect();
-    let identity = Identity { name: "test", version: 1, description: "", labels: &labels, recipe_sha256: "0".into() };
+    let identity =
+        Identity { name: "test", version: 1, description: "", labels: &labels, recipe_sha256: "0".into() };
     let onnx = export(&network, &parameters, &normaliser, &identity);
     assert_eq!(onnx, export(&network, &parameters, &normaliser, &identity), "two exports differ");
     let session = Session::load(&onnx, shape, 5, std::path::Path::new("model.onnx")).unwrap();
@@ -58,19 +64,35 @@ const COLOUR: ImageShape = ImageShape { channels: 3, height: 9, width: 12 };
 #[test]
 fn convolutions_pools_and_paddings() {
     for (padding, stride, kernel) in [
-        ("valid", 1, 3), ("valid", 2, 3), ("same", 1, 3), ("same", 1, 4), ("same", 2, 5), ("same", 3, 2), ("2", 1, 5), ("1", 2, 3),
+        ("valid", 1, 3),
+        ("valid", 2, 3),
+        ("same", 1, 3),
+        ("same", 1, 4),
+        ("same", 2, 5),
+        ("same", 3, 2),
+        ("2", 1, 5),
+        ("1", 2, 3),
     ] {
-        let conv = format!("- conv2d: {{features: 6, kernel_size: {kernel}, stride: {stride}, padding: {padding}, bias: false}}");
+        let conv = format!(
+            "- conv2d: {{features: 6, kernel_size: {kernel}, stride: {stride}, padding: {padding}, bias: false}}"
+        );
         let tail = "- flatten\n- dense: {features: 5}\n- softmax\n";
         for shape in [GREY, COLOUR] {
             let found = difference(&format!("{conv}\n{tail}"), shape);
             assert!(found <= 1e-5, "{conv} {shape:?}: {found:e}");
         }
     }
-    for pool in ["max_pool: {kernel_size: 2, stride: 2}", "max_pool: {kernel_size: 3, stride: 2, padding: 1}",
-        "avg_pool: {kernel_size: 2, stride: 2}", "avg_pool: {kernel_size: 3, stride: 1, padding: 1}", "global_avg_pool"] {
+    for pool in [
+        "max_pool: {kernel_size: 2, stride: 2}",
+        "max_pool: {kernel_size: 3, stride: 2, padding: 1}",
+        "avg_pool: {kernel_size: 2, stride: 2}",
+        "avg_pool: {kernel_size: 3, stride: 1, padding: 1}",
+        "global_avg_pool",
+    ] {
         let flatten = if pool.starts_with("global") { "" } else { "- flatten\n" };
-        let yaml = format!("- conv2d: {{features: 4, kernel_size: 3}}\n- relu\n- {pool}\n{flatten}- dense: {{features: 5, bias: false}}\n- softmax\n");
+        let yaml = format!(
+            "- conv2d: {{features: 4, kernel_size: 3}}\n- relu\n- {pool}\n{flatten}- dense: {{features: 5, bias: false}}\n- softmax\n"
+        );
         for shape in [GREY, COLOUR] {
             let found = difference(&yaml, shape);
             assert!(found <= 1e-5, "{pool} {shape:?}: {found:e}");
@@ -81,7 +103,9 @@ fn convolutions_pools_and_paddings() {
 #[test]
 fn activations() {
     for activation in ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] {
-        let yaml = format!("- conv2d: {{features: 4, kernel_size: 3}}\n- {activation}\n- flatten\n- dense: {{features: 7}}\n- {activation}\n- dense: {{features: 5}}\n- softmax\n");
+        let yaml = format!(
+            "- conv2d: {{features: 4, kernel_size: 3}}\n- {activation}\n- flatten\n- dense: {{features: 7}}\n- {activation}\n- dense: {{features: 5}}\n- softmax\n"
+        );
         let found = difference(&yaml, COLOUR);
         assert!(found <= 1e-5, "{activation}: {found:e}");
     }
@@ -118,7 +142,9 @@ fn residual_blocks() {
 
 #[test]
 fn the_table_of_the_seed_network() {
-    let recipe = trainer::recipe::RecipeFile::read(std::path::Path::new("../recipes/mnist-cnn.yaml")).unwrap().recipe;
-    let network = Network::build(&recipe.network, Shape::Image { channels: 1, height: 28, width: 28 }, 10).unwrap();
+    let recipe =
+        trainer::recipe::RecipeFile::read(std::path::Path::new("../recipes/mnist-cnn.yaml")).unwrap().recipe;
+    let network =
+        Network::build(&recipe.network, Shape::Image { channels: 1, height: 28, width: 28 }, 10).unwrap();
     insta::assert_snapshot!(trainer::network::table(&network));
 }

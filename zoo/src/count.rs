@@ -32,7 +32,9 @@ impl FromStr for Count {
 
     fn from_str(text: &str) -> Result<Count, String> {
         text.split_once('/')
-            .and_then(|(correct, total)| Some(Count { correct: correct.parse().ok()?, total: total.parse().ok()? }))
+            .and_then(|(correct, total)| {
+                Some(Count { correct: correct.parse().ok()?, total: total.parse().ok()? })
+            })
             .filter(|count| count.correct <= count.total)
             .ok_or_else(|| format!("`{text}`: expected `correct/total`, such as 9932/10000"))
     }

@@ -238,13 +238,21 @@ impl Manifest {
             && sides.contains(&shape.height)
             && sides.contains(&shape.width);
         if !good_input {
-            return refuse("input.shape", &format!("{:?}", self.input.shape), "[N, C, H, W] with C 1 or 3, H and W 1 to 4096");
+            return refuse(
+                "input.shape",
+                &format!("{:?}", self.input.shape),
+                "[N, C, H, W] with C 1 or 3, H and W 1 to 4096",
+            );
         }
         if self.input.dtype != "uint8" {
             return refuse("input.dtype", &self.input.dtype, "uint8");
         }
         if !matches!(self.output.shape.as_slice(), [Dim::Free(_), Dim::Fixed(count)] if *count == classes) {
-            return refuse("output.shape", &format!("{:?}", self.output.shape), &format!("[N, {classes}], one for each label"));
+            return refuse(
+                "output.shape",
+                &format!("{:?}", self.output.shape),
+                &format!("[N, {classes}], one for each label"),
+            );
         }
         if self.output.dtype != "float32" {
             return refuse("output.dtype", &self.output.dtype, "float32");
@@ -260,12 +268,22 @@ impl Manifest {
     fn check_counts(&self, refuse: &dyn Fn(&str, &dyn ToString, &str) -> Result<()>) -> Result<()> {
         let names: Vec<&str> = self.test.per_class.iter().map(|class| class.label.as_str()).collect();
         if names != self.labels {
-            return refuse("test.per_class", &format!("{names:?}"), "one entry for each of `labels`, in order");
+            return refuse(
+                "test.per_class",
+                &format!("{names:?}"),
+                "one entry for each of `labels`, in order",
+            );
         }
-        let sum = |part: fn(&Count) -> u64| self.test.per_class.iter().map(|c| part(&c.correct)).fold(0, u64::saturating_add);
+        let sum = |part: fn(&Count) -> u64| {
+            self.test.per_class.iter().map(|c| part(&c.correct)).fold(0, u64::saturating_add)
+        };
         let total = Count { correct: sum(|c| c.correct), total: sum(|c| c.total) };
         if total != self.test.correct {
-            return refuse("test.correct", &self.test.correct, &format!("{total}, the sum over test.per_class"));
+            return refuse(
+                "test.correct",
+                &self.test.correct,
+                &format!("{total}, the sum over test.per_class"),
+            );
         }
         Ok(())
     }
@@ -278,7 +296,11 @@ impl Manifest {
                     && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
             };
             if !path.split('/').all(plain) || path == crate::MANIFEST {
-                return refuse("files", &format!("`{path}`"), "paths inside the version's folder, of letters, digits, `.`, `_`, `-` and `/`");
+                return refuse(
+                    "files",
+                    &format!("`{path}`"),
+                    "paths inside the version's folder, of letters, digits, `.`, `_`, `-` and `/`",
+                );
             }
         }
         let onnx = self.files.keys().filter(|path| path.ends_with(".onnx")).count();

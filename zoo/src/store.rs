@@ -62,7 +62,10 @@ impl Zoo {
     pub fn open(root: &Path) -> Result<Zoo> {
         let zoo = Zoo { root: root.to_owned() };
         if !zoo.models_dir().is_dir() {
-            return Err(Error::NotFound { path: zoo.models_dir(), hint: "expected the `models` folder of a zoo".into() });
+            return Err(Error::NotFound {
+                path: zoo.models_dir(),
+                hint: "expected the `models` folder of a zoo".into(),
+            });
         }
         Ok(zoo)
     }
@@ -89,8 +92,10 @@ impl Zoo {
     pub fn models(&self) -> Result<Vec<ModelVersions>> {
         let mut models = BTreeMap::new();
         for name in folder_names(&self.models_dir())? {
-            let mut versions: Vec<u32> =
-                folder_names(&self.models_dir().join(&name))?.iter().filter_map(|v| parse_version(v)).collect();
+            let mut versions: Vec<u32> = folder_names(&self.models_dir().join(&name))?
+                .iter()
+                .filter_map(|v| parse_version(v))
+                .collect();
             versions.sort_unstable();
             if check_name(&name).is_ok() && !versions.is_empty() {
                 models.insert(name, versions);
@@ -108,7 +113,11 @@ impl Zoo {
         let dir = self.models_dir().join(&spec.name);
         let Some((_, versions)) = models.iter().find(|(name, _)| *name == spec.name) else {
             let names: Vec<&str> = models.iter().map(|(name, _)| name.as_str()).collect();
-            let hint = if names.is_empty() { "the zoo is empty".into() } else { format!("models here: {}", names.join(", ")) };
+            let hint = if names.is_empty() {
+                "the zoo is empty".into()
+            } else {
+                format!("models here: {}", names.join(", "))
+            };
             return Err(Error::NotFound { path: dir, hint });
         };
         let newest = versions.last().copied().unwrap_or(0);
@@ -119,7 +128,8 @@ impl Zoo {
             return Err(Error::NotFound { path: dir, hint });
         }
         let opened = VersionDir::open(&dir)?;
-        let (found, expected) = ((opened.manifest.name.as_str(), opened.manifest.version), (spec.name.as_str(), version));
+        let (found, expected) =
+            ((opened.manifest.name.as_str(), opened.manifest.version), (spec.name.as_str(), version));
         if found != expected {
             return Err(Error::Manifest {
                 path: dir.join(MANIFEST),
@@ -174,7 +184,10 @@ impl Zoo {
             return Err(Error::Damaged { path: folder.join(file), problem: problem.to_string() });
         }
         if (staged.manifest.name.as_str(), staged.manifest.version) != (name, version) {
-            let problem = format!("manifest of {} {}, expected {name} {version}", staged.manifest.name, staged.manifest.version);
+            let problem = format!(
+                "manifest of {} {}, expected {name} {version}",
+                staged.manifest.name, staged.manifest.version
+            );
             return Err(Error::Damaged { path: folder.join(MANIFEST), problem });
         }
         Ok(())

@@ -73,7 +73,10 @@ impl VersionDir {
     pub fn open(path: &Path) -> Result<VersionDir> {
         let file = path.join(MANIFEST);
         if !file.is_file() {
-            return Err(Error::NotFound { path: file, hint: "expected the manifest of a published version".into() });
+            return Err(Error::NotFound {
+                path: file,
+                hint: "expected the manifest of a published version".into(),
+            });
         }
         let manifest: Manifest = yaml::read(&file)?;
         manifest.check(&file)?;

@@ -1,4 +1,5 @@
 //! Publishers that are killed, run out of disk, or race: the zoo stays valid.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,9 +16,12 @@ const CHILD_COUNT: &str = "ZOO_TEST_PUBLISH_TIMES";
 fn manifest(name: &str, version: u32, files: BTreeMap<String, FileRecord>) -> Manifest {
     let digest = Digest::of(b"");
     let fixed = |lengths: &[usize]| {
-        std::iter::once(Dim::Free("N".into())).chain(lengths.iter().map(|&d| Dim::Fixed(d))).collect::<Vec<_>>()
+        std::iter::once(Dim::Free("N".into()))
+            .chain(lengths.iter().map(|&d| Dim::Fixed(d)))
+            .collect::<Vec<_>>()
     };
-    let tensor = |name: &str, dtype: &str, shape| TensorInfo { name: name.into(), dtype: dtype.into(), shape };
+    let tensor =
+        |name: &str, dtype: &str, shape| TensorInfo { name: name.into(), dtype: dtype.into(), shape };
     let count = Count { correct: 1, total: 2 };
     Manifest {
         schema: SCHEMA,
@@ -154,7 +158,8 @@ fn publishers_at_once_get_consecutive_versions() {
 #[test]
 fn a_full_disk_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"]).arg(dir.path()).status();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"]).arg(dir.path()).status();
     if !mounted.is_ok_and(|status| status.success()) {
         println!("skipped: mounting a tmpfs is not allowed here");
         return;

@@ -13,7 +13,10 @@ pub use plane::Plane;
 pub fn preprocess(image: &DynamicImage, how: Preprocessing, shape: ImageShape) -> Vec<u8> {
     let (height, width) = (shape.height, shape.width);
     if shape.channels != 1 {
-        return Plane::colours(image).iter().flat_map(|plane| plane.resize_area(height, width).to_bytes()).collect();
+        return Plane::colours(image)
+            .iter()
+            .flat_map(|plane| plane.resize_area(height, width).to_bytes())
+            .collect();
     }
     let grey = Plane::grey(image);
     match how {

@@ -106,7 +106,8 @@ impl Plane {
         let mut bounds: Option<Bounds> = None;
         for (index, _) in self.data.iter().enumerate().filter(|(_, v)| **v > threshold) {
             let (row, column) = (index / self.width, index % self.width);
-            let b = bounds.get_or_insert(Bounds { top: row, left: column, bottom: row + 1, right: column + 1 });
+            let b =
+                bounds.get_or_insert(Bounds { top: row, left: column, bottom: row + 1, right: column + 1 });
             b.bottom = row + 1;
             b.left = b.left.min(column);
             b.right = b.right.max(column + 1);

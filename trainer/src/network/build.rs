@@ -140,9 +140,10 @@ impl Network {
             Some(Node { layer: Layer::Softmax, output: Shape::Vector(found), .. }) if *found == classes => {
                 Ok(Network { input, nodes, parameters: builder.parameters })
             }
-            Some(Node { layer: Layer::Softmax, input, .. }) => {
-                refuse(*input, format!("the data set has {classes} classes, so [{classes}] must reach the softmax"))
-            }
+            Some(Node { layer: Layer::Softmax, input, .. }) => refuse(
+                *input,
+                format!("the data set has {classes} classes, so [{classes}] must reach the softmax"),
+            ),
             last => refuse(
                 last.map_or(input, |node| node.output),
                 format!("the last layer must be softmax and give [{classes}], one probability per class"),
@@ -245,7 +246,8 @@ impl Builder {
             }
             Layer::Dense(dense) => {
                 let Shape::Vector(features) = input else {
-                    let problem = format!("needs [F], not an image; put flatten before it to get [{}]", input.numel());
+                    let problem =
+                        format!("needs [F], not an image; put flatten before it to get [{}]", input.numel());
                     return Err(self.refuse(layer, input, problem));
                 };
                 self.positive(layer, input, "features", dense.features)?;
@@ -267,11 +269,20 @@ impl Builder {
                     ("running_mean", 0.0, SlotKind::Statistic),
                     ("running_var", 1.0, SlotKind::Statistic),
                 ] {
-                    self.parameter(format!("{}.{part}", node.name), shape.clone(), Init::Constant(start), kind);
+                    self.parameter(
+                        format!("{}.{part}", node.name),
+                        shape.clone(),
+                        Init::Constant(start),
+                        kind,
+                    );
                 }
             }
             Layer::Dropout(dropout) if !(0.0..1.0).contains(&dropout.rate) => {
-                return Err(self.refuse(layer, input, format!("rate {}: expected 0 <= rate < 1", dropout.rate)));
+                return Err(self.refuse(
+                    layer,
+                    input,
+                    format!("rate {}: expected 0 <= rate < 1", dropout.rate),
+                ));
             }
             Layer::Softmax if !last => {
                 return Err(self.refuse(layer, input, "softmax may only be the last layer"));
@@ -314,7 +325,8 @@ impl Builder {
         };
         let stride = height.div_ceil(out_height);
         if height.div_ceil(stride) != out_height || width.div_ceil(stride) != out_width {
-            let problem = format!("its body gives {output}; no stride of a 1x1 convolution takes {input} there");
+            let problem =
+                format!("its body gives {output}; no stride of a 1x1 convolution takes {input} there");
             return Err(self.refuse(layer, input, problem));
         }
         Ok(Layer::Conv2d(Conv2d { features, kernel_size: 1, stride, padding: Padding::Valid, bias: true }))
@@ -354,12 +366,16 @@ impl Builder {
     fn pooled(&self, layer: &Layer, pool: &Pool, input: Shape) -> Result<Shape> {
         let (channels, height, width) = self.image(layer, input)?;
         if 2 * pool.padding > pool.kernel_size {
-            let problem = format!("padding {}: expected at most half the kernel_size {}", pool.padding, pool.kernel_size);
+            let problem = format!(
+                "padding {}: expected at most half the kernel_size {}",
+                pool.padding, pool.kernel_size
+            );
             return Err(self.refuse(layer, input, problem));
         }
-        let [height, width] = self.windows(layer, input, [height, width], pool.kernel_size, pool.stride, |_| {
-            [pool.padding, pool.padding]
-        })?;
+        let [height, width] =
+            self.windows(layer, input, [height, width], pool.kernel_size, pool.stride, |_| {
+                [pool.padding, pool.padding]
+            })?;
         Ok(Shape::Image { channels, height, width })
     }
 
@@ -377,7 +393,11 @@ impl Builder {
         self.positive(layer, input, "stride", stride)?;
         let padded = size.map(|length| padding(length).into_iter().fold(length, usize::saturating_add));
         if padded.iter().any(|&length| length > 65_536) {
-            return Err(self.refuse(layer, input, "padding: expected a padded image of at most 65536 pixels a side"));
+            return Err(self.refuse(
+                layer,
+                input,
+                "padding: expected a padded image of at most 65536 pixels a side",
+            ));
         }
         if padded.iter().any(|&length| length < kernel_size) {
             let problem = format!(

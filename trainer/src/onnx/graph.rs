@@ -57,7 +57,14 @@ impl Graph {
         name.into()
     }
 
-    fn with_constant(&mut self, op: &str, name: &str, input: &str, shape: &[usize], values: &[f32]) -> String {
+    fn with_constant(
+        &mut self,
+        op: &str,
+        name: &str,
+        input: &str,
+        shape: &[usize],
+        values: &[f32],
+    ) -> String {
         let constant = format!("{name}.constant");
         self.constants.push(tensor(&constant, shape, values));
         self.node(op, name, &[input, &constant], Vec::new())
@@ -88,7 +95,9 @@ impl Graph {
                 self.node("Gemm", name, &with_input(x, &names), vec![int("transB", 1)])
             }
             Layer::Relu => self.node("Relu", name, &[x], Vec::new()),
-            Layer::LeakyRelu => self.node("LeakyRelu", name, &[x], vec![float("alpha", LEAKY_RELU_SLOPE as f32)]),
+            Layer::LeakyRelu => {
+                self.node("LeakyRelu", name, &[x], vec![float("alpha", LEAKY_RELU_SLOPE as f32)])
+            }
             Layer::Elu => self.node("Elu", name, &[x], vec![float("alpha", 1.0)]),
             Layer::Gelu => self.gelu(name, x),
             Layer::Silu => {
@@ -141,7 +150,9 @@ impl Graph {
     fn weights(&mut self, node: &Node, bias: bool, affine: Option<Affine>) -> Vec<String> {
         let value = |index: usize| self.values.get(node.first_parameter + index).cloned().unwrap_or_default();
         let shape = match (&node.layer, node.input) {
-            (Layer::Conv2d(conv), input) => vec![conv.features, input.channels(), conv.kernel_size, conv.kernel_size],
+            (Layer::Conv2d(conv), input) => {
+                vec![conv.features, input.channels(), conv.kernel_size, conv.kernel_size]
+            }
             (_, input) => vec![node.output.numel(), input.numel()],
         };
         let features = shape.first().copied().unwrap_or(0);
@@ -153,7 +164,9 @@ impl Graph {
                 row.iter_mut().for_each(|w| *w *= scale);
             }
             let old = bias.unwrap_or_else(|| vec![0.0; features]);
-            bias = Some(old.iter().zip(&scale).zip(&shift).map(|((b, scale), shift)| b * scale + shift).collect());
+            bias = Some(
+                old.iter().zip(&scale).zip(&shift).map(|((b, scale), shift)| b * scale + shift).collect(),
+            );
         }
         let mut names = vec![format!("{}.weight", node.name)];
         self.constants.push(tensor(&names[0], &shape, &weight));
@@ -165,7 +178,8 @@ impl Graph {
     }
 
     fn affine(&self, batch_norm: &Node) -> Affine {
-        let value = |index: usize| self.values.get(batch_norm.first_parameter + index).cloned().unwrap_or_default();
+        let value =
+            |index: usize| self.values.get(batch_norm.first_parameter + index).cloned().unwrap_or_default();
         let (weight, bias, mean, variance) = (value(0), value(1), value(2), value(3));
         let scale: Vec<f32> = weight
             .iter()

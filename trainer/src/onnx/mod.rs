@@ -43,7 +43,12 @@ pub struct Identity<'a> {
 }
 
 /// The bytes of an ONNX file; equal arguments give equal bytes.
-pub fn export(network: &Network, parameters: &Parameters, normaliser: &Normaliser, identity: &Identity<'_>) -> Vec<u8> {
+pub fn export(
+    network: &Network,
+    parameters: &Parameters,
+    normaliser: &Normaliser,
+    identity: &Identity<'_>,
+) -> Vec<u8> {
     let (nodes, initializers) = graph::build(network, parameters, normaliser);
     let classes = network.nodes.last().map_or(0, |node| node.output.numel());
     let graph = pb::GraphProto {

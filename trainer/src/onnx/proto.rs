@@ -6,7 +6,12 @@ use pb::tensor_proto::DataType;
 
 /// An attribute with one integer.
 pub fn int(name: &str, value: i64) -> pb::AttributeProto {
-    pb::AttributeProto { name: name.into(), r#type: AttributeType::Int.into(), i: value, ..Default::default() }
+    pb::AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Int.into(),
+        i: value,
+        ..Default::default()
+    }
 }
 
 /// An attribute with a list of integers.
@@ -17,7 +22,12 @@ pub fn ints(name: &str, values: impl IntoIterator<Item = usize>) -> pb::Attribut
 
 /// An attribute with one number.
 pub fn float(name: &str, value: f32) -> pb::AttributeProto {
-    pb::AttributeProto { name: name.into(), r#type: AttributeType::Float.into(), f: value, ..Default::default() }
+    pb::AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Float.into(),
+        f: value,
+        ..Default::default()
+    }
 }
 
 /// A constant tensor.
@@ -40,10 +50,8 @@ pub fn value(name: &str, data_type: DataType, shape: &[usize]) -> pb::ValueInfoP
         .chain(fixed)
         .map(|value| Dimension { value: Some(value), ..Default::default() })
         .collect();
-    let tensor = pb::type_proto::Tensor {
-        elem_type: data_type.into(),
-        shape: Some(pb::TensorShapeProto { dim }),
-    };
+    let tensor =
+        pb::type_proto::Tensor { elem_type: data_type.into(), shape: Some(pb::TensorShapeProto { dim }) };
     let kind = pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(tensor)), ..Default::default() };
     pb::ValueInfoProto { name: name.into(), r#type: Some(kind), ..Default::default() }
 }

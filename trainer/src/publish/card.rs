@@ -47,7 +47,10 @@ fn sections(
     if let Some(validation) = manifest.validation {
         write!(out, "{}", row("validation, held out of the training split, chosen by", validation))?;
     }
-    writeln!(out, "\n## Use\n\n```\ninfer predict image.png --model {name}@{version}\ninfer verify {name}@{version}\ntrainer reproduce {name}@{version}\n```\n")?;
+    writeln!(
+        out,
+        "\n## Use\n\n```\ninfer predict image.png --model {name}@{version}\ninfer verify {name}@{version}\ntrainer reproduce {name}@{version}\n```\n"
+    )?;
     writeln!(
         out,
         "`model.onnx` takes `{}`, raw pixels 0 to 255, `{} {}`, and gives `{}`, `{} {}`; normalisation is inside. \
@@ -65,14 +68,27 @@ fn sections(
         out,
         "`recipe.yaml` determines everything; seed {}, epoch {} of {} chosen, {} threads, {}. \
          `history.csv` has the losses, accuracies and a sha256 of the parameters for each epoch.\n",
-        training.seed, training.selected_epoch, training.epochs, training.numeric_profile.threads, training.numeric_profile.isa,
+        training.seed,
+        training.selected_epoch,
+        training.epochs,
+        training.numeric_profile.threads,
+        training.numeric_profile.isa,
     )?;
-    writeln!(out, "## Result by class\n\n| class | right | accuracy | most often taken for |\n|---|---|---|---|")?;
+    writeln!(
+        out,
+        "## Result by class\n\n| class | right | accuracy | most often taken for |\n|---|---|---|---|"
+    )?;
     for (index, class) in test.per_class.iter().enumerate() {
         let mistake = most_frequent_mistake(confusion, index)
             .and_then(|(other, count)| Some(format!("{} ({count})", manifest.labels.get(other)?)))
             .unwrap_or_else(|| "-".into());
-        writeln!(out, "| {} | {} | {:.2} % | {mistake} |", class.label, class.correct, 100.0 * class.correct.share())?;
+        writeln!(
+            out,
+            "| {} | {} | {:.2} % | {mistake} |",
+            class.label,
+            class.correct,
+            100.0 * class.correct.share()
+        )?;
     }
     writeln!(out, "\n![confusion matrix]({CONFUSION})\n")?;
     if has_filters {
@@ -95,7 +111,8 @@ fn shape(dims: &[zoo::Dim]) -> String {
 /// The class that `actual` is most often taken for, and how often.
 fn most_frequent_mistake(confusion: &Confusion, actual: usize) -> Option<(usize, u64)> {
     let row = confusion.get(actual)?;
-    let wrong = row.iter().copied().enumerate().filter(|&(predicted, count)| predicted != actual && count > 0);
+    let wrong =
+        row.iter().copied().enumerate().filter(|&(predicted, count)| predicted != actual && count > 0);
     // Of equals the first: `max_by_key` takes the last, so go from the end.
     wrong.rev().max_by_key(|&(_, count)| count)
 }

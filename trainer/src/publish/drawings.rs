@@ -27,7 +27,9 @@ fn wrong(error: impl ToString) -> Error {
 pub fn confusion(predictions: &[u8], actual: &[u8], labels: &[String]) -> Confusion {
     let mut counts = vec![vec![0; labels.len()]; labels.len()];
     for (&predicted, &actual) in predictions.iter().zip(actual) {
-        if let Some(cell) = counts.get_mut(usize::from(actual)).and_then(|row| row.get_mut(usize::from(predicted))) {
+        if let Some(cell) =
+            counts.get_mut(usize::from(actual)).and_then(|row| row.get_mut(usize::from(predicted)))
+        {
             *cell += 1;
         }
     }
@@ -64,7 +66,9 @@ pub fn learning_curve(rows: &[EpochRow]) -> Result<String> {
             .label_style(("sans-serif", 14))
             .draw()
             .map_err(wrong)?;
-        for (name, points, color) in [("training (augmented)", train, TRAIN), ("validation", validation, VALIDATION)] {
+        for (name, points, color) in
+            [("training (augmented)", train, TRAIN), ("validation", validation, VALIDATION)]
+        {
             if !points.is_empty() {
                 chart
                     .draw_series(LineSeries::new(points, color.stroke_width(2)))
@@ -138,7 +142,8 @@ fn short(label: &str) -> String {
 
 /// Blue by share on the diagonal; off it red, a tenth being full.
 fn shade(right: bool, share: f64) -> RGBColor {
-    let (full, share) = if right { ((0x1f, 0x77, 0xb4), share) } else { ((0xd6, 0x27, 0x28), (10.0 * share).min(1.0)) };
+    let (full, share) =
+        if right { ((0x1f, 0x77, 0xb4), share) } else { ((0xd6, 0x27, 0x28), (10.0 * share).min(1.0)) };
     let mix = |channel: u8| (255.0 - (255.0 - f64::from(channel)) * share).round() as u8;
     if share == 0.0 { RGBColor(0xf4, 0xf4, 0xf4) } else { RGBColor(mix(full.0), mix(full.1), mix(full.2)) }
 }

@@ -56,7 +56,11 @@ pub fn publish(run: &Path, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
 ///
 /// # Errors
 /// If the zoo cannot be read.
-pub fn already_published(zoo: &Zoo, recipe: &crate::recipe::RecipeFile, dataset: &Dataset) -> Result<Option<VersionDir>> {
+pub fn already_published(
+    zoo: &Zoo,
+    recipe: &crate::recipe::RecipeFile,
+    dataset: &Dataset,
+) -> Result<Option<VersionDir>> {
     let spec = zoo::Spec { name: recipe.recipe.name.clone(), version: None };
     let newest = match zoo.version(&spec) {
         Ok(version) => version,
@@ -64,7 +68,8 @@ pub fn already_published(zoo: &Zoo, recipe: &crate::recipe::RecipeFile, dataset:
         Err(error) => return Err(error.into()),
     };
     let manifest = &newest.manifest;
-    let same = manifest.training.recipe_sha256 == recipe.sha256() && manifest.dataset == dataset_info(dataset);
+    let same =
+        manifest.training.recipe_sha256 == recipe.sha256() && manifest.dataset == dataset_info(dataset);
     Ok(same.then_some(newest))
 }
 
@@ -139,7 +144,13 @@ impl Release<'_> {
             files.insert(card::FILTERS, filters);
         }
         let mut manifest = self.manifest(version, outcome, &rows);
-        let card = card::write(&manifest, &self.network, &self.dataset.description, &confusion, files.contains_key(card::FILTERS));
+        let card = card::write(
+            &manifest,
+            &self.network,
+            &self.dataset.description,
+            &confusion,
+            files.contains_key(card::FILTERS),
+        );
         files.insert(card::FILE, card.into_bytes());
         for (name, bytes) in &files {
             let path = dir.join(name);
@@ -162,12 +173,21 @@ impl Release<'_> {
         let session = Session::load(onnx, self.test.shape, self.labels().len(), Path::new(zoo::ONNX))?;
         let difference = outcome.golden.max_difference(&session)?;
         if f64::from(difference) > TOLERANCE {
-            return failed("golden images, max |infer - libtorch|", format!("{difference:.2e}"), format!("at most {TOLERANCE:.0e}"));
+            return failed(
+                "golden images, max |infer - libtorch|",
+                format!("{difference:.2e}"),
+                format!("at most {TOLERANCE:.0e}"),
+            );
         }
         let found = infer::evaluate(&session, &self.test, self.labels())?;
-        let differing = found.predictions.iter().zip(&outcome.test.predictions).filter(|(a, b)| a != b).count();
+        let differing =
+            found.predictions.iter().zip(&outcome.test.predictions).filter(|(a, b)| a != b).count();
         if differing > 0 {
-            return failed("test predictions that differ between infer and libtorch", differing.to_string(), "0".into());
+            return failed(
+                "test predictions that differ between infer and libtorch",
+                differing.to_string(),
+                "0".into(),
+            );
         }
         Ok(())
     }
@@ -204,7 +224,10 @@ impl Release<'_> {
                 predictions_sha256: outcome.test.predictions_sha256(),
             },
             validation: summary.validation,
-            network: NetworkInfo { parameters: self.network.parameter_count() as u64, macs: self.network.macs() },
+            network: NetworkInfo {
+                parameters: self.network.parameter_count() as u64,
+                macs: self.network.macs(),
+            },
             onnx: OnnxInfo { opset: onnx::OPSET, ir_version: onnx::IR_VERSION },
             training: TrainingInfo {
                 recipe_sha256: recipe.sha256(),

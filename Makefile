@@ -4,7 +4,7 @@ FEATURES = --features tests/trainer
 TARGET = $(or $(CARGO_TARGET_DIR),target)/debug
 ZOO = zoo
 
-.PHONY: publish test build libtorch draw-digits
+.PHONY: publish test build libtorch
 
 ## The main job: train and publish what is not published yet, then predict one sample.
 publish: build
@@ -19,6 +19,7 @@ test: libtorch
 	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(FEATURES)
 	scripts/check-onnx
+	scripts/check-signing $(TARGET)
 
 build: libtorch
 	cargo build --workspace --all-targets $(FEATURES)

@@ -56,6 +56,7 @@ impl ImageShape {
 
 /// How a foreign image is brought into the form of the training images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Preprocessing {
     /// Bright ink on black, cropped, fitted into a 20/28 box and centred by mass.

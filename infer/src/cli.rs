@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use infer::{Error, Predictor, Report, Result, Source, decode, verify};
+use infer::{Error, Predictor, Report, Result, Source, decode, verify_all};
 use serde_json::{Value, json};
+use zoo::signature::PublicKey;
 use zoo::{Spec, Zoo};
 
 use crate::render;
@@ -35,9 +36,29 @@ enum Command {
     Verify {
         /// NAME or NAME@VERSION; all versions of all models if none is given.
         models: Vec<String>,
+        /// Also check that this P-256 public key (PEM) signed every version.
+        #[arg(long)]
+        key: Option<PathBuf>,
         /// Folder of the datasets.
         #[arg(long, default_value = "datasets")]
         datasets: PathBuf,
+        #[command(flatten)]
+        zoo: ZooArgs,
+    },
+    /// Writes index.json from the manifests, and prints the table of results.
+    Index {
+        /// Write nothing; exit with 1 if index.json is not what the manifests say.
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        zoo: ZooArgs,
+    },
+    /// Lets an alias such as `stable` point to a version, or lists a model's aliases with their history.
+    Alias {
+        /// NAME or NAME@VERSION.
+        model: String,
+        /// The alias to set.
+        alias: Option<String>,
         #[command(flatten)]
         zoo: ZooArgs,
     },
@@ -83,7 +104,11 @@ pub fn run() -> ExitCode {
         Command::Predict(args) => predict(&args),
         Command::List(args) => list(&args),
         Command::Show { model, zoo } => show(&model, &zoo),
-        Command::Verify { models, datasets, zoo } => verify_models(&models, &datasets, &zoo),
+        Command::Verify { models, key, datasets, zoo } => {
+            verify_models(&models, key.as_deref(), &datasets, &zoo)
+        }
+        Command::Index { check, zoo } => index(check, &zoo),
+        Command::Alias { model, alias, zoo } => set_or_list_alias(&model, alias.as_deref(), &zoo),
     };
     result.unwrap_or_else(|error| {
         report(&error);
@@ -118,7 +143,8 @@ fn open_predictor(args: &PredictArgs) -> Result<Predictor> {
     let predictor = Predictor::embedded()?;
     let spec: Spec = args.model.parse().map_err(Error::Usage)?;
     let manifest = predictor.manifest();
-    let fits = spec.name == manifest.name && spec.version.is_none_or(|v| v == manifest.version);
+    let fits =
+        spec == Spec::latest(&manifest.name) || spec == Spec::version(&manifest.name, manifest.version);
     if !fits {
         let built_in = format!("{}@{}", manifest.name, manifest.version);
         return Err(Error::Usage(format!(
@@ -183,7 +209,7 @@ fn list(args: &ZooArgs) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for (name, versions) in zoo.models()? {
         for version in versions {
-            let opened = match zoo.version(&Spec { name: name.clone(), version: Some(version) }) {
+            let opened = match zoo.version(&Spec::version(&name, version)) {
                 Ok(opened) => opened.manifest,
                 Err(error) => {
                     report(&error.into());
@@ -230,12 +256,13 @@ fn show(model: &str, args: &ZooArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn verify_models(models: &[String], datasets: &Path, args: &ZooArgs) -> Result<ExitCode> {
+fn verify_models(models: &[String], key: Option<&Path>, datasets: &Path, args: &ZooArgs) -> Result<ExitCode> {
     let zoo = Zoo::open(args.path())?;
+    let key = key.map(read_public_key).transpose()?;
     let specs: Vec<Spec> = if models.is_empty() {
         let all = zoo.models()?.into_iter();
         all.flat_map(|(name, versions)| {
-            versions.into_iter().map(move |version| Spec { name: name.clone(), version: Some(version) })
+            versions.into_iter().map(move |version| Spec::version(&name, version))
         })
         .collect()
     } else {
@@ -247,11 +274,50 @@ fn verify_models(models: &[String], datasets: &Path, args: &ZooArgs) -> Result<E
             args.path().display()
         )));
     }
-    let reports = specs.iter().map(|spec| verify(&zoo, spec, datasets)).collect::<Result<Vec<Report>>>()?;
+    let reports = verify_all(&zoo, &specs, datasets, key.as_ref())?;
     if args.json {
         print_json(&json!(reports));
     } else {
         print!("{}", render::reports(&reports));
     }
     Ok(if reports.iter().all(Report::ok) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn read_public_key(path: &Path) -> Result<PublicKey> {
+    let text = datasets::yaml::read_text(path)?;
+    PublicKey::from_pem(&text).map_err(|problem| Error::Usage(format!("{}: {problem}", path.display())))
+}
+
+fn index(check: bool, args: &ZooArgs) -> Result<ExitCode> {
+    let zoo = Zoo::open(args.path())?;
+    let index = zoo.index()?;
+    let text = index.to_json()?;
+    let path = zoo.root().join(zoo::INDEX);
+    if check && std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+        eprintln!("error: {}: is not what the manifests say", path.display());
+        eprintln!("hint: `infer index` writes it anew");
+        return Ok(ExitCode::from(1));
+    }
+    if !check {
+        zoo.write_index()?;
+    }
+    print!("{}", if args.json { text } else { index.to_markdown() });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn set_or_list_alias(model: &str, alias: Option<&str>, args: &ZooArgs) -> Result<ExitCode> {
+    let spec: Spec = model.parse().map_err(Error::Usage)?;
+    let zoo = Zoo::open(args.path())?;
+    let entries = match alias {
+        Some(alias) => vec![zoo.set_alias(&spec, alias)?],
+        None => zoo.alias_history()?.into_iter().filter(|entry| entry.model == spec.name).collect(),
+    };
+    if args.json {
+        print_json(&json!(entries));
+    } else {
+        for entry in entries {
+            println!("{}@{} -> {}@{}", entry.model, entry.alias, entry.model, entry.version);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

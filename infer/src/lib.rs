@@ -25,7 +25,7 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use predictor::{ClassProbability, Prediction, Predictor, Source};
 pub use session::{Session, Worker};
-pub use verify::{Check, Finding, Report, verify};
+pub use verify::{Check, Finding, Report, verify, verify_all};
 
 /// The ONNX file format: tract's protobuf types, also used for writing models.
 pub use tract_onnx::pb;

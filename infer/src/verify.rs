@@ -4,9 +4,10 @@ use std::path::Path;
 
 use datasets::{Dataset, Split};
 use serde::Serialize;
+use zoo::signature::PublicKey;
 use zoo::{Spec, VersionDir, Zoo};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluate::evaluate;
 use crate::golden::Golden;
 use crate::session::Session;
@@ -19,6 +20,8 @@ pub enum Check {
     Manifest,
     /// Every file has its length and hash, none is missing or extra.
     Files,
+    /// The key that was given signed exactly these files.
+    Signature,
     /// The network gives what libtorch gave.
     Golden,
     /// The dataset's files have the hashes that the manifest names.
@@ -63,11 +66,35 @@ impl Report {
     }
 }
 
+/// Checks versions, as many at a time as there are processors; reports come in the order of `specs`.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_all(
+    zoo: &Zoo,
+    specs: &[Spec],
+    datasets: &Path,
+    key: Option<&PublicKey>,
+) -> Result<Vec<Report>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut reports = Vec::with_capacity(specs.len());
+    for group in specs.chunks(threads) {
+        let group: Vec<Result<Report>> = std::thread::scope(|scope| {
+            let handles: Vec<_> =
+                group.iter().map(|spec| scope.spawn(|| verify(zoo, spec, datasets, key))).collect();
+            let gone = || Err(Error::Usage("a verifying thread ended early".into()));
+            handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| gone())).collect()
+        });
+        reports.extend(group);
+    }
+    reports.into_iter().collect()
+}
+
 /// Checks one version; what does not hold is in the report, not an error.
 ///
 /// # Errors
-/// [`crate::Error::Zoo`] if there is no such version.
-pub fn verify(zoo: &Zoo, spec: &Spec, datasets: &Path) -> Result<Report> {
+/// [`Error::Zoo`] if there is no such version.
+pub fn verify(zoo: &Zoo, spec: &Spec, datasets: &Path, key: Option<&PublicKey>) -> Result<Report> {
     let mut report = Report { model: spec.to_string(), findings: Vec::new() };
     let version = match zoo.version(spec) {
         Ok(version) => version,
@@ -79,7 +106,12 @@ pub fn verify(zoo: &Zoo, spec: &Spec, datasets: &Path) -> Result<Report> {
     };
     report.model = format!("{}@{}", version.manifest.name, version.manifest.version);
     report.add(Check::Manifest, Ok(format!("schema {}", version.manifest.schema)));
-    if report.add(Check::Files, check_files(&version)) {
+    let files = report.add(Check::Files, check_files(&version));
+    if let Some(key) = key {
+        let outcome = zoo.verify_signature(&version, key);
+        report.add(Check::Signature, outcome.map(|n| format!("{n} files")).map_err(|e| e.to_string()));
+    }
+    if files {
         match load(&version) {
             Ok(session) => {
                 report.add(Check::Golden, check_golden(&version, &session));

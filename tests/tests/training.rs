@@ -142,3 +142,36 @@ fn state_dict_names_and_shapes() {
     insta::assert_snapshot!(list("model.safetensors").join("\n"));
     assert_eq!(list("first_layer.safetensors"), ["conv1.bias F32 [8]", "conv1.weight F32 [8, 1, 3, 3]"]);
 }
+
+#[test]
+fn a_published_model_is_reproduced_and_a_difference_is_named() {
+    let dir = workspace(600, 3);
+    let dir = dir.path();
+    succeed("trainer", dir, ["publish", "recipe.yaml"]);
+    let reproduce = |arguments: &[&str]| {
+        let outcome = run("trainer", dir, [&["reproduce", "tiny@1", "--json"], arguments].concat());
+        let result: Value =
+            serde_json::from_str(&outcome.stdout).unwrap_or_else(|e| panic!("{e}: {outcome:?}"));
+        (outcome.code, result)
+    };
+    let (code, whole) = reproduce(&[]);
+    assert_eq!(
+        (code, &whole["verdict"], &whole["epochs_compared"]),
+        (Some(0), &"bit-identical".into(), &3.into())
+    );
+    let (code, start) = reproduce(&["--epochs", "1"]);
+    assert_eq!(
+        (code, &start["verdict"], &start["epochs_compared"]),
+        (Some(0), &"bit-identical".into(), &1.into())
+    );
+
+    // With lesser processor features other sums come out, and it says so.
+    let (code, other) = reproduce(&["--isa", "baseline"]);
+    assert_eq!(other["numeric_profile_in_force"], false);
+    assert_eq!(other["first_different_epoch"], 1, "{other}");
+    assert!(other["difference"]["max_delta"].as_f64().unwrap() > 0.0);
+    let expected = if other["verdict"] == "equivalent" { Some(0) } else { Some(1) };
+    assert_eq!(code, expected, "{other}");
+    let (code, short) = reproduce(&["--isa", "baseline", "--epochs", "1"]);
+    assert_eq!((code, &short["verdict"]), (Some(1), &"different".into()));
+}

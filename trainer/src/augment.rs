@@ -7,7 +7,7 @@ use datasets::ImageShape;
 use crate::random::Stream;
 
 /// Which changes, and how strong. Everything is off by default.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
     /// Largest shift along rows and along columns, whole pixels.
@@ -23,7 +23,7 @@ pub struct Augmentation {
 }
 
 /// Fields of `erasing`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Erasing {
     /// Probability.

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use datasets::Dataset;
-use trainer::profile::NumericProfile;
+use trainer::profile::{Isa, NumericProfile};
 use trainer::publish;
 use trainer::recipe::RecipeFile;
 use trainer::reproduce::{self, Reproduction, Verdict};
 use trainer::run::{self, RunDir, RunSummary};
 use trainer::train::{Options, train};
 use trainer::{Error, Result};
+use zoo::signature::PrivateKey;
 use zoo::{Spec, VersionDir, Zoo};
 
 use crate::progress::{DownloadBar, TrainingBar};
@@ -36,6 +37,23 @@ enum Command {
     Train(TrainArgs),
     /// Trains what is not trained yet and adds the result to a zoo as a new version.
     Publish(PublishArgs),
+    /// Signs a published version in the OpenSSF Model Signing format, with provenance and test result.
+    Sign {
+        /// NAME or NAME@VERSION.
+        model: String,
+        /// P-256 private key, PEM (`openssl ecparam -name prime256v1 -genkey -noout -out key.pem`).
+        #[arg(long)]
+        key: PathBuf,
+        /// The zoo.
+        #[arg(long, default_value = "zoo")]
+        zoo: PathBuf,
+    },
+    /// Prints the JSON schema of a file format.
+    Schema {
+        /// Which one.
+        #[arg(value_enum)]
+        format: Format,
+    },
     /// Retrains a published model and compares it with what was published.
     Reproduce(ReproduceArgs),
 }
@@ -47,6 +65,9 @@ struct ReproduceArgs {
     /// Compare only the first epochs, for a check in minutes.
     #[arg(long)]
     epochs: Option<u32>,
+    /// Compute under another instruction set than the recipe's, to see what that changes.
+    #[arg(long, value_enum)]
+    isa: Option<Isa>,
     /// Train in this folder and keep it; else in a temporary one.
     #[arg(long)]
     run: Option<PathBuf>,
@@ -106,6 +127,22 @@ struct Common {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Manifest,
+    Recipe,
+}
+
+impl Format {
+    fn schema(self) -> String {
+        let schema = match self {
+            Format::Manifest => trainer::schema::manifest(),
+            Format::Recipe => trainer::schema::recipe(),
+        };
+        format!("{schema:#}")
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Device {
     Cpu,
     Cuda,
@@ -127,6 +164,11 @@ pub fn run() -> ExitCode {
         Command::Train(args) => train_command(&args).map(|()| ExitCode::SUCCESS),
         Command::Publish(args) => publish_command(&args).map(|()| ExitCode::SUCCESS),
         Command::Reproduce(args) => reproduce_command(&args),
+        Command::Schema { format } => {
+            println!("{}", format.schema());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Sign { model, key, zoo } => sign_command(&model, &key, &zoo).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,
@@ -178,7 +220,8 @@ fn reproduce_command(args: &ReproduceArgs) -> Result<ExitCode> {
     let spec: Spec = args.model.parse().map_err(|e| Error::run(Path::new(&args.model), e))?;
     let version = Zoo::open(&args.zoo)?.version(&spec)?;
     let recipe = reproduce::published_recipe(&version)?;
-    enter_profile(&recipe.recipe.numeric_profile)?;
+    let profile = &recipe.recipe.numeric_profile;
+    enter_profile(&NumericProfile { isa: args.isa.unwrap_or(profile.isa), ..profile.clone() })?;
     let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
     datasets::download_missing(&dataset, &mut DownloadBar::default())?;
     let temporary = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder")))?;
@@ -193,6 +236,16 @@ fn reproduce_command(args: &ReproduceArgs) -> Result<ExitCode> {
         print_reproduction(&outcome);
     }
     Ok(ExitCode::from(u8::from(outcome.verdict == Verdict::Different)))
+}
+
+fn sign_command(model: &str, key: &Path, zoo: &Path) -> Result<()> {
+    let spec: Spec = model.parse().map_err(|e| Error::run(Path::new(model), e))?;
+    let text = datasets::yaml::read_text(key)?;
+    let key = PrivateKey::from_pem(&text).map_err(|problem| Error::run(key, problem))?;
+    let zoo = Zoo::open(zoo)?;
+    let folder = zoo.sign(&zoo.version(&spec)?, &key)?;
+    println!("{}", folder.display());
+    Ok(())
 }
 
 fn print_reproduction(outcome: &Reproduction) {
@@ -211,7 +264,7 @@ fn print_reproduction(outcome: &Reproduction) {
         println!("  same predictions: {}", difference.same_predictions);
     }
     if !outcome.numeric_profile_in_force {
-        println!("  the recipe's numeric profile could not be had on this machine ({})", outcome.cpu);
+        println!("  not under the recipe's numeric profile (processor here: {})", outcome.cpu);
     }
 }
 

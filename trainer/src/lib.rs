@@ -21,6 +21,7 @@ pub mod recipe;
 pub mod reproduce;
 pub mod run;
 pub mod schedule;
+pub mod schema;
 pub mod train;
 pub mod weights;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// Which optimizer, with its constants. The learning rate comes from the schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
     /// Kingma and Ba 2015, arXiv:1412.6980; `weight_decay` is added to the gradient.
@@ -23,7 +23,7 @@ pub enum Optimizer {
 }
 
 /// Constants of `adam` and `adamw`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adam {
     /// Decay of the mean of gradients.
@@ -43,7 +43,7 @@ impl Default for Adam {
 }
 
 /// Constants of `sgd`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sgd {
     /// Decay of the velocity.
@@ -61,7 +61,7 @@ impl Default for Sgd {
 }
 
 /// Constants of `rmsprop`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RmsProp {
     /// Decay of the mean of squared gradients.

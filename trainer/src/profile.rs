@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Threads and instruction set that a recipe asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NumericProfile {
     /// Threads of libtorch's operators.
@@ -19,9 +19,13 @@ pub struct NumericProfile {
 }
 
 /// Widest instruction set that libtorch may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Isa {
+    /// SSE4.1: every x86-64 processor since about 2008. Slow.
+    Baseline,
     /// AVX2 and FMA: every x86-64 server since about 2015.
     Avx2,
     /// Whatever the machine has. Reproducible only on the same kind of machine.
@@ -49,10 +53,15 @@ impl NumericProfile {
             ("MALLOC_MMAP_THRESHOLD_", (1u64 << 30).to_string()),
             ("MALLOC_TRIM_THRESHOLD_", (1u64 << 31).to_string()),
         ]);
-        if self.isa == Isa::Avx2 {
-            variables.insert("ATEN_CPU_CAPABILITY", "avx2".into());
-            variables.insert("ONEDNN_MAX_CPU_ISA", "AVX2".into());
-            variables.insert("MKL_CBWR", "AVX2".into());
+        let caps = match self.isa {
+            Isa::Baseline => Some(("default", "SSE41", "COMPATIBLE")),
+            Isa::Avx2 => Some(("avx2", "AVX2", "AVX2")),
+            Isa::Native => None,
+        };
+        if let Some((aten, onednn, mkl)) = caps {
+            variables.insert("ATEN_CPU_CAPABILITY", aten.into());
+            variables.insert("ONEDNN_MAX_CPU_ISA", onednn.into());
+            variables.insert("MKL_CBWR", mkl.into());
         }
         variables
     }
@@ -69,7 +78,7 @@ impl NumericProfile {
             return Some("this processor has no AVX2 and FMA".into());
         }
         #[cfg(not(target_arch = "x86_64"))]
-        if self.isa == Isa::Avx2 {
+        if self.isa != Isa::Native {
             return Some("this is not an x86-64 processor".into());
         }
         None

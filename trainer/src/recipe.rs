@@ -13,7 +13,7 @@ use crate::profile::NumericProfile;
 use crate::schedule::Schedule;
 
 /// The content of a recipe file. An unknown key is an error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Name under which the model is published.
@@ -54,7 +54,7 @@ pub struct Recipe {
 }
 
 /// How the training set is divided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
     /// Training images held out to choose by; 0 for none.
@@ -62,7 +62,7 @@ pub struct Split {
 }
 
 /// What becomes the model.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
     /// Which epoch's weights.
@@ -71,7 +71,7 @@ pub struct Output {
 }
 
 /// Which epoch's weights become the model. Never looks at the test set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Select {
     /// The last.

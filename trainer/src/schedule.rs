@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The learning rate as a function of progress.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// The same all the time.
@@ -17,7 +17,7 @@ pub enum Schedule {
 }
 
 /// Fields of `constant`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Constant {
     /// The learning rate.
@@ -25,7 +25,7 @@ pub struct Constant {
 }
 
 /// Fields of `step`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// The learning rate at the start.
@@ -37,7 +37,7 @@ pub struct Step {
 }
 
 /// Fields of `cosine`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cosine {
     /// The learning rate at the start.
@@ -48,7 +48,7 @@ pub struct Cosine {
 }
 
 /// Fields of `one_cycle`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OneCycle {
     /// The highest learning rate.

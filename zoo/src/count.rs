@@ -52,6 +52,21 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Count {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Count".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "Right answers out of all.",
+            "type": "string",
+            "pattern": "^[0-9]+/[0-9]+$",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,9 @@
 //! ```text
 //! <zoo>/models/<name>/<version>/manifest.yaml   what the version is and the sha256 of every other file
 //!                              /model.onnx ...
+//! <zoo>/index.json                             all versions, made from the manifests
+//! <zoo>/aliases.jsonl                          names for versions, a history that only grows
+//! <zoo>/signatures/<name>/<version>/model.sig  OpenSSF model signature, if signed
 //! <zoo>/.staging/                               versions being written, on the same file system
 //! <zoo>/.lock                                   held while a version is added
 //! ```
@@ -10,19 +13,26 @@
 //! `<zoo>/models` is a model repository as Triton, KServe and OpenVINO Model Server
 //! read it. A version is complete when it appears and is never changed afterwards.
 
+mod alias;
 mod atomic;
 mod count;
 mod error;
+mod index;
 mod manifest;
+pub mod signature;
+mod spec;
 mod store;
 mod version;
 
+pub use alias::AliasEntry;
 pub use atomic::{sync_dir, write_atomic};
 pub use count::Count;
 pub use error::{Error, Result};
+pub use index::{INDEX, Index, IndexModel, IndexVersion, grouped};
 pub use manifest::{
     ClassCount, DatasetInfo, Dim, FileRecord, Manifest, NetworkInfo, NumericProfileInfo, OnnxInfo, SCHEMA,
     SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, check_name,
 };
-pub use store::{ModelVersions, Spec, Zoo};
+pub use spec::{Selector, Spec};
+pub use store::{ModelVersions, Zoo};
 pub use version::{MANIFEST, ONNX, Problem, VersionDir};

@@ -14,6 +14,7 @@ pub const SCHEMA: u32 = 1;
 
 /// The content of a `manifest.yaml`. An unknown key is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`SCHEMA`].
@@ -55,6 +56,7 @@ pub struct Manifest {
 
 /// Name, type and shape of an input or output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TensorInfo {
     /// Name in the ONNX graph.
@@ -67,6 +69,7 @@ pub struct TensorInfo {
 
 /// A dimension: a number, or a name for one that is free.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Dim {
     /// Always this.
@@ -77,6 +80,7 @@ pub enum Dim {
 
 /// The data that a model was trained and tested on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DatasetInfo {
     /// Name of the dataset.
@@ -87,6 +91,7 @@ pub struct DatasetInfo {
 
 /// Result on the test split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TestResult {
     /// Right answers out of all.
@@ -99,6 +104,7 @@ pub struct TestResult {
 
 /// Right answers within one class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClassCount {
     /// The class.
@@ -109,6 +115,7 @@ pub struct ClassCount {
 
 /// Size of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NetworkInfo {
     /// Trainable values.
@@ -119,6 +126,7 @@ pub struct NetworkInfo {
 
 /// Versions in the ONNX file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OnnxInfo {
     /// Operator set.
@@ -129,6 +137,7 @@ pub struct OnnxInfo {
 
 /// How a model was trained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrainingInfo {
     /// sha256 of `recipe.yaml`.
@@ -151,6 +160,7 @@ pub struct TrainingInfo {
 
 /// What libtorch was allowed to use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NumericProfileInfo {
     /// Threads.
@@ -163,6 +173,7 @@ pub struct NumericProfileInfo {
 
 /// What was checked before the version was published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SelfCheckInfo {
     /// Images in `test_data_set_0`, whose outputs come from libtorch.
@@ -175,6 +186,7 @@ pub struct SelfCheckInfo {
 
 /// Length and hash of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FileRecord {
     /// Length.

@@ -1,49 +1,14 @@
 //! The zoo's folders: finding versions and adding new ones.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use crate::atomic::sync_dir;
 use crate::error::{Error, Result};
 use crate::manifest::check_name;
+use crate::spec::{Selector, Spec};
 use crate::version::{MANIFEST, VersionDir, list_files};
-
-/// `mnist-cnn` or `mnist-cnn@2`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spec {
-    /// Name of the model.
-    pub name: String,
-    /// The version; the newest if absent.
-    pub version: Option<u32>,
-}
-
-impl FromStr for Spec {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Spec, String> {
-        let (name, version) = match text.split_once('@') {
-            Some((name, version)) => {
-                let wrong = || format!("`{text}`: expected NAME or NAME@VERSION with a version from 1");
-                (name, Some(version.parse().ok().filter(|&v| v > 0).ok_or_else(wrong)?))
-            }
-            None => (text, None),
-        };
-        check_name(name).map_err(|expected| format!("`{name}` is not a model name: expected {expected}"))?;
-        Ok(Spec { name: name.into(), version })
-    }
-}
-
-impl fmt::Display for Spec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.version {
-            Some(version) => write!(f, "{}@{version}", self.name),
-            None => f.write_str(&self.name),
-        }
-    }
-}
 
 /// A model and its published versions, ascending.
 pub type ModelVersions = (String, Vec<u32>);
@@ -78,6 +43,11 @@ impl Zoo {
         let zoo = Zoo { root: root.to_owned() };
         std::fs::create_dir_all(zoo.models_dir()).map_err(Error::io(root))?;
         Ok(zoo)
+    }
+
+    /// The zoo's directory.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// `<zoo>/models`.
@@ -120,8 +90,11 @@ impl Zoo {
             };
             return Err(Error::NotFound { path: dir, hint });
         };
-        let newest = versions.last().copied().unwrap_or(0);
-        let version = spec.version.unwrap_or(newest);
+        let version = match &spec.selector {
+            Selector::Latest => versions.last().copied().unwrap_or(0),
+            Selector::Version(version) => *version,
+            Selector::Alias(alias) => self.aliased(&spec.name, alias)?,
+        };
         let dir = dir.join(version.to_string());
         if !versions.contains(&version) {
             let hint = format!("versions of {} here: {versions:?}", spec.name);
@@ -139,6 +112,14 @@ impl Zoo {
             });
         }
         Ok(opened)
+    }
+
+    fn aliased(&self, name: &str, alias: &str) -> Result<u32> {
+        let aliases = self.aliases(name)?;
+        aliases.get(alias).copied().ok_or_else(|| Error::NotFound {
+            path: self.models_dir().join(name),
+            hint: format!("no alias `{alias}`; aliases of {name}: {aliases:?}"),
+        })
     }
 
     /// Adds the next version of `name`.
@@ -175,6 +156,8 @@ impl Zoo {
         sync_dir(&self.models_dir())?;
         std::fs::rename(&folder, &target).map_err(Error::io(&target))?;
         sync_dir(&model_dir)?;
+        // Derived: a kill before this leaves an index that the next publish renews.
+        self.write_index()?;
         Ok(VersionDir::open(&target)?)
     }
 
@@ -194,7 +177,7 @@ impl Zoo {
     }
 
     /// Waits for the zoo's lock; it is released when the file is closed, also by a kill.
-    fn lock(&self) -> Result<File> {
+    pub(crate) fn lock(&self) -> Result<File> {
         let path = self.root.join(".lock");
         let file = File::create(&path).map_err(Error::io(&path))?;
         file.lock().map_err(Error::io(&path))?;
@@ -249,15 +232,6 @@ fn sync_tree(root: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn specs() {
-        assert_eq!("mnist-cnn".parse(), Ok(Spec { name: "mnist-cnn".into(), version: None }));
-        assert_eq!("mnist-cnn@12".parse(), Ok(Spec { name: "mnist-cnn".into(), version: Some(12) }));
-        for text in ["", "../x", "a@", "a@0", "a@-1", "a@1@2", "A", ".a", "a/b"] {
-            assert!(text.parse::<Spec>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn only_plain_numbers_are_versions() {

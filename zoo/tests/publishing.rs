@@ -83,7 +83,7 @@ fn check(zoo: &Zoo) -> u32 {
     let versions = models.first().map(|(_, versions)| versions.clone()).unwrap_or_default();
     assert_eq!(versions, (1..=versions.len() as u32).collect::<Vec<_>>());
     for &version in &versions {
-        let opened = zoo.version(&Spec { name: "model".into(), version: Some(version) }).unwrap();
+        let opened = zoo.version(&Spec::version("model", version)).unwrap();
         assert_eq!(opened.problems().unwrap(), []);
     }
     // Nothing but versions where a model server looks.
@@ -189,4 +189,29 @@ fn a_published_version_cannot_be_overwritten() {
     // Even if somebody's clock, script or race asks for the same number again.
     assert_eq!(publish(&zoo, 2, 10).unwrap().manifest.version, 2);
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn aliases_move_and_their_history_grows() {
+    let dir = tempfile::tempdir().unwrap();
+    let zoo = Zoo::create(dir.path()).unwrap();
+    publish(&zoo, 2, 10).unwrap();
+    publish(&zoo, 2, 10).unwrap();
+    let point = |spec: &str, alias: &str| zoo.set_alias(&spec.parse().unwrap(), alias);
+    point("model@1", "stable").unwrap();
+    let first = std::fs::read_to_string(dir.path().join("aliases.jsonl")).unwrap();
+    point("model", "stable").unwrap();
+    let second = std::fs::read_to_string(dir.path().join("aliases.jsonl")).unwrap();
+    assert!(second.starts_with(&first) && second.lines().count() == 2, "{second}");
+    assert_eq!(zoo.version(&"model@stable".parse().unwrap()).unwrap().manifest.version, 2);
+    let error = zoo.version(&"model@old".parse().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("no alias `old`; aliases of model: {\"stable\": 2}"), "{error}");
+    for (spec, alias) in
+        [("model@3", "x"), ("model@1", "latest"), ("model@1", "7"), ("model@1", "a/b"), ("other", "x")]
+    {
+        assert!(point(spec, alias).is_err(), "{spec} {alias}");
+    }
+    let index = std::fs::read_to_string(dir.path().join(INDEX)).unwrap();
+    assert_eq!(index, zoo.index().unwrap().to_json().unwrap());
+    assert!(index.contains("\"stable\": 2"));
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One layer of a recipe's `network` list: `relu`, or `conv2d: {features: 32, kernel_size: 5}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// 2-D convolution (cross-correlation, as everywhere in deep learning).
@@ -44,7 +44,7 @@ pub enum Layer {
 }
 
 /// Fields of `conv2d`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Conv2d {
     /// Output channels.
@@ -63,7 +63,7 @@ pub struct Conv2d {
 }
 
 /// Fields of `max_pool` and `avg_pool`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     /// Rows and columns of the window.
@@ -76,7 +76,7 @@ pub struct Pool {
 }
 
 /// Fields of `dropout`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {
     /// Share of values set to zero, in `[0, 1)`.
@@ -84,7 +84,7 @@ pub struct Dropout {
 }
 
 /// Fields of `dense`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dense {
     /// Output values.
@@ -95,7 +95,7 @@ pub struct Dense {
 }
 
 /// Fields of `residual`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Residual {
     /// The layers beside the shortcut.
@@ -166,6 +166,19 @@ impl<'de> Deserialize<'de> for Padding {
             Ok(Raw::Word(word)) => Err(serde::de::Error::custom(format!("padding `{word}`: {expected}"))),
             Err(_) => Err(serde::de::Error::custom(format!("padding: {expected}"))),
         }
+    }
+}
+
+impl schemars::JsonSchema for Padding {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Padding".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "`valid` (none), `same`, or pixels on every side.",
+            "oneOf": [{ "enum": ["valid", "same"] }, { "type": "integer", "minimum": 0 }],
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The table of a network: layer, output shape, parameters, multiply-accumulates.
 
+use zoo::grouped;
+
 use super::{Network, Node};
 
 /// A text table, one line per layer and a total, for the terminal and the model card.
@@ -31,17 +33,4 @@ fn row(network: &Network, node: &Node) -> [String; 4] {
     }
     let parameters = grouped(total(node, &own) as u64);
     [node.name.clone(), node.output.to_string(), parameters, grouped(node.macs)]
-}
-
-/// `1048576` as `1,048,576`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -61,7 +61,7 @@ pub fn already_published(
     recipe: &crate::recipe::RecipeFile,
     dataset: &Dataset,
 ) -> Result<Option<VersionDir>> {
-    let spec = zoo::Spec { name: recipe.recipe.name.clone(), version: None };
+    let spec = zoo::Spec::latest(&recipe.recipe.name);
     let newest = match zoo.version(&spec) {
         Ok(version) => version,
         Err(zoo::Error::NotFound { .. }) => return Ok(None),

@@ -1,0 +1,154 @@
+//! The in-toto statements that are signed.
+
+use std::collections::BTreeMap;
+
+use datasets::Digest;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::VersionDir;
+use crate::error::Result;
+use crate::version::list_files;
+
+const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+const MODEL_SIGNATURE: &str = "https://model_signing/signature/v1.0";
+const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
+
+/// Digests of all files of a version, the manifest too, by path.
+pub(super) fn hashed_files(version: &VersionDir) -> Result<BTreeMap<String, Digest>> {
+    let files = list_files(&version.path)?.into_iter();
+    files.map(|name| Ok((name.clone(), Digest::of_file(&version.path.join(name))?.0))).collect()
+}
+
+/// sha256 over the raw digests in order: one name for all files together.
+fn root_digest<'a>(digests: impl IntoIterator<Item = &'a Digest>) -> Digest {
+    let bytes: Vec<u8> = digests.into_iter().flat_map(|digest| *digest.as_bytes()).collect();
+    Digest::of(&bytes)
+}
+
+fn statement(version: &VersionDir, files: &BTreeMap<String, Digest>, kind: &str, predicate: Value) -> Value {
+    let name = format!("{}-{}", version.manifest.name, version.manifest.version);
+    json!({
+        "_type": STATEMENT,
+        "subject": [{ "name": name, "digest": { "sha256": root_digest(files.values()) } }],
+        "predicateType": kind,
+        "predicate": predicate,
+    })
+}
+
+/// The OpenSSF model signature over all files.
+pub(super) fn model_signature(version: &VersionDir, files: &BTreeMap<String, Digest>) -> Value {
+    let resources: Vec<Value> = files
+        .iter()
+        .map(|(name, digest)| json!({ "name": name, "algorithm": "sha256", "digest": digest }))
+        .collect();
+    let serialization = json!({ "method": "files", "hash_type": "sha256", "allow_symlinks": false });
+    let predicate = json!({ "serialization": serialization, "resources": resources });
+    statement(version, files, MODEL_SIGNATURE, predicate)
+}
+
+/// SLSA provenance v1: what went in (recipe, data) and what worked on it (tools).
+pub(super) fn provenance(version: &VersionDir, files: &BTreeMap<String, Digest>) -> Value {
+    let manifest = &version.manifest;
+    let data = manifest.dataset.files.iter().map(|(name, digest)| {
+        json!({ "name": format!("{}/{name}", manifest.dataset.name), "digest": { "sha256": digest } })
+    });
+    let recipe = json!({ "name": "recipe.yaml", "digest": { "sha256": manifest.training.recipe_sha256 } });
+    let profile = &manifest.training.numeric_profile;
+    let predicate = json!({
+        "buildDefinition": {
+            "buildType": "urn:model-zoo:trainer:publish:v1",
+            "externalParameters": { "recipe": recipe, "seed": manifest.training.seed, "epochs": manifest.training.epochs },
+            "internalParameters": { "threads": profile.threads, "isa": profile.isa, "cpu": manifest.training.cpu },
+            "resolvedDependencies": data.collect::<Vec<_>>(),
+        },
+        "runDetails": {
+            "builder": { "id": "urn:model-zoo:trainer", "version": manifest.tools },
+            "byproducts": [{ "name": "parameters", "digest": { "sha256": manifest.training.parameters_sha256 } }],
+        },
+    });
+    statement(version, files, PROVENANCE, predicate)
+}
+
+/// in-toto test result v0.1: the claim about the test split.
+pub(super) fn test_result(version: &VersionDir, files: &BTreeMap<String, Digest>) -> Value {
+    let manifest = &version.manifest;
+    let data = manifest.dataset.files.iter().map(|(name, digest)| {
+        json!({ "name": format!("{}/{name}", manifest.dataset.name), "digest": { "sha256": digest } })
+    });
+    let passed = [
+        format!("test split: {} right", manifest.test.correct),
+        format!("sha256 of the predictions: {}", manifest.test.predictions_sha256),
+        format!("same class as libtorch: {}", manifest.self_check.identical_predictions),
+    ];
+    let predicate = json!({
+        "result": "PASSED",
+        "configuration": data.collect::<Vec<_>>(),
+        "passedTests": passed,
+    });
+    statement(version, files, TEST_RESULT, predicate)
+}
+
+#[derive(Deserialize)]
+struct Signed {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    predicate: Predicate,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    digest: BTreeMap<String, Digest>,
+}
+
+#[derive(Deserialize)]
+struct Predicate {
+    serialization: Serialization,
+    resources: Vec<Resource>,
+}
+
+#[derive(Deserialize)]
+struct Serialization {
+    method: String,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    name: String,
+    algorithm: String,
+    digest: Digest,
+}
+
+/// The files that a model signature lists. What a signature asks to ignore is not ignored:
+/// every file of a version must be listed.
+pub(super) fn signed_files(payload: &[u8]) -> std::result::Result<BTreeMap<String, Digest>, String> {
+    let signed: Signed =
+        serde_json::from_slice(payload).map_err(|e| format!("not a model signature: {e}"))?;
+    let expect = |what: &str, found: &str, expected: &str| {
+        if found == expected { Ok(()) } else { Err(format!("{what} {found}, expected {expected}")) }
+    };
+    expect("statement type", &signed.kind, STATEMENT)?;
+    expect("predicate type", &signed.predicate_type, MODEL_SIGNATURE)?;
+    expect("serialization method", &signed.predicate.serialization.method, "files")?;
+    let resources = signed.predicate.resources;
+    for resource in &resources {
+        expect("digest algorithm", &resource.algorithm, "sha256")?;
+    }
+    let root = root_digest(resources.iter().map(|resource| &resource.digest));
+    let [subject] = signed.subject.as_slice() else {
+        return Err(format!("{} subjects, expected one", signed.subject.len()));
+    };
+    if subject.digest.get("sha256") != Some(&root) {
+        return Err(format!(
+            "subject digest {:?}, expected {root}, that of its resources",
+            subject.digest.get("sha256")
+        ));
+    }
+    let count = resources.len();
+    let files: BTreeMap<String, Digest> = resources.into_iter().map(|r| (r.name, r.digest)).collect();
+    if files.len() == count { Ok(files) } else { Err("a file is listed twice".into()) }
+}

@@ -231,6 +231,22 @@ fn recipes() {
         ),
         ("no layers", replace(&layers(), "network: []\n"), "the last layer must be softmax"),
         (
+            "a tensor that is too large",
+            replace(
+                "features: 8, kernel_size: 3, padding: same",
+                "features: 65536, kernel_size: 28, padding: 60000",
+            ),
+            "layer 1 (conv2d), input [1, 28, 28]: padding: expected a padded image of at most 65536",
+        ),
+        (
+            "a tensor that is too large",
+            replace(
+                "features: 8, kernel_size: 3, padding: same",
+                "features: 65536, kernel_size: 28, padding: 3000",
+            ),
+            "a tensor [65536, 6001, 6001]: expected at most 1073741824 values",
+        ),
+        (
             "4 billion features",
             replace("features: 10", "features: 4000000000"),
             "features 4000000000: expected 1 to 65536",

@@ -6,6 +6,9 @@ use std::fmt;
 use super::layer::{Conv2d, Layer, Padding, Pool};
 use crate::error::{Error, Result};
 
+/// Largest number of values in one tensor: 4 GiB of `f32`.
+const MAX_NUMEL: usize = 1 << 30;
+
 /// Shape of one sample between two layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -158,7 +161,7 @@ impl Network {
 
     /// Multiply-accumulates for one image.
     pub fn macs(&self) -> u64 {
-        self.nodes.iter().map(|node| node.macs).sum()
+        self.nodes.iter().map(|node| node.macs).fold(0, u64::saturating_add)
     }
 
     /// The tensors of `node` itself.
@@ -239,8 +242,9 @@ impl Builder {
             Layer::Conv2d(conv) => {
                 let (channels, height, width) = self.image(layer, input)?;
                 node.output = self.convolved(layer, conv, input, [height, width])?;
-                let fan_in = channels.saturating_mul(conv.kernel_size * conv.kernel_size);
                 let shape = vec![conv.features, channels, conv.kernel_size, conv.kernel_size];
+                self.check_size(layer, input, &shape)?;
+                let fan_in = channels * conv.kernel_size * conv.kernel_size;
                 self.weights(&node.name, shape, fan_in, conv.bias);
                 node.macs = (node.output.numel() * fan_in) as u64;
             }
@@ -251,6 +255,7 @@ impl Builder {
                     return Err(self.refuse(layer, input, problem));
                 };
                 self.positive(layer, input, "features", dense.features)?;
+                self.check_size(layer, input, &[dense.features, features])?;
                 self.weights(&node.name, vec![dense.features, features], features, dense.bias);
                 node.output = Shape::Vector(dense.features);
                 node.macs = (features * dense.features) as u64;
@@ -309,7 +314,7 @@ impl Builder {
             node.skip = Some(Box::new(self.node(&conv, node.input, format!("{prefix}skip"), false)?));
         }
         node.output = output;
-        node.macs = node.body.iter().chain(node.skip.as_deref()).map(|n| n.macs).sum();
+        node.macs = node.body.iter().chain(node.skip.as_deref()).map(|n| n.macs).fold(0, u64::saturating_add);
         Ok(node)
     }
 
@@ -354,12 +359,26 @@ impl Builder {
         }
     }
 
+    /// Refuses tensors beyond [`MAX_NUMEL`].
+    fn check_size(&self, layer: &Layer, input: Shape, shape: &[usize]) -> Result<()> {
+        let numel = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
+        match numel {
+            Some(0..=MAX_NUMEL) => Ok(()),
+            _ => Err(self.refuse(
+                layer,
+                input,
+                format!("a tensor {shape:?}: expected at most {MAX_NUMEL} values"),
+            )),
+        }
+    }
+
     fn convolved(&self, layer: &Layer, conv: &Conv2d, input: Shape, size: [usize; 2]) -> Result<Shape> {
         self.positive(layer, input, "features", conv.features)?;
         let padding = conv.padding;
         let [height, width] = self.windows(layer, input, size, conv.kernel_size, conv.stride, |length| {
             padding.amounts(length, conv.kernel_size, conv.stride)
         })?;
+        self.check_size(layer, input, &[conv.features, height, width])?;
         Ok(Shape::Image { channels: conv.features, height, width })
     }
 

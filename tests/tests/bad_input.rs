@@ -184,8 +184,6 @@ fn flip(path: &Path) {
 #[test]
 fn onnx_files_with_the_right_hash_that_are_no_usable_network() {
     let good = std::fs::read(root().join("zoo/models/mnist-cnn/1/model.onnx")).unwrap();
-    let fashion = std::fs::read(root().join("zoo/models/fashion-cnn/1/model.onnx")).unwrap();
-    assert_ne!(good, fashion);
     let rows: Vec<(&str, Vec<u8>)> = vec![
         ("empty", vec![]),
         ("text", b"this is not protobuf at all".to_vec()),

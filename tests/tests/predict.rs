@@ -100,15 +100,41 @@ fn every_image_format_gives_the_same_answer() {
 }
 
 #[test]
-fn all_of_mnist_is_in_normal_form_and_passes_unchanged() {
-    let mnist = datasets::Dataset::find(&root().join("datasets"), "mnist").unwrap();
-    for split in [datasets::Split::Train, datasets::Split::Test] {
-        let samples = mnist.load(split).unwrap();
-        let changed = (0..samples.len()).filter(|&index| {
-            let image = image::GrayImage::from_raw(28, 28, samples.image(index).to_vec()).unwrap();
-            infer::preprocess::preprocess(&image.into(), datasets::Preprocessing::Mnist, samples.shape)
-                != samples.image(index)
-        });
-        assert_eq!(changed.count(), 0);
+fn the_datasets_own_images_pass_unchanged() {
+    for name in ["mnist", "fashion-mnist"] {
+        let dataset = datasets::Dataset::find(&root().join("datasets"), name).unwrap();
+        for split in [datasets::Split::Train, datasets::Split::Test] {
+            let samples = dataset.load(split).unwrap();
+            let changed = (0..samples.len()).filter(|&index| {
+                let pixels = samples.image(index);
+                let image = image::GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap();
+                let how = dataset.description.preprocessing;
+                infer::preprocess::preprocess(&image.into(), how, samples.shape) != pixels
+            });
+            assert_eq!(changed.count(), 0, "{name} {split:?}");
+        }
     }
+}
+
+/// Clothes as a shop shows them: large, dark on white, with a margin, off the middle.
+#[test]
+fn photographs_of_clothes_on_white_are_read_as_well_as_the_originals() {
+    let fashion = datasets::Dataset::find(&root().join("datasets"), "fashion-mnist").unwrap();
+    let samples = fashion.load(datasets::Split::Test).unwrap();
+    let predictor = infer::Predictor::open(&root().join("zoo"), "fashion-cnn@1").unwrap();
+    let (mut originals, mut photographs) = (0, 0);
+    let count = 300;
+    for index in 0..count {
+        let label = &fashion.description.classes[usize::from(samples.labels[index])];
+        let pixels = samples.image(index);
+        let photograph = image::GrayImage::from_fn(400, 360, |x, y| {
+            let inside = (70..350).contains(&x) && (30..310).contains(&y);
+            let place = || ((y - 30) / 10 * 28 + (x - 70) / 10) as usize;
+            image::Luma([if inside { 255 - pixels[place()] } else { 255 }])
+        });
+        originals += usize::from(predictor.predict_pixels(pixels.to_vec()).unwrap().label == *label);
+        photographs += usize::from(predictor.predict(&photograph.into()).unwrap().label == *label);
+    }
+    println!("originals {originals}/{count}, photographs {photographs}/{count}");
+    assert!(photographs * 100 >= originals * 95, "originals {originals}, photographs {photographs}");
 }

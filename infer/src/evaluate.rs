@@ -6,6 +6,9 @@ use zoo::{ClassCount, Count};
 use crate::error::{Error, Result};
 use crate::session::Session;
 
+/// Images at a time: enough for the dense layers' weights to be read seldom.
+const BATCH: usize = 64;
+
 /// Predictions and exact counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluation {
@@ -61,7 +64,15 @@ pub fn evaluate(session: &Session, samples: &Samples, labels: &[String]) -> Resu
 
 fn classify(session: &Session, samples: &Samples, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
     let mut worker = session.worker()?;
-    range.map(|index| Ok(argmax(&worker.probabilities(samples.image(index))?))).collect()
+    let mut predictions = Vec::with_capacity(range.len());
+    let (mut pixels, classes) = (Vec::new(), session.classes().max(1));
+    let indices: Vec<usize> = range.collect();
+    for batch in indices.chunks(BATCH) {
+        pixels.clear();
+        batch.iter().for_each(|&index| pixels.extend_from_slice(samples.image(index)));
+        predictions.extend(worker.probabilities(&pixels)?.chunks_exact(classes).map(argmax));
+    }
+    Ok(predictions)
 }
 
 /// The first of the largest.

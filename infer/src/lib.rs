@@ -16,6 +16,7 @@ mod embedded;
 mod error;
 mod evaluate;
 pub mod golden;
+mod network;
 mod predictor;
 pub mod preprocess;
 mod session;

@@ -7,13 +7,12 @@ use datasets::ImageShape;
 use tract_onnx::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::network::Network;
 
-/// An optimised plan for one image at a time; cheap to share between threads.
-///
-/// Batch 1, because tract's lazy im2col needs a concrete shape and a batch of one: a
-/// batched convolution is slower per image.
+/// Optimised plans, cheap to share between threads.
 pub struct Session {
-    plan: Arc<TypedRunnableModel>,
+    body: Arc<TypedRunnableModel>,
+    head: Option<Arc<TypedRunnableModel>>,
     shape: ImageShape,
     classes: usize,
     path: std::path::PathBuf,
@@ -22,7 +21,8 @@ pub struct Session {
 /// One thread's buffers for a session.
 pub struct Worker<'a> {
     session: &'a Session,
-    state: TypedSimpleState,
+    body: TypedSimpleState,
+    head: Option<TypedSimpleState>,
 }
 
 impl Session {
@@ -32,8 +32,13 @@ impl Session {
     /// # Errors
     /// [`Error::Model`] for anything else.
     pub fn load(onnx: &[u8], shape: ImageShape, classes: usize, path: &Path) -> Result<Session> {
-        let plan = optimise(onnx, shape).map_err(|e| Error::model(path, problem(&e)))?;
-        let session = Session { plan, shape, classes, path: path.to_owned() };
+        let plans = || -> TractResult<_> {
+            let Network { body, head } = Network::read(onnx, shape)?;
+            let head = head.map(|head| head.into_optimized()?.into_runnable()).transpose()?;
+            Ok((body.into_optimized()?.into_runnable()?, head))
+        };
+        let (body, head) = plans().map_err(|e| Error::model(path, problem(&e)))?;
+        let session = Session { body, head, shape, classes, path: path.to_owned() };
         // A run on black proves shapes and types now rather than at the first image.
         session.worker()?.probabilities(&vec![0; shape.numel()])?;
         Ok(session)
@@ -44,8 +49,10 @@ impl Session {
     /// # Errors
     /// [`Error::Model`].
     pub fn worker(&self) -> Result<Worker<'_>> {
-        let state = self.plan.spawn().map_err(|e| Error::model(&self.path, problem(&e)))?;
-        Ok(Worker { session: self, state })
+        let spawn =
+            |plan: &Arc<TypedRunnableModel>| plan.spawn().map_err(|e| Error::model(&self.path, problem(&e)));
+        let head = self.head.as_ref().map(spawn).transpose()?;
+        Ok(Worker { session: self, body: spawn(&self.body)?, head })
     }
 
     /// Number of outputs.
@@ -55,43 +62,50 @@ impl Session {
 }
 
 impl Worker<'_> {
-    /// Probabilities `[classes]` for one image `[C, H, W]`.
+    /// Probabilities `[N, classes]`, row-major, for images `[N, C, H, W]`.
     ///
     /// # Errors
     /// [`Error::Usage`] for a wrong number of pixels, [`Error::Model`] if the network misbehaves.
     pub fn probabilities(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
         let Session { shape, classes, path, .. } = self.session;
         let ImageShape { channels, height, width } = *shape;
-        if pixels.len() != shape.numel() {
+        let count = pixels.len() / shape.numel().max(1);
+        if count == 0 || pixels.len() != count * shape.numel() {
             return Err(Error::Usage(format!(
-                "{} pixels, expected {channels}x{height}x{width}",
+                "{} pixels, expected {channels}x{height}x{width} per image",
                 pixels.len()
             )));
         }
-        let output = run(&mut self.state, pixels, *shape).map_err(|e| Error::model(path, problem(&e)))?;
-        if output.len() != *classes {
-            return Err(Error::model(path, format!("gives {} values, expected {classes}", output.len())));
+        let output = self.run(pixels, count).map_err(|e| Error::model(path, problem(&e)))?;
+        if output.len() != count * classes {
+            let found = output.len() / count;
+            return Err(Error::model(path, format!("gives {found} values, expected {classes}")));
         }
         if !output.iter().all(|p| p.is_finite()) {
             return Err(Error::model(path, "gives values that are not numbers"));
         }
         Ok(output)
     }
-}
 
-fn optimise(onnx: &[u8], shape: ImageShape) -> TractResult<Arc<TypedRunnableModel>> {
-    let ImageShape { channels, height, width } = shape;
-    let fact = InferenceFact::dt_shape(u8::datum_type(), [1, channels, height, width]);
-    let model = tract_onnx::onnx().model_for_read(&mut &*onnx)?;
-    if (model.input_outlets()?.len(), model.output_outlets()?.len()) != (1, 1) {
-        return Err(TractError::msg("expected one input and one output"));
+    fn run(&mut self, pixels: &[u8], count: usize) -> TractResult<Vec<f32>> {
+        let ImageShape { channels, height, width } = self.session.shape;
+        let mut features = Vec::new();
+        for image in pixels.chunks_exact(self.session.shape.numel()) {
+            let input = Tensor::from_shape(&[1, channels, height, width], image)?;
+            features.extend(output(self.body.run(tvec![input.into()])?)?);
+        }
+        match &mut self.head {
+            None => Ok(features),
+            Some(head) => {
+                let size = features.len() / count;
+                let input = tract_ndarray::Array2::from_shape_vec((count, size), features)?.into_tensor();
+                output(head.run(tvec![input.into()])?)
+            }
+        }
     }
-    model.with_input_fact(0, fact)?.into_optimized()?.into_runnable()
 }
 
-fn run(state: &mut TypedSimpleState, pixels: &[u8], shape: ImageShape) -> TractResult<Vec<f32>> {
-    let input = Tensor::from_shape(&[1, shape.channels, shape.height, shape.width], pixels)?;
-    let outputs = state.run(tvec![input.into()])?;
+fn output(outputs: TVec<TValue>) -> TractResult<Vec<f32>> {
     let output = outputs.first().ok_or_else(|| TractError::msg("no output"))?;
     Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
 }

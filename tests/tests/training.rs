@@ -4,8 +4,10 @@ use std::io::BufRead;
 use std::path::Path;
 use std::process::Stdio;
 
+use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::Value;
 use tests::{command, run, succeed, tiny_dataset};
+use zoo::signature::PublicKey;
 
 const RECIPE: &str = include_str!("../data/tiny.yaml");
 
@@ -164,6 +166,19 @@ fn a_published_model_is_reproduced_and_a_difference_is_named() {
         (code, &start["verdict"], &start["epochs_compared"]),
         (Some(0), &"bit-identical".into(), &1.into())
     );
+
+    // From a checkpoint only the segment after it is trained, and the report can be signed.
+    let key = p256::SecretKey::from_slice(&[7; 32]).unwrap();
+    std::fs::write(dir.join("key.pem"), key.to_pkcs8_pem(LineEnding::LF).unwrap().as_bytes()).unwrap();
+    reproduce(&["--run", "segment", "--epochs", "2"]);
+    let (code, segment) = reproduce(&["--run", "segment", "--resume", "--key", "key.pem"]);
+    assert_eq!((code, &segment), (Some(0), &whole));
+    let report = std::fs::read_dir(dir.join("zoo/signatures/tiny/1")).unwrap().next().unwrap().unwrap();
+    let public = PublicKey::from_pem(&key.public_key().to_public_key_pem(LineEnding::LF).unwrap()).unwrap();
+    let statement = public.open(&std::fs::read_to_string(report.path()).unwrap()).unwrap();
+    let statement: Value = serde_json::from_slice(&statement).unwrap();
+    assert_eq!(statement["predicate"]["result"], "PASSED");
+    assert_eq!(statement["predicate"]["annotations"], whole);
 
     // With lesser processor features other sums come out, and it says so.
     let (code, other) = reproduce(&["--isa", "baseline"]);

@@ -1,6 +1,6 @@
-//! Batches of normalised, augmented images, made by our own threads ahead of need.
+//! Batches of normalised, augmented images, made by our own thread ahead of need.
 
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread::Scope;
 
 use datasets::{Normalisation, Samples};
@@ -8,10 +8,9 @@ use datasets::{Normalisation, Samples};
 use crate::augment::Augmentation;
 use crate::random::Stream;
 
-/// Batches that a worker may have ready before it waits.
+/// Batches that may be ready before the thread waits. One thread prepares faster than two
+/// cores can train.
 const AHEAD: usize = 4;
-/// Threads that prepare batches. One prepares faster than two cores can train.
-const WORKERS: usize = 1;
 
 /// Images and labels of one step.
 pub struct Batch {
@@ -72,27 +71,25 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Batches of `epoch` from step `first` on, in order, prepared by threads of `scope`.
-    pub fn epoch<'scope>(self, epoch: u32, first: usize, scope: &'scope Scope<'scope, 'a>) -> Batches
+    /// Batches of `epoch` from step `first` on, in order, prepared by a thread of `scope`.
+    pub fn epoch<'scope>(
+        self,
+        epoch: u32,
+        first: usize,
+        scope: &'scope Scope<'scope, 'a>,
+    ) -> impl Iterator<Item = Batch>
     where
         'a: 'scope,
     {
-        let mut order = self.indices.to_vec();
-        Stream::new(self.seed, "order", epoch.into(), 0).shuffle(&mut order);
-        let order: std::sync::Arc<[usize]> = order.into();
-        let receivers = (0..WORKERS)
-            .map(|worker| {
-                let (sender, receiver) = sync_channel(AHEAD);
-                let order = order.clone();
-                scope.spawn(move || {
-                    let mine = order.chunks(self.batch_size).skip(first).skip(worker).step_by(WORKERS);
-                    // An error means that the consumer is gone: stop.
-                    let _ = mine.map(|indices| self.batch(epoch, indices)).try_for_each(|b| sender.send(b));
-                });
-                receiver
-            })
-            .collect();
-        Batches { receivers, next: 0 }
+        let (sender, receiver) = sync_channel(AHEAD);
+        scope.spawn(move || {
+            let mut order = self.indices.to_vec();
+            Stream::new(self.seed, "order", epoch.into(), 0).shuffle(&mut order);
+            let batches = order.chunks(self.batch_size).skip(first).map(|indices| self.batch(epoch, indices));
+            // An error means that the consumer is gone: stop.
+            let _ = { batches }.try_for_each(|batch| sender.send(batch));
+        });
+        receiver.into_iter()
     }
 
     fn batch(&self, epoch: u32, indices: &[usize]) -> Batch {
@@ -111,21 +108,5 @@ impl<'a> Source<'a> {
         let labels =
             indices.iter().map(|&i| self.samples.labels.get(i).copied().unwrap_or(0).into()).collect();
         Batch { images, labels }
-    }
-}
-
-/// Batches in order.
-pub struct Batches {
-    receivers: Vec<Receiver<Batch>>,
-    next: usize,
-}
-
-impl Iterator for Batches {
-    type Item = Batch;
-
-    fn next(&mut self) -> Option<Batch> {
-        let receiver = self.receivers.get(self.next)?;
-        self.next = (self.next + 1) % self.receivers.len();
-        receiver.recv().ok()
     }
 }

@@ -21,66 +21,60 @@ pub struct Evaluation {
     pub correct: usize,
 }
 
-/// Runs the images at `indices` through the network.
-pub fn evaluate(
-    network: &Network,
-    parameters: &Parameters,
-    normaliser: &Normaliser,
-    samples: &Samples,
-    indices: &[usize],
-    device: Device,
-) -> Evaluation {
-    let mut result = Evaluation { loss: 0.0, predictions: Vec::with_capacity(indices.len()), correct: 0 };
-    for chunk in indices.chunks(BATCH) {
-        let labels: Vec<i64> =
-            chunk.iter().map(|&i| samples.labels.get(i).copied().unwrap_or(0).into()).collect();
-        let (loss, predictions) = tch::no_grad(|| {
-            let logits = logits(network, parameters, normaliser, samples, chunk, device);
-            let target = Tensor::from_slice(&labels).to_device(device);
-            let loss = logits.cross_entropy_loss(&target, None::<Tensor>, tch::Reduction::Sum, -100, 0.0);
-            let mut predictions = vec![0i64; chunk.len()];
-            logits.argmax(1, false).to_device(Device::Cpu).copy_data(&mut predictions, chunk.len());
-            (loss.double_value(&[]), predictions)
-        });
-        result.loss += loss;
-        result.correct += predictions.iter().zip(&labels).filter(|(p, l)| p == l).count();
-        result.predictions.extend(predictions.iter().map(|&p| p as u8));
-    }
-    result.loss /= indices.len().max(1) as f64;
-    result
+/// A network with its weights and the images to run it on.
+pub struct Evaluator<'a> {
+    /// The layers.
+    pub network: &'a Network,
+    /// Their weights, on `device`.
+    pub parameters: &'a Parameters,
+    /// How pixels are normalised.
+    pub normaliser: &'a Normaliser,
+    /// The images.
+    pub samples: &'a Samples,
+    /// Where to compute.
+    pub device: Device,
 }
 
-/// Probabilities `[N, classes]`, row-major, of the images at `indices`.
-pub fn probabilities(
-    network: &Network,
-    parameters: &Parameters,
-    normaliser: &Normaliser,
-    samples: &Samples,
-    indices: &[usize],
-) -> Vec<f32> {
-    let output = tch::no_grad(|| {
-        logits(network, parameters, normaliser, samples, indices, Device::Cpu).softmax(-1, Kind::Float)
-    });
-    let mut values = vec![0f32; output.numel()];
-    output.contiguous().copy_data(&mut values, output.numel());
-    values
-}
-
-fn logits(
-    network: &Network,
-    parameters: &Parameters,
-    normaliser: &Normaliser,
-    samples: &Samples,
-    indices: &[usize],
-    device: Device,
-) -> Tensor {
-    let shape = samples.shape;
-    let mut pixels = vec![0f32; indices.len() * shape.numel()];
-    for (&index, out) in indices.iter().zip(pixels.chunks_exact_mut(shape.numel())) {
-        out.iter_mut().zip(samples.image(index)).for_each(|(o, &pixel)| *o = pixel.into());
-        normaliser.apply(out);
+impl Evaluator<'_> {
+    /// Classifies the images at `indices`.
+    pub fn evaluate(&self, indices: &[usize]) -> Evaluation {
+        let mut result = Evaluation { loss: 0.0, predictions: Vec::with_capacity(indices.len()), correct: 0 };
+        for chunk in indices.chunks(BATCH) {
+            let labels: Vec<i64> =
+                chunk.iter().map(|&i| self.samples.labels.get(i).copied().unwrap_or(0).into()).collect();
+            let (loss, predictions) = tch::no_grad(|| {
+                let logits = self.logits(chunk);
+                let target = Tensor::from_slice(&labels).to_device(self.device);
+                let loss = logits.cross_entropy_loss(&target, None::<Tensor>, tch::Reduction::Sum, -100, 0.0);
+                let mut predictions = vec![0i64; chunk.len()];
+                logits.argmax(1, false).to_device(Device::Cpu).copy_data(&mut predictions, chunk.len());
+                (loss.double_value(&[]), predictions)
+            });
+            result.loss += loss;
+            result.correct += predictions.iter().zip(&labels).filter(|(p, l)| p == l).count();
+            result.predictions.extend(predictions.iter().map(|&p| p as u8));
+        }
+        result.loss /= indices.len().max(1) as f64;
+        result
     }
-    let size = [indices.len(), shape.channels, shape.height, shape.width].map(|d| d as i64);
-    let images = Tensor::from_slice(&pixels).view(size).to_device(device);
-    network.logits(&images, parameters, Mode::Evaluate)
+
+    /// Probabilities `[N, classes]`, row-major, of the images at `indices`.
+    pub fn probabilities(&self, indices: &[usize]) -> Vec<f32> {
+        let output = tch::no_grad(|| self.logits(indices).softmax(-1, Kind::Float)).to_device(Device::Cpu);
+        let mut values = vec![0f32; output.numel()];
+        output.contiguous().copy_data(&mut values, output.numel());
+        values
+    }
+
+    fn logits(&self, indices: &[usize]) -> Tensor {
+        let shape = self.samples.shape;
+        let mut pixels = vec![0f32; indices.len() * shape.numel()];
+        for (&index, out) in indices.iter().zip(pixels.chunks_exact_mut(shape.numel())) {
+            out.iter_mut().zip(self.samples.image(index)).for_each(|(o, &pixel)| *o = pixel.into());
+            self.normaliser.apply(out);
+        }
+        let size = [indices.len(), shape.channels, shape.height, shape.width].map(|d| d as i64);
+        let images = Tensor::from_slice(&pixels).view(size).to_device(self.device);
+        self.network.logits(&images, self.parameters, Mode::Evaluate)
+    }
 }

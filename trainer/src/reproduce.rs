@@ -1,16 +1,18 @@
 //! Retraining a published model and comparing it with what was published.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use datasets::{Dataset, Split};
 use serde::Serialize;
 use tch::Device;
-use zoo::{Count, VersionDir};
+use zoo::signature::PrivateKey;
+use zoo::{Count, VersionDir, Zoo};
 
 use crate::batches::Normaliser;
 use crate::error::{Error, Result};
-use crate::evaluate::evaluate;
+use crate::evaluate::Evaluator;
 use crate::history::{self, EpochRow};
+use crate::network::Network;
 use crate::parameters::Parameters;
 use crate::publish::dataset_info;
 use crate::recipe::RecipeFile;
@@ -102,7 +104,7 @@ pub fn reproduce(
     let first_different_epoch = first_difference(&published, &rows);
     let identical = first_different_epoch.is_none();
     let difference = match all && !identical {
-        true => Some(compare(version, dataset, &recipe, &run.join(run::MODEL))?),
+        true => Some(compare(version, dataset, &network, &run.join(run::MODEL))?),
         false => None,
     };
     let verdict = match &difference {
@@ -143,18 +145,19 @@ fn first_difference(published: &[EpochRow], retrained: &[EpochRow]) -> Option<u3
 fn compare(
     version: &VersionDir,
     dataset: &Dataset,
-    recipe: &RecipeFile,
+    network: &Network,
     retrained: &Path,
 ) -> Result<Difference> {
-    let network = recipe.recipe.build_network(&dataset.description)?;
-    version.read(run::MODEL)?;
-    let old = weights::read(&version.path.join(run::MODEL), &network, Device::Cpu)?;
-    let new = weights::read(retrained, &network, Device::Cpu)?;
+    let old = weights::parse(&version.read(run::MODEL)?, &version.path.join(run::MODEL), network)?;
+    let new = weights::read(retrained, network)?;
     let test = dataset.load(Split::Test)?;
     let indices: Vec<usize> = (0..test.len()).collect();
     let normaliser = Normaliser::new(&dataset.description.normalisation);
-    let predictions =
-        |parameters: &Parameters| evaluate(&network, parameters, &normaliser, &test, &indices, Device::Cpu);
+    let predictions = |parameters: &Parameters| {
+        let evaluator =
+            Evaluator { network, parameters, normaliser: &normaliser, samples: &test, device: Device::Cpu };
+        evaluator.evaluate(&indices)
+    };
     let (before, after) = (predictions(&old), predictions(&new));
     let same = before.predictions.iter().zip(&after.predictions).filter(|(a, b)| a == b).count();
     let count = |correct: usize| Count { correct: correct as u64, total: test.len() as u64 };
@@ -170,6 +173,17 @@ fn max_delta(old: &Parameters, new: &Parameters) -> f64 {
     let values =
         |parameters: &Parameters| parameters.state_dict().into_iter().flat_map(|(_, _, values)| values);
     values(old).zip(values(new)).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
+}
+
+impl Reproduction {
+    /// Signs the outcome; the report lies beside the version's signatures, one per key.
+    ///
+    /// # Errors
+    /// If the version is damaged or the file cannot be written.
+    pub fn sign(&self, zoo: &Zoo, version: &VersionDir, key: &PrivateKey) -> Result<PathBuf> {
+        let details = serde_json::to_value(self).map_err(|e| Error::run(&version.path, e.to_string()))?;
+        Ok(zoo.sign_reproduction(version, key, self.verdict != Verdict::Different, &details)?)
+    }
 }
 
 impl Difference {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use datasets::{Dataset, Digest};
 use serde::{Deserialize, Serialize};
-use tch::Device;
 
 use crate::checkpoint::{self, State};
 use crate::error::{Error, Result};
@@ -165,6 +164,8 @@ pub fn finish(
 pub struct FinishedRun {
     /// Its recipe.
     pub recipe: RecipeFile,
+    /// The recipe's network.
+    pub network: Network,
     /// Its summary.
     pub summary: RunSummary,
     /// Its history, as text.
@@ -177,7 +178,7 @@ pub struct FinishedRun {
 ///
 /// # Errors
 /// [`Error::Run`] if it is not finished or its files do not match its summary.
-pub fn read(path: &Path, network: impl Fn(&RecipeFile) -> Result<Network>) -> Result<FinishedRun> {
+pub fn read(path: &Path, dataset: &Dataset) -> Result<FinishedRun> {
     let summary_path = path.join(SUMMARY);
     let text = std::fs::read_to_string(&summary_path).map_err(|e| {
         Error::run(&summary_path, format!("{e}; expected a finished run (train with --resume finishes it)"))
@@ -191,8 +192,8 @@ pub fn read(path: &Path, network: impl Fn(&RecipeFile) -> Result<Network>) -> Re
             format!("sha256 {}, expected {}", recipe.sha256(), summary.recipe_sha256),
         ));
     }
-    let network = network(&recipe)?;
-    let parameters = weights::read(&path.join(MODEL), &network, Device::Cpu)?;
+    let network = recipe.recipe.build_network(&dataset.description)?;
+    let parameters = weights::read(&path.join(MODEL), &network)?;
     if parameters.sha256() != summary.parameters_sha256 {
         let problem =
             format!("parameters sha256 {}, expected {}", parameters.sha256(), summary.parameters_sha256);
@@ -201,5 +202,5 @@ pub fn read(path: &Path, network: impl Fn(&RecipeFile) -> Result<Network>) -> Re
     let history_path = path.join(HISTORY);
     let history = std::fs::read_to_string(&history_path).map_err(Error::io(&history_path))?;
     history::parse_csv(&history, &history_path)?;
-    Ok(FinishedRun { recipe, summary, history, parameters })
+    Ok(FinishedRun { recipe, network, summary, history, parameters })
 }

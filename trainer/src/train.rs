@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 use crate::batches::{Batch, Normaliser, Source};
 use crate::checkpoint::{Progress, State};
 use crate::error::{Error, Result};
-use crate::evaluate::evaluate;
+use crate::evaluate::Evaluator;
 use crate::history::EpochRow;
 use crate::network::{Mode, Network};
 use crate::optimizer::OptimizerState;
@@ -229,14 +229,14 @@ impl<'a> Trainer<'a> {
 
     fn finish_epoch(&mut self, learning_rate: f64) -> EpochRow {
         let held_out = (!self.validation.is_empty()).then(|| {
-            evaluate(
-                self.network,
-                self.state.model(),
-                self.normaliser,
-                self.samples,
-                self.validation,
-                self.device,
-            )
+            let evaluator = Evaluator {
+                network: self.network,
+                parameters: self.state.model(),
+                normaliser: self.normaliser,
+                samples: self.samples,
+                device: self.device,
+            };
+            evaluator.evaluate(self.validation)
         });
         let progress = &self.state.progress;
         let images = self.training.len() as f64;

@@ -47,18 +47,25 @@ fn serialise(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<Vec<u8>> {
     safetensors::serialize(views, Some(metadata)).map_err(wrong)
 }
 
-/// Reads a whole network back.
+/// Reads a whole network back, onto the CPU.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn read(path: &Path, network: &Network) -> Result<Parameters> {
+    parse(&std::fs::read(path).map_err(Error::io(path))?, path, network)
+}
+
+/// Takes a whole network from a file's bytes, onto the CPU; `path` is only for the error.
 ///
 /// # Errors
 /// [`Error::Run`] names the tensor that is missing, extra or has another shape.
-pub fn read(path: &Path, network: &Network, device: Device) -> Result<Parameters> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| Error::run(path, e.to_string()))?;
+pub fn parse(bytes: &[u8], path: &Path, network: &Network) -> Result<Parameters> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| Error::run(path, e.to_string()))?;
     if tensors.len() != network.parameters.len() {
         let problem = format!("{} tensors, expected {}", tensors.len(), network.parameters.len());
         return Err(Error::run(path, problem));
     }
-    let mut parameters = Parameters::zeros(network, device);
+    let mut parameters = Parameters::zeros(network, Device::Cpu);
     for (index, spec) in network.parameters.iter().enumerate() {
         let name = &spec.name;
         let view = tensors.tensor(name).map_err(|e| Error::run(path, format!("{name}: {e}")))?;

@@ -17,9 +17,8 @@ use zoo::{
 
 use crate::batches::Normaliser;
 use crate::error::{Error, Result};
-use crate::evaluate::{evaluate, probabilities};
+use crate::evaluate::Evaluator;
 use crate::history::EpochRow;
-use crate::network::Network;
 use crate::onnx::{self, Identity};
 use crate::run::{self, FinishedRun};
 use crate::weights;
@@ -37,15 +36,12 @@ const TOLERANCE: f64 = 1e-5;
 /// # Errors
 /// [`Error::SelfCheck`] if it does not; else what is wrong with run, data or zoo.
 pub fn publish(run: &Path, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
-    let FinishedRun { recipe, summary, history, parameters } =
-        run::read(run, |recipe| recipe.recipe.build_network(&dataset.description))?;
-    let network = recipe.recipe.build_network(&dataset.description)?;
-    tch::set_num_threads(recipe.recipe.numeric_profile.threads as i32);
+    let run = run::read(run, dataset)?;
+    tch::set_num_threads(run.recipe.recipe.numeric_profile.threads as i32);
     let release = Release {
         normaliser: Normaliser::new(&dataset.description.normalisation),
         test: dataset.load(Split::Test)?,
-        run: FinishedRun { recipe, summary, history, parameters },
-        network,
+        run,
         dataset,
     };
     let outcome = release.measure();
@@ -89,7 +85,6 @@ struct Outcome {
 
 struct Release<'a> {
     run: FinishedRun,
-    network: Network,
     dataset: &'a Dataset,
     normaliser: Normaliser,
     test: Samples,
@@ -101,15 +96,21 @@ impl Release<'_> {
     }
 
     fn measure(&self) -> Outcome {
-        let (network, parameters) = (&self.network, &self.run.parameters);
+        let evaluator = Evaluator {
+            network: &self.run.network,
+            parameters: &self.run.parameters,
+            normaliser: &self.normaliser,
+            samples: &self.test,
+            device: Device::Cpu,
+        };
         let all: Vec<usize> = (0..self.test.len()).collect();
-        let found = evaluate(network, parameters, &self.normaliser, &self.test, &all, Device::Cpu);
+        let found = evaluator.evaluate(&all);
         let first: Vec<usize> = all.into_iter().take(GOLDEN_IMAGES).collect();
         let shape = self.test.shape;
         let golden = Golden {
             shape: vec![first.len(), shape.channels, shape.height, shape.width],
             images: first.iter().flat_map(|&i| self.test.image(i)).copied().collect(),
-            probabilities: probabilities(network, parameters, &self.normaliser, &self.test, &first),
+            probabilities: evaluator.probabilities(&first),
         };
         Outcome { test: Evaluation::new(found.predictions, &self.test, self.labels()), golden }
     }
@@ -124,7 +125,7 @@ impl Release<'_> {
             labels: self.labels(),
             recipe_sha256: recipe.sha256().to_string(),
         };
-        let onnx = onnx::export(&self.network, &self.run.parameters, &self.normaliser, &identity);
+        let onnx = onnx::export(&self.run.network, &self.run.parameters, &self.normaliser, &identity);
         self.self_check(&onnx, outcome)?;
         let (input, output) = outcome.golden.to_files();
         let rows = crate::history::parse_csv(&self.run.history, Path::new(run::HISTORY))?;
@@ -132,7 +133,7 @@ impl Release<'_> {
         let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::from([
             (zoo::ONNX, onnx),
             (run::MODEL, weights::whole(&self.run.parameters)?),
-            (run::FIRST_LAYER, weights::first_layer(&self.network, &self.run.parameters)?),
+            (run::FIRST_LAYER, weights::first_layer(&self.run.network, &self.run.parameters)?),
             (run::RECIPE, recipe.text.clone().into_bytes()),
             (run::HISTORY, self.run.history.clone().into_bytes()),
             (golden::INPUT, input),
@@ -140,13 +141,13 @@ impl Release<'_> {
             (card::LEARNING_CURVE, drawings::learning_curve(&rows)?.into_bytes()),
             (card::CONFUSION, drawings::confusion_matrix(&confusion, self.labels())?.into_bytes()),
         ]);
-        if let Some(filters) = drawings::filters(&self.network, &self.run.parameters)? {
+        if let Some(filters) = drawings::filters(&self.run.network, &self.run.parameters)? {
             files.insert(card::FILTERS, filters);
         }
         let mut manifest = self.manifest(version, outcome, &rows);
         let card = card::write(
             &manifest,
-            &self.network,
+            &self.run.network,
             &self.dataset.description,
             &confusion,
             files.contains_key(card::FILTERS),
@@ -225,8 +226,8 @@ impl Release<'_> {
             },
             validation: summary.validation,
             network: NetworkInfo {
-                parameters: self.network.parameter_count() as u64,
-                macs: self.network.macs(),
+                parameters: self.run.network.parameter_count() as u64,
+                macs: self.run.network.macs(),
             },
             onnx: OnnxInfo { opset: onnx::OPSET, ir_version: onnx::IR_VERSION },
             training: TrainingInfo {

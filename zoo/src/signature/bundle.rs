@@ -71,10 +71,15 @@ impl PrivateKey {
         key.map(PrivateKey).map_err(|e| format!("not an unencrypted P-256 private key in PEM: {e}"))
     }
 
+    /// The key that checks what this one signs.
+    pub fn public(&self) -> PublicKey {
+        PublicKey(*self.0.verifying_key())
+    }
+
     /// A bundle around `payload`. The same payload gives the same bundle (RFC 6979).
     pub fn sign(&self, payload: &[u8]) -> String {
         let signature: DerSignature = self.0.sign(&pre_authentication_encoding(payload));
-        let public = PublicKey(*self.0.verifying_key());
+        let public = self.public();
         let bundle = Bundle {
             media_type: MEDIA_TYPE.into(),
             verification_material: VerificationMaterial {
@@ -106,7 +111,7 @@ impl PublicKey {
     }
 
     /// sha256 of the key's PEM text.
-    fn hint(&self) -> String {
+    pub fn hint(&self) -> String {
         let pem = self.0.to_public_key_pem(LineEnding::LF).unwrap_or_default();
         Digest::of(pem.as_bytes()).to_string()
     }

@@ -5,14 +5,18 @@
 //! envelope around an in-toto statement that lists every file of the version with its
 //! sha256, signed with ECDSA on P-256. The Python `model-signing` reads and writes the
 //! same. Beside it lie two more statements in the same envelope: SLSA provenance
-//! (`provenance.sig`) and the result of the test split (`test_result.sig`).
+//! (`provenance.sig`) and the result of the test split (`test_result.sig`). Whoever retrains
+//! a model may leave a signed report there too (`reproduction-*.sig`).
 
 mod bundle;
 mod statement;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 pub use bundle::{PrivateKey, PublicKey};
+
+use datasets::Digest;
 
 use crate::atomic::write_atomic;
 use crate::error::{Error, Result};
@@ -39,21 +43,36 @@ impl Zoo {
     /// # Errors
     /// [`Error::Damaged`] if they are not.
     pub fn sign(&self, version: &VersionDir, key: &PrivateKey) -> Result<PathBuf> {
-        if let Some((file, problem)) = version.problems()?.into_iter().next() {
-            return Err(Error::Damaged { path: version.path.join(file), problem: problem.to_string() });
-        }
-        let files = statement::hashed_files(version)?;
+        let files = undamaged_files(version)?;
         let dir = self.signature_dir(version);
-        std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         for (name, statement) in [
             (PROVENANCE, statement::provenance(version, &files)),
             (TEST_RESULT, statement::test_result(version, &files)),
             (SIGNATURE, statement::model_signature(version, &files)),
         ] {
-            let payload = serde_json::to_vec(&statement).map_err(|e| Error::io(&dir)(e.into()))?;
-            write_atomic(&dir.join(name), key.sign(&payload).as_bytes())?;
+            write_signed(&dir.join(name), &statement, key)?;
         }
         Ok(dir)
+    }
+
+    /// Signs what retraining a version gave, as `reproduction-<start of the key's hash>.sig`
+    /// beside its signatures; returns that file. `details` is kept as it is.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the version's files are not as its manifest says.
+    pub fn sign_reproduction(
+        &self,
+        version: &VersionDir,
+        key: &PrivateKey,
+        passed: bool,
+        details: &serde_json::Value,
+    ) -> Result<PathBuf> {
+        let files = undamaged_files(version)?;
+        let hint = key.public().hint();
+        let name = format!("reproduction-{}.sig", hint.get(..8).unwrap_or_default());
+        let path = self.signature_dir(version).join(name);
+        write_signed(&path, &statement::reproduction(version, &files, passed, details), key)?;
+        Ok(path)
     }
 
     /// Checks that `key` signed exactly the files that are there.
@@ -87,4 +106,22 @@ impl Zoo {
             None => Ok(present.len()),
         }
     }
+}
+
+/// Digests of all files of a version that is as its manifest says.
+fn undamaged_files(version: &VersionDir) -> Result<BTreeMap<String, Digest>> {
+    match version.problems()?.into_iter().next() {
+        Some((file, problem)) => {
+            Err(Error::Damaged { path: version.path.join(file), problem: problem.to_string() })
+        }
+        None => statement::hashed_files(version),
+    }
+}
+
+fn write_signed(path: &Path, statement: &serde_json::Value, key: &PrivateKey) -> Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    }
+    let payload = serde_json::to_vec(statement).map_err(|e| Error::io(path)(e.into()))?;
+    write_atomic(path, key.sign(&payload).as_bytes())
 }

@@ -51,9 +51,6 @@ pub(super) fn model_signature(version: &VersionDir, files: &BTreeMap<String, Dig
 /// SLSA provenance v1: what went in (recipe, data) and what worked on it (tools).
 pub(super) fn provenance(version: &VersionDir, files: &BTreeMap<String, Digest>) -> Value {
     let manifest = &version.manifest;
-    let data = manifest.dataset.files.iter().map(|(name, digest)| {
-        json!({ "name": format!("{}/{name}", manifest.dataset.name), "digest": { "sha256": digest } })
-    });
     let recipe = json!({ "name": "recipe.yaml", "digest": { "sha256": manifest.training.recipe_sha256 } });
     let profile = &manifest.training.numeric_profile;
     let predicate = json!({
@@ -61,7 +58,7 @@ pub(super) fn provenance(version: &VersionDir, files: &BTreeMap<String, Digest>)
             "buildType": "urn:model-zoo:trainer:publish:v1",
             "externalParameters": { "recipe": recipe, "seed": manifest.training.seed, "epochs": manifest.training.epochs },
             "internalParameters": { "threads": profile.threads, "isa": profile.isa, "cpu": manifest.training.cpu },
-            "resolvedDependencies": data.collect::<Vec<_>>(),
+            "resolvedDependencies": data_files(version),
         },
         "runDetails": {
             "builder": { "id": "urn:model-zoo:trainer", "version": manifest.tools },
@@ -74,20 +71,45 @@ pub(super) fn provenance(version: &VersionDir, files: &BTreeMap<String, Digest>)
 /// in-toto test result v0.1: the claim about the test split.
 pub(super) fn test_result(version: &VersionDir, files: &BTreeMap<String, Digest>) -> Value {
     let manifest = &version.manifest;
-    let data = manifest.dataset.files.iter().map(|(name, digest)| {
-        json!({ "name": format!("{}/{name}", manifest.dataset.name), "digest": { "sha256": digest } })
-    });
     let passed = [
         format!("test split: {} right", manifest.test.correct),
         format!("sha256 of the predictions: {}", manifest.test.predictions_sha256),
         format!("same class as libtorch: {}", manifest.self_check.identical_predictions),
     ];
+    let predicate =
+        json!({ "result": "PASSED", "configuration": data_files(version), "passedTests": passed });
+    statement(version, files, TEST_RESULT, predicate)
+}
+
+/// in-toto test result v0.1: what retraining gave. `details` is what `trainer reproduce --json` prints.
+pub(super) fn reproduction(
+    version: &VersionDir,
+    files: &BTreeMap<String, Digest>,
+    passed: bool,
+    details: &Value,
+) -> Value {
+    let (result, list) = if passed { ("PASSED", "passedTests") } else { ("FAILED", "failedTests") };
+    let recipe =
+        json!({ "name": "recipe.yaml", "digest": { "sha256": version.manifest.training.recipe_sha256 } });
+    let configuration = [vec![recipe], data_files(version)].concat();
     let predicate = json!({
-        "result": "PASSED",
-        "configuration": data.collect::<Vec<_>>(),
-        "passedTests": passed,
+        "result": result,
+        "configuration": configuration,
+        list: ["reproduction"],
+        "annotations": details,
     });
     statement(version, files, TEST_RESULT, predicate)
+}
+
+/// The dataset's files as in-toto resource descriptors.
+fn data_files(version: &VersionDir) -> Vec<Value> {
+    let dataset = &version.manifest.dataset;
+    let files = dataset.files.iter();
+    files
+        .map(|(name, digest)| {
+            json!({ "name": format!("{}/{name}", dataset.name), "digest": { "sha256": digest } })
+        })
+        .collect()
 }
 
 #[derive(Deserialize)]

@@ -1,15 +1,16 @@
 //! Arguments and what they call.
 
+mod reproduce;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use datasets::Dataset;
-use trainer::profile::{Isa, NumericProfile};
+use trainer::profile::NumericProfile;
 use trainer::publish;
 use trainer::recipe::RecipeFile;
-use trainer::reproduce::{self, Reproduction, Verdict};
 use trainer::run::{self, RunDir, RunSummary};
 use trainer::train::{Options, train};
 use trainer::{Error, Result};
@@ -55,30 +56,7 @@ enum Command {
         format: Format,
     },
     /// Retrains a published model and compares it with what was published.
-    Reproduce(ReproduceArgs),
-}
-
-#[derive(clap::Args)]
-struct ReproduceArgs {
-    /// NAME or NAME@VERSION.
-    model: String,
-    /// Compare only the first epochs, for a check in minutes.
-    #[arg(long)]
-    epochs: Option<u32>,
-    /// Compute under another instruction set than the recipe's, to see what that changes.
-    #[arg(long, value_enum)]
-    isa: Option<Isa>,
-    /// Train in this folder and keep it; else in a temporary one.
-    #[arg(long)]
-    run: Option<PathBuf>,
-    /// Go on from the checkpoint in the run folder.
-    #[arg(long, requires = "run")]
-    resume: bool,
-    /// The zoo.
-    #[arg(long, default_value = "zoo")]
-    zoo: PathBuf,
-    #[command(flatten)]
-    common: Common,
+    Reproduce(reproduce::ReproduceArgs),
 }
 
 #[derive(clap::Args)]
@@ -163,7 +141,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train_command(&args).map(|()| ExitCode::SUCCESS),
         Command::Publish(args) => publish_command(&args).map(|()| ExitCode::SUCCESS),
-        Command::Reproduce(args) => reproduce_command(&args),
+        Command::Reproduce(args) => reproduce::command(&args),
         Command::Schema { format } => {
             println!("{}", format.schema());
             Ok(ExitCode::SUCCESS)
@@ -216,56 +194,18 @@ fn options(resume: bool, common: &Common) -> Result<Options<'static>> {
     Ok(Options { device: common.device.open()?, resume, interrupted: &INTERRUPTED, stop_after: None })
 }
 
-fn reproduce_command(args: &ReproduceArgs) -> Result<ExitCode> {
-    let spec: Spec = args.model.parse().map_err(|e| Error::run(Path::new(&args.model), e))?;
-    let version = Zoo::open(&args.zoo)?.version(&spec)?;
-    let recipe = reproduce::published_recipe(&version)?;
-    let profile = &recipe.recipe.numeric_profile;
-    enter_profile(&NumericProfile { isa: args.isa.unwrap_or(profile.isa), ..profile.clone() })?;
-    let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
-    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
-    let temporary = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder")))?;
-    let run = args.run.clone().unwrap_or_else(|| temporary.path().join("run"));
-    let options = options(args.resume, &args.common)?;
-    let outcome =
-        reproduce::reproduce(&version, &dataset, &run, args.epochs, &options, &mut TrainingBar::default())?;
-    if args.common.json {
-        let text = serde_json::to_string_pretty(&outcome).map_err(|e| Error::run(&run, e.to_string()))?;
-        println!("{text}");
-    } else {
-        print_reproduction(&outcome);
-    }
-    Ok(ExitCode::from(u8::from(outcome.verdict == Verdict::Different)))
+fn read_key(path: &Path) -> Result<PrivateKey> {
+    let text = datasets::yaml::read_text(path)?;
+    PrivateKey::from_pem(&text).map_err(|problem| Error::run(path, problem))
 }
 
 fn sign_command(model: &str, key: &Path, zoo: &Path) -> Result<()> {
     let spec: Spec = model.parse().map_err(|e| Error::run(Path::new(model), e))?;
-    let text = datasets::yaml::read_text(key)?;
-    let key = PrivateKey::from_pem(&text).map_err(|problem| Error::run(key, problem))?;
+    let key = read_key(key)?;
     let zoo = Zoo::open(zoo)?;
     let folder = zoo.sign(&zoo.version(&spec)?, &key)?;
     println!("{}", folder.display());
     Ok(())
-}
-
-fn print_reproduction(outcome: &Reproduction) {
-    let Reproduction { model, epochs_compared, .. } = outcome;
-    match outcome.verdict {
-        Verdict::BitIdentical => println!("{model}: bit-identical over {epochs_compared} epochs"),
-        Verdict::Equivalent => println!("{model}: equivalent, not bit-identical"),
-        Verdict::Different => println!("{model}: different"),
-    }
-    if let Some(epoch) = outcome.first_different_epoch {
-        println!("  first different epoch: {epoch} of {epochs_compared}");
-    }
-    if let Some(difference) = &outcome.difference {
-        println!("  max |delta| of a parameter: {:.3e}", difference.max_delta);
-        println!("  test {} (published {})", difference.test, difference.published_test);
-        println!("  same predictions: {}", difference.same_predictions);
-    }
-    if !outcome.numeric_profile_in_force {
-        println!("  not under the recipe's numeric profile (processor here: {})", outcome.cpu);
-    }
 }
 
 fn publish_command(args: &PublishArgs) -> Result<()> {

@@ -1,0 +1,146 @@
+//! What an ONNX file may contain, and that nothing else is silently accepted.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use datasets::ImageShape;
+use infer::Session;
+use infer::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto,
+};
+use prost::Message;
+
+const SHAPE: ImageShape = ImageShape { channels: 1, height: 4, width: 4 };
+
+fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        ints: values.to_vec(),
+        r#type: attribute_proto::AttributeType::Ints.into(),
+        ..Default::default()
+    }
+}
+
+fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        i: value,
+        r#type: attribute_proto::AttributeType::Int.into(),
+        ..Default::default()
+    }
+}
+
+fn node(op_type: &str, input: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        name: output.into(),
+        op_type: op_type.into(),
+        input: input.iter().map(|&i| i.into()).collect(),
+        output: vec![output.into()],
+        attribute,
+        ..Default::default()
+    }
+}
+
+fn tensor(name: &str, dims: &[i64]) -> TensorProto {
+    let values = dims.iter().product::<i64>() as usize;
+    let raw_data = (0..values).flat_map(|i| ((i % 7) as f32 / 7.0 - 0.4).to_le_bytes()).collect();
+    TensorProto { name: name.into(), dims: dims.to_vec(), data_type: 1, raw_data, ..Default::default() }
+}
+
+/// cast, 3x3 convolution with padding, 2x2 max-pool, flatten, dense, softmax.
+fn good() -> GraphProto {
+    let window = |kernel: i64, stride: i64, pad: i64| {
+        vec![ints("kernel_shape", &[kernel; 2]), ints("strides", &[stride; 2]), ints("pads", &[pad; 4])]
+    };
+    let value = |name: &str| vec![ValueInfoProto { name: name.into(), ..Default::default() }];
+    GraphProto {
+        node: vec![
+            node("Cast", &["image"], "cast", vec![int("to", 1)]),
+            node("Conv", &["cast", "conv.weight", "conv.bias"], "conv", window(3, 1, 1)),
+            node("MaxPool", &["conv"], "pool", window(2, 2, 0)),
+            node("Flatten", &["pool"], "flatten", vec![int("axis", 1)]),
+            node("Gemm", &["flatten", "dense.weight"], "dense", vec![int("transB", 1)]),
+            node("Softmax", &["dense"], "out", vec![int("axis", -1)]),
+        ],
+        initializer: vec![
+            tensor("conv.weight", &[2, 1, 3, 3]),
+            tensor("conv.bias", &[2]),
+            tensor("dense.weight", &[3, 8]),
+        ],
+        input: value("image"),
+        output: value("out"),
+        ..Default::default()
+    }
+}
+
+fn load(graph: GraphProto) -> infer::Result<Session> {
+    let model = ModelProto { graph: Some(graph), ..Default::default() };
+    Session::load(&model.encode_to_vec(), SHAPE, 3, Path::new("model.onnx"))
+}
+
+#[test]
+fn a_batch_gives_what_single_images_give() {
+    let session = load(good()).unwrap();
+    let mut worker = session.worker().unwrap();
+    let pixels: Vec<u8> = (0..16 * 5).map(|i| (i * 37 % 256) as u8).collect();
+    let together = worker.probabilities(&pixels).unwrap();
+    assert_eq!(together.len(), 15);
+    for (image, expected) in pixels.chunks(16).zip(together.chunks(3)) {
+        let alone = worker.probabilities(image).unwrap();
+        let sum: f32 = alone.iter().sum();
+        assert!((sum - 1.0).abs() < 1e-6, "{alone:?}");
+        assert!(alone.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{alone:?} {expected:?}");
+    }
+    assert!(worker.probabilities(&pixels[..15]).is_err());
+    assert!(worker.probabilities(&[]).is_err());
+}
+
+type Change = fn(&mut GraphProto);
+
+#[test]
+fn what_is_not_understood_is_refused() {
+    let rows: &[(&str, Change, &str)] = &[
+        ("group", |g| g.node[1].attribute.push(int("group", 1)), "unknown attribute \"group\""),
+        ("dilations", |g| g.node[1].attribute.push(ints("dilations", &[2, 2])), "unknown attribute"),
+        ("no strides", |g| drop(g.node[1].attribute.remove(1)), "strides"),
+        ("stride 0", |g| g.node[1].attribute[1].ints = vec![0, 1], "stride 0"),
+        ("negative stride", |g| g.node[1].attribute[1].ints = vec![-1, 1], "strides"),
+        ("padding as wide as the kernel", |g| g.node[1].attribute[2].ints = vec![3; 4], "does not fit"),
+        ("enormous padding", |g| g.node[1].attribute[2].ints = vec![i64::MAX; 4], "does not fit"),
+        ("three pads", |g| g.node[1].attribute[2].ints = vec![0; 3], "expected 4 numbers"),
+        ("another kernel than the weight's", |g| g.node[1].attribute[0].ints = vec![2, 3], "kernel_shape"),
+        ("window larger than the image", |g| g.node[2].attribute[0].ints = vec![5, 5], "does not fit 4"),
+        ("no transposition", |g| g.node[4].attribute.clear(), "transB"),
+        ("softmax over the batch", |g| g.node[5].attribute[0].i = 0, "axis"),
+        ("cast to double", |g| g.node[0].attribute[0].i = 11, "expected 1"),
+        ("unknown operator", |g| g.node[5].op_type = "Hardmax".into(), "unknown operator"),
+        ("custom domain", |g| g.node[5].domain = "ai.example".into(), "unknown domain"),
+        ("two inputs of a softmax", |g| g.node[5].input.push("dense".into()), "2 values, expected 1"),
+        ("no input", |g| g.node[5].input.clear(), "0 values, expected 1"),
+        ("two outputs", |g| g.node[2].output.push("indices".into()), "expected one output"),
+        ("an output twice", |g| g.node[2].output[0] = "conv".into(), "twice"),
+        ("a constant twice", |g| g.initializer.push(tensor("conv.bias", &[2])), "twice"),
+        ("a value that is nowhere", |g| g.node[2].input[0] = "conv9".into(), "nowhere"),
+        ("a value from later on", |g| g.node[1].input[0] = "dense".into(), "nowhere"),
+        ("an output that is nowhere", |g| g.output[0].name = "probabilities".into(), "nowhere"),
+        ("two graph inputs", |g| g.input.push(g.input[0].clone()), "2 inputs"),
+        ("weight for two channels", |g| g.initializer[0] = tensor("conv.weight", &[2, 2, 3, 3]), "fit"),
+        ("weight of rank 3", |g| g.initializer[0] = tensor("conv.weight", &[2, 3, 3]), "rank 4"),
+        ("weight that is no constant", |g| g.node[1].input[1] = "cast".into(), "constant"),
+        ("bias of another length", |g| g.initializer[1] = tensor("conv.bias", &[3]), "bias"),
+        ("dense weight of another width", |g| g.initializer[2] = tensor("dense.weight", &[3, 9]), "fit"),
+        ("double weights", |g| g.initializer[0].data_type = 11, "element type 11"),
+        ("too few bytes", |g| g.initializer[0].raw_data.truncate(8), "conv.weight"),
+        ("half a value", |g| g.initializer[0].raw_data.truncate(7), "conv.weight"),
+        ("negative length", |g| g.initializer[0].dims[0] = -2, "conv.weight"),
+        ("lengths that overflow", |g| g.initializer[0].dims = vec![1 << 32, 1 << 32, 1, 1], "conv.weight"),
+        ("four classes", |g| g.initializer[2] = tensor("dense.weight", &[4, 8]), "4 values, expected 3"),
+        ("not a number", |g| g.initializer[1].raw_data = f32::NAN.to_le_bytes().repeat(2), "not finite"),
+    ];
+    for (row, change, expected) in rows {
+        let mut graph = good();
+        change(&mut graph);
+        let problem = load(graph).err().unwrap_or_else(|| panic!("{row}: accepted")).to_string();
+        assert!(problem.contains(expected), "{row}: {problem}");
+    }
+}

@@ -1,0 +1,67 @@
+//! Signatures over a published model; against the real Python tool see `scripts/check-signing`.
+
+use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
+use serde_json::{Value, json};
+use tests::root;
+use zoo::signature::{PrivateKey, PublicKey};
+use zoo::{VersionDir, Zoo};
+
+fn keys(seed: u8) -> (PrivateKey, PublicKey) {
+    let key = p256::SecretKey::from_slice(&[seed; 32]).unwrap();
+    let public = key.public_key().to_public_key_pem(LineEnding::LF).unwrap();
+    let private = key.to_pkcs8_pem(LineEnding::LF).unwrap();
+    (PrivateKey::from_pem(&private).unwrap(), PublicKey::from_pem(&public).unwrap())
+}
+
+/// A copy of a published model in a zoo of its own.
+fn copied() -> (tempfile::TempDir, Zoo, VersionDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("models/mnist-cnn/1");
+    tests::copy_dir(&root().join("zoo/models/mnist-cnn/1"), &target).unwrap();
+    let zoo = Zoo::open(dir.path()).unwrap();
+    let version = zoo.version(&"mnist-cnn@1".parse().unwrap()).unwrap();
+    (dir, zoo, version)
+}
+
+#[test]
+fn a_signature_holds_for_its_key_and_exactly_these_files() {
+    let (_dir, zoo, version) = copied();
+    let (private, public) = keys(7);
+    let unsigned = zoo.verify_signature(&version, &public).unwrap_err().to_string();
+    assert!(unsigned.contains("the version is not signed"), "{unsigned}");
+    zoo.sign(&version, &private).unwrap();
+    let files = zoo.verify_signature(&version, &public).unwrap();
+    assert_eq!(files, version.manifest.files.len() + 1, "every file, and the manifest");
+
+    let refused = |expected: &str| {
+        let problem = zoo.verify_signature(&version, &public).unwrap_err().to_string();
+        assert!(problem.contains(expected), "{problem}");
+    };
+    let card = version.path.join("README.md");
+    let text = std::fs::read(&card).unwrap();
+    std::fs::write(&card, [text.as_slice(), b" "].concat()).unwrap();
+    refused("README.md: sha256");
+    std::fs::write(&card, text).unwrap();
+    std::fs::write(version.path.join("extra"), "").unwrap();
+    refused("extra is there but not signed");
+    std::fs::remove_file(version.path.join("extra")).unwrap();
+    let other = zoo.verify_signature(&version, &keys(8).1).unwrap_err().to_string();
+    assert!(other.contains("signed with another key"), "{other}");
+    zoo.verify_signature(&version, &public).unwrap();
+}
+
+#[test]
+fn a_signed_reproduction_report_says_what_came_out() {
+    let (_dir, zoo, version) = copied();
+    let (private, public) = keys(7);
+    for (passed, result) in [(true, "PASSED"), (false, "FAILED")] {
+        let details = json!({ "verdict": result });
+        let path = zoo.sign_reproduction(&version, &private, passed, &details).unwrap();
+        assert!(!path.starts_with(&version.path), "a version's folder never changes");
+        let payload = public.open(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let statement: Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(statement["predicate"]["result"], result);
+        assert_eq!(statement["predicate"]["annotations"], details);
+    }
+    assert!(version.problems().unwrap().is_empty());
+}

@@ -1,0 +1,87 @@
+//! `trainer reproduce`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use datasets::Dataset;
+use trainer::profile::{Isa, NumericProfile};
+use trainer::reproduce::{self, Reproduction, Verdict};
+use trainer::{Error, Result};
+use zoo::{Spec, Zoo};
+
+use super::{Common, enter_profile, options, read_key};
+use crate::progress::{DownloadBar, TrainingBar};
+
+#[derive(clap::Args)]
+pub(super) struct ReproduceArgs {
+    /// NAME or NAME@VERSION.
+    model: String,
+    /// Compare only the first epochs, for a check in minutes.
+    #[arg(long)]
+    epochs: Option<u32>,
+    /// Compute under another instruction set than the recipe's, to see what that changes.
+    #[arg(long, value_enum)]
+    isa: Option<Isa>,
+    /// Train in this folder and keep it; else in a temporary one.
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Go on from the checkpoint in the run folder.
+    #[arg(long, requires = "run")]
+    resume: bool,
+    /// The zoo.
+    #[arg(long, default_value = "zoo")]
+    zoo: PathBuf,
+    /// Sign the outcome with this P-256 private key (PEM), beside the version's signatures.
+    #[arg(long)]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn command(args: &ReproduceArgs) -> Result<ExitCode> {
+    let spec: Spec = args.model.parse().map_err(|e| Error::run(Path::new(&args.model), e))?;
+    let key = args.key.as_deref().map(read_key).transpose()?;
+    let zoo = Zoo::open(&args.zoo)?;
+    let version = zoo.version(&spec)?;
+    let recipe = reproduce::published_recipe(&version)?;
+    let profile = &recipe.recipe.numeric_profile;
+    enter_profile(&NumericProfile { isa: args.isa.unwrap_or(profile.isa), ..profile.clone() })?;
+    let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
+    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    let temporary = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder")))?;
+    let run = args.run.clone().unwrap_or_else(|| temporary.path().join("run"));
+    let options = options(args.resume, &args.common)?;
+    let outcome =
+        reproduce::reproduce(&version, &dataset, &run, args.epochs, &options, &mut TrainingBar::default())?;
+    if let Some(key) = &key {
+        let path = outcome.sign(&zoo, &version, key)?;
+        eprintln!("signed report: {}", path.display());
+    }
+    if args.common.json {
+        let text = serde_json::to_string_pretty(&outcome).map_err(|e| Error::run(&run, e.to_string()))?;
+        println!("{text}");
+    } else {
+        print(&outcome);
+    }
+    Ok(ExitCode::from(u8::from(outcome.verdict == Verdict::Different)))
+}
+
+fn print(outcome: &Reproduction) {
+    let Reproduction { model, epochs_compared, .. } = outcome;
+    match outcome.verdict {
+        Verdict::BitIdentical => println!("{model}: bit-identical over {epochs_compared} epochs"),
+        Verdict::Equivalent => println!("{model}: equivalent, not bit-identical"),
+        Verdict::Different => println!("{model}: different"),
+    }
+    if let Some(epoch) = outcome.first_different_epoch {
+        println!("  first different epoch: {epoch} of {epochs_compared}");
+    }
+    if let Some(difference) = &outcome.difference {
+        println!("  max |delta| of a parameter: {:.3e}", difference.max_delta);
+        println!("  test {} (published {})", difference.test, difference.published_test);
+        println!("  same predictions: {}", difference.same_predictions);
+    }
+    if !outcome.numeric_profile_in_force {
+        println!("  not under the recipe's numeric profile (processor here: {})", outcome.cpu);
+    }
+}

@@ -4,7 +4,7 @@ FEATURES = --features tests/trainer
 TARGET = $(or $(CARGO_TARGET_DIR),target)/debug
 ZOO = zoo
 
-.PHONY: publish test build libtorch
+.PHONY: publish test build libtorch dist
 
 ## The main job: train and publish what is not published yet, then predict one sample.
 publish: build
@@ -26,3 +26,12 @@ build: libtorch
 
 libtorch:
 	scripts/fetch-libtorch
+
+## `infer` for shipping: small and statically linked, in target/<host>/dist.
+# Backtraces' unwind tables go, equal functions are merged, relocations are packed.
+DIST = -C target-feature=+crt-static -C force-unwind-tables=no \
+	-C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
+dist:
+	RUSTFLAGS="$(DIST)" cargo build --profile dist --package infer --target $(HOST)

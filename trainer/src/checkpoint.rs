@@ -120,10 +120,7 @@ impl State {
         let path = run.join(FILE);
         let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
         let wrong = |e: String| Error::run(&path, e);
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| wrong(e.to_string()))?;
-        let text = header.metadata().as_ref().and_then(|m| m.get(PROGRESS_KEY));
-        let text = text.ok_or_else(|| wrong("not a checkpoint: no `progress` in its metadata".into()))?;
-        let progress: Progress = serde_json::from_str(text).map_err(|e| wrong(format!("progress: {e}")))?;
+        let progress = parse_progress(&bytes, &path)?;
         if progress.recipe_sha256 != *recipe {
             let found = progress.recipe_sha256;
             return Err(wrong(format!("made by another recipe: sha256 {found}, expected {recipe}")));
@@ -166,6 +163,23 @@ impl State {
         fill("optimizer.second".into(), &mut state.optimizer.second)?;
         Ok(state)
     }
+}
+
+/// Where the run in a folder is, without its weights.
+///
+/// # Errors
+/// [`Error::Run`] if there is no checkpoint or it is damaged.
+pub fn read_progress(run: &Path) -> Result<Progress> {
+    let path = run.join(FILE);
+    parse_progress(&std::fs::read(&path).map_err(Error::io(&path))?, &path)
+}
+
+fn parse_progress(bytes: &[u8], path: &Path) -> Result<Progress> {
+    let wrong = |e: String| Error::run(path, e);
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
+    let text = header.metadata().as_ref().and_then(|m| m.get(PROGRESS_KEY));
+    let text = text.ok_or_else(|| wrong("not a checkpoint: no `progress` in its metadata".into()))?;
+    serde_json::from_str(text).map_err(|e| wrong(format!("progress: {e}")))
 }
 
 fn to_bytes(tensor: &Tensor) -> Vec<u8> {

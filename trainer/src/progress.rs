@@ -1,8 +1,10 @@
 //! Progress bars on stderr.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use trainer::history::EpochRow;
 use trainer::network::{Network, table};
+use trainer::study::results::Results;
+use trainer::study::{self, Plan};
 use trainer::train::Observer;
 
 /// A bar for a run, a line for each epoch.
@@ -44,6 +46,53 @@ impl Observer for TrainingBar {
         match &self.bar {
             Some(bar) if !bar.is_hidden() => bar.println(line),
             _ => eprintln!("{line}"),
+        }
+    }
+}
+
+/// A line for each combination of a study, redrawn as runs finish.
+pub struct StudyTable {
+    lines: Vec<ProgressBar>,
+    _all: MultiProgress,
+}
+
+impl StudyTable {
+    /// A table with nothing done yet.
+    pub fn new(plan: &Plan) -> StudyTable {
+        let all = MultiProgress::new();
+        let width = plan.points.iter().map(|point| point.label().chars().count()).max().unwrap_or(0);
+        let style = ProgressStyle::with_template("{prefix} {bar:12} {pos}/{len}  {msg}");
+        let lines = plan.points.iter().map(|point| {
+            let line = all.add(ProgressBar::new(point.trials.len() as u64));
+            if let Ok(style) = &style {
+                line.set_style(style.clone());
+            }
+            line.set_prefix(format!("{:width$}", point.label()));
+            line
+        });
+        StudyTable { lines: lines.collect(), _all: all }
+    }
+}
+
+impl study::Observer for StudyTable {
+    fn progress(&mut self, results: &Results) {
+        for (line, point) in self.lines.iter().zip(&results.points) {
+            let finished = point.runs.iter().filter(|run| run.finished).count();
+            line.set_position(finished as u64);
+            let values = point.accuracies();
+            if !values.is_empty() {
+                let mean = values.iter().sum::<f64>() / values.len() as f64;
+                line.set_message(format!("validation {:.2} %", 100.0 * mean));
+            }
+            line.tick();
+        }
+        if self.lines.first().is_some_and(ProgressBar::is_hidden) {
+            let (done, all) =
+                results.points.iter().zip(&self.lines).fold((0, 0), |(done, all), (point, line)| {
+                    let finished = point.runs.iter().filter(|run| run.finished).count();
+                    (done + finished, all + line.length().unwrap_or(0))
+                });
+            eprintln!("{done} of {all} runs finished");
         }
     }
 }

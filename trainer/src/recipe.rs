@@ -59,6 +59,9 @@ pub struct Recipe {
 pub struct Split {
     /// Training images held out to choose by; 0 for none.
     pub validation: usize,
+    /// Images to train on, of the rest; all of them by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<usize>,
 }
 
 /// What becomes the model.
@@ -153,6 +156,9 @@ impl Recipe {
         }
         if !(1..=65_536).contains(&self.batch_size) {
             return refuse("batch_size", &self.batch_size, "1 to 65536");
+        }
+        if self.split.train == Some(0) {
+            return refuse("split.train", &0, "at least 1 image");
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return refuse("label_smoothing", &self.label_smoothing, "0 <= value < 1");

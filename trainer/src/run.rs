@@ -97,6 +97,11 @@ impl RunDir {
         Ok(run)
     }
 
+    /// Whether another process is training into `path`.
+    pub fn is_busy(path: &Path) -> bool {
+        File::open(path.join(".lock")).is_ok_and(|lock| lock.try_lock().is_err())
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -108,10 +113,15 @@ impl RunDir {
     }
 }
 
-/// The default folder of a recipe: `runs/<name>-<first 8 digits of the recipe's sha256>`.
+/// The default folder of a recipe: `runs/` and its [`folder_name`].
 pub fn default_path(recipe: &RecipeFile) -> PathBuf {
+    Path::new("runs").join(folder_name(recipe))
+}
+
+/// `<name>-<first 8 digits of the recipe's sha256>`.
+pub fn folder_name(recipe: &RecipeFile) -> String {
     let digest = recipe.sha256().to_string();
-    Path::new("runs").join(format!("{}-{}", recipe.recipe.name, digest.get(..8).unwrap_or_default()))
+    format!("{}-{}", recipe.recipe.name, digest.get(..8).unwrap_or_default())
 }
 
 /// Writes model, history and summary of a finished run.
@@ -174,17 +184,23 @@ pub struct FinishedRun {
     pub parameters: Parameters,
 }
 
+/// Reads the summary of a finished run.
+///
+/// # Errors
+/// [`Error::Run`] if it is not there or not understood.
+pub fn read_summary(path: &Path) -> Result<RunSummary> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Error::run(path, format!("{e}; expected a finished run (train with --resume finishes it)"))
+    })?;
+    serde_json::from_str(&text).map_err(|e| Error::run(path, e.to_string()))
+}
+
 /// Reads a finished run and checks that its files belong together.
 ///
 /// # Errors
 /// [`Error::Run`] if it is not finished or its files do not match its summary.
 pub fn read(path: &Path, dataset: &Dataset) -> Result<FinishedRun> {
-    let summary_path = path.join(SUMMARY);
-    let text = std::fs::read_to_string(&summary_path).map_err(|e| {
-        Error::run(&summary_path, format!("{e}; expected a finished run (train with --resume finishes it)"))
-    })?;
-    let summary: RunSummary =
-        serde_json::from_str(&text).map_err(|e| Error::run(&summary_path, e.to_string()))?;
+    let summary = read_summary(&path.join(SUMMARY))?;
     let recipe = RecipeFile::read(&path.join(RECIPE))?;
     if recipe.sha256() != summary.recipe_sha256 {
         return Err(Error::run(

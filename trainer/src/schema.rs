@@ -13,3 +13,8 @@ pub fn manifest() -> Value {
 pub fn recipe() -> Value {
     schemars::schema_for!(crate::recipe::Recipe).to_value()
 }
+
+/// Schema of a study.
+pub fn study() -> Value {
+    schemars::schema_for!(crate::study::Study).to_value()
+}

@@ -41,7 +41,8 @@ pub trait Observer {
     fn epoch(&mut self, row: &EpochRow);
 }
 
-/// Fits the recipe's network and leaves model, history and summary in `run`.
+/// Fits the recipe's network and leaves model, history and summary in `run`; `None`, and only a
+/// checkpoint, if [`Options::stop_after`] is before the recipe's last epoch.
 ///
 /// # Errors
 /// [`Error::Interrupted`] after saving a checkpoint; else what is wrong with the
@@ -52,10 +53,13 @@ pub fn train(
     run: &RunDir,
     options: &Options<'_>,
     observer: &mut dyn Observer,
-) -> Result<RunSummary> {
+) -> Result<Option<RunSummary>> {
     let network = recipe.recipe.build_network(&dataset.description)?;
     let state = fit(recipe, dataset, &network, run, options, observer)?;
-    run::finish(run, recipe, dataset, &network, &state)
+    if state.progress.epoch <= recipe.recipe.epochs {
+        return Ok(None);
+    }
+    run::finish(run, recipe, dataset, &network, &state).map(Some)
 }
 
 /// The training loop alone: leaves a checkpoint in `run` and returns the state.
@@ -101,18 +105,27 @@ pub fn fit(
 
 /// Divides the training images by the recipe's seed: what to fit and what to choose by.
 fn split(recipe: &Recipe, samples: &Samples) -> Result<(Vec<usize>, Vec<usize>)> {
+    let refuse = |field: &str, found: usize, expected: String| Error::Recipe {
+        path: recipe.name.clone().into(),
+        field: field.into(),
+        found: found.to_string(),
+        expected,
+    };
     let held_out = recipe.split.validation;
     if held_out >= samples.len() {
-        return Err(Error::Recipe {
-            path: recipe.name.clone().into(),
-            field: "split.validation".into(),
-            found: held_out.to_string(),
-            expected: format!("fewer than the {} training images", samples.len()),
-        });
+        let expected = format!("fewer than the {} training images", samples.len());
+        return Err(refuse("split.validation", held_out, expected));
     }
     let mut order: Vec<usize> = (0..samples.len()).collect();
     Stream::new(recipe.seed, "split", 0, 0).shuffle(&mut order);
     let validation = order.split_off(samples.len() - held_out);
+    if let Some(count) = recipe.split.train {
+        if count > order.len() {
+            let left = format!("at most the {} training images that are not held out", order.len());
+            return Err(refuse("split.train", count, left));
+        }
+        order.truncate(count);
+    }
     Ok((order, validation))
 }
 

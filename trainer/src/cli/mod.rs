@@ -1,6 +1,9 @@
 //! Arguments and what they call.
 
+mod import;
+mod look;
 mod reproduce;
+mod study;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -55,6 +58,14 @@ enum Command {
         #[arg(value_enum)]
         format: Format,
     },
+    /// Makes a dataset of your own images: folders, CSV or IDX.
+    Import(import::ImportArgs),
+    /// Shows a recipe's network: shapes, receptive fields, counts, memory.
+    Inspect(look::InspectArgs),
+    /// Draws what training sees: images and their augmented copies, as PNG.
+    Preview(look::PreviewArgs),
+    /// Trains variations of a recipe and reports what each knob does.
+    Study(study::StudyArgs),
     /// Retrains a published model and compares it with what was published.
     Reproduce(reproduce::ReproduceArgs),
 }
@@ -87,6 +98,9 @@ struct TrainArgs {
     /// Go on from the checkpoint in the run folder.
     #[arg(long)]
     resume: bool,
+    /// Stop after so many epochs of the recipe's, leaving a checkpoint.
+    #[arg(long)]
+    stop_after: Option<u32>,
     #[command(flatten)]
     common: Common,
 }
@@ -108,6 +122,7 @@ struct Common {
 enum Format {
     Manifest,
     Recipe,
+    Study,
 }
 
 impl Format {
@@ -115,6 +130,7 @@ impl Format {
         let schema = match self {
             Format::Manifest => trainer::schema::manifest(),
             Format::Recipe => trainer::schema::recipe(),
+            Format::Study => trainer::schema::study(),
         };
         format!("{schema:#}")
     }
@@ -141,6 +157,10 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train_command(&args).map(|()| ExitCode::SUCCESS),
         Command::Publish(args) => publish_command(&args).map(|()| ExitCode::SUCCESS),
+        Command::Import(args) => import::command(&args).map(|()| ExitCode::SUCCESS),
+        Command::Inspect(args) => look::inspect_command(&args).map(|()| ExitCode::SUCCESS),
+        Command::Preview(args) => look::preview_command(&args).map(|()| ExitCode::SUCCESS),
+        Command::Study(args) => study::command(&args).map(|()| ExitCode::SUCCESS),
         Command::Reproduce(args) => reproduce::command(&args),
         Command::Schema { format } => {
             println!("{}", format.schema());
@@ -164,6 +184,7 @@ fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::Data(datasets::Error::Missing { .. }) => "name the folder of the datasets with --datasets",
         Error::Interrupted { .. } => "the same command with --resume goes on from there",
+        Error::Study(_) => "runs that are finished are kept; the same command goes on with the rest",
         Error::Device(_) => "set LIBTORCH to a CUDA libtorch and build again, or use --device cpu",
         _ => return None,
     })
@@ -173,14 +194,23 @@ fn train_command(args: &TrainArgs) -> Result<()> {
     let recipe = RecipeFile::read(&args.recipe)?;
     enter_profile(&recipe.recipe.numeric_profile)?;
     let path = args.run.clone().unwrap_or_else(|| run::default_path(&recipe));
-    let summary = train_recipe(&recipe, &path, args.resume, &args.common)?;
-    print_summary(&summary, &path, args.common.json)
+    match train_recipe(&recipe, &path, args.resume, args.stop_after, &args.common)? {
+        Some(summary) => print_summary(&summary, &path, args.common.json),
+        None => Ok(()),
+    }
 }
 
-fn train_recipe(recipe: &RecipeFile, path: &Path, resume: bool, common: &Common) -> Result<RunSummary> {
+/// `None` if it stopped before the recipe's last epoch.
+fn train_recipe(
+    recipe: &RecipeFile,
+    path: &Path,
+    resume: bool,
+    stop_after: Option<u32>,
+    common: &Common,
+) -> Result<Option<RunSummary>> {
     let dataset = Dataset::find(&common.datasets, &recipe.recipe.dataset)?;
     datasets::download_missing(&dataset, &mut DownloadBar::default())?;
-    let options = options(resume, common)?;
+    let options = Options { stop_after, ..options(resume, common)? };
     recipe.recipe.build_network(&dataset.description)?;
     let run = RunDir::open(path, recipe, resume)?;
     train(recipe, &dataset, &run, &options, &mut TrainingBar::default())
@@ -188,10 +218,14 @@ fn train_recipe(recipe: &RecipeFile, path: &Path, resume: bool, common: &Common)
 
 /// How to train, with Ctrl-C set up to save and stop.
 fn options(resume: bool, common: &Common) -> Result<Options<'static>> {
+    handle_interrupts()?;
+    Ok(Options { device: common.device.open()?, resume, interrupted: &INTERRUPTED, stop_after: None })
+}
+
+fn handle_interrupts() -> Result<()> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
         .or_else(|e| if matches!(e, ctrlc::Error::MultipleHandlers) { Ok(()) } else { Err(e) })
-        .map_err(|e| Error::run(Path::new("Ctrl-C"), e.to_string()))?;
-    Ok(Options { device: common.device.open()?, resume, interrupted: &INTERRUPTED, stop_after: None })
+        .map_err(|e| Error::run(Path::new("Ctrl-C"), e.to_string()))
 }
 
 fn read_key(path: &Path) -> Result<PrivateKey> {
@@ -265,7 +299,7 @@ fn publish_recipe(
 ) -> Result<VersionDir> {
     let path = run.map_or_else(|| run::default_path(recipe), Path::to_owned);
     if run.is_none() {
-        train_recipe(recipe, &path, true, common)?;
+        train_recipe(recipe, &path, true, None, common)?;
     }
     publish::publish(&path, dataset, zoo)
 }

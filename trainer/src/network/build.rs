@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::layer::{Conv2d, Layer, Padding, Pool};
+use super::layer::{Conv2d, Layer, Padding, Pool, stem};
 use crate::error::{Error, Result};
 
 /// Largest number of values in one tensor: 4 GiB of `f32`.
@@ -204,9 +204,10 @@ impl Builder {
         let mut shape = input;
         for (index, layer) in layers.iter().enumerate() {
             self.number.push(index + 1);
-            let count = counts.entry(layer.stem()).or_default();
+            let stem = stem(layer.kind());
+            let count = counts.entry(stem).or_default();
             *count += 1;
-            let name = format!("{prefix}{}{count}", layer.stem());
+            let name = format!("{prefix}{stem}{count}");
             let last = prefix.is_empty() && index + 1 == layers.len();
             let node = self.node(layer, shape, name, last)?;
             shape = node.output;

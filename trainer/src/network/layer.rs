@@ -205,12 +205,9 @@ impl Layer {
             Layer::Softmax => "softmax",
         }
     }
+}
 
-    /// What names of this kind of layer begin with: `conv1`, `dense2`.
-    pub(super) fn stem(&self) -> &'static str {
-        match self {
-            Layer::Conv2d(_) => "conv",
-            other => other.kind(),
-        }
-    }
+/// What names of a kind of layer begin with: `conv1`, `dense2`.
+pub fn stem(kind: &str) -> &str {
+    kind.strip_suffix("2d").unwrap_or(kind)
 }

@@ -8,7 +8,7 @@ mod summary;
 
 pub use build::{Init, Network, Node, ParameterSpec, Shape, SlotKind};
 pub use forward::Mode;
-pub use layer::{Conv2d, Dense, Dropout, Layer, Padding, Pool, Residual, same_padding};
+pub use layer::{Conv2d, Dense, Dropout, Layer, Padding, Pool, Residual, same_padding, stem};
 pub use summary::table;
 
 /// `epsilon` of batch normalisation, as in PyTorch.

@@ -1,0 +1,81 @@
+//! `trainer inspect` and `trainer preview`.
+
+use std::path::{Path, PathBuf};
+
+use datasets::{Dataset, Split};
+use trainer::batches::Normaliser;
+use trainer::inspect::{Inspection, inspect};
+use trainer::network::table;
+use trainer::preview::contact_sheet;
+use trainer::recipe::RecipeFile;
+use trainer::{Error, Result};
+
+use crate::progress::DownloadBar;
+
+#[derive(clap::Args)]
+pub(super) struct InspectArgs {
+    /// The recipe.
+    recipe: PathBuf,
+    /// Folder of the datasets.
+    #[arg(long, default_value = "datasets")]
+    datasets: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct PreviewArgs {
+    /// The recipe.
+    recipe: PathBuf,
+    /// The picture to write.
+    #[arg(long, default_value = "preview.png")]
+    out: PathBuf,
+    /// Folder of the datasets.
+    #[arg(long, default_value = "datasets")]
+    datasets: PathBuf,
+}
+
+pub(super) fn inspect_command(args: &InspectArgs) -> Result<()> {
+    let recipe = RecipeFile::read(&args.recipe)?;
+    let dataset = Dataset::find(&args.datasets, &recipe.recipe.dataset)?;
+    let (network, inspection) = inspect(&recipe, &dataset.description)?;
+    if args.json {
+        let json = serde_json::to_value(&inspection).map_err(|e| Error::run(&args.recipe, e.to_string()))?;
+        println!("{json:#}");
+        return Ok(());
+    }
+    print!("{}\n{}", table(&network), fields(&inspection));
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let memory = inspection.memory;
+    println!(
+        "\ntraining memory, about: {:.0} MiB for weights, gradient, moments and average; {:.0} MiB for a batch of {}",
+        mib(memory.parameters),
+        mib(memory.activations),
+        recipe.recipe.batch_size
+    );
+    Ok(())
+}
+
+/// How much of the image each value sees.
+fn fields(inspection: &Inspection) -> String {
+    let width = inspection.layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0).max(5);
+    let header = format!("{:width$}  sees      step\n", "layer");
+    let lines = inspection.layers.iter().map(|layer| {
+        let field = format!("{0}x{0}", layer.receptive_field);
+        format!("{:width$}  {field:8}  {}\n", layer.name, layer.stride)
+    });
+    std::iter::once(header).chain(lines).collect()
+}
+
+pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
+    let recipe = RecipeFile::read(&args.recipe)?;
+    let dataset = Dataset::find(&args.datasets, &recipe.recipe.dataset)?;
+    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    let samples = dataset.load(Split::Train)?;
+    let normaliser = Normaliser::new(&dataset.description.normalisation);
+    let png = contact_sheet(&recipe.recipe, &samples, &normaliser)?;
+    zoo::write_atomic(Path::new(&args.out), &png)?;
+    println!("{}", args.out.display());
+    Ok(())
+}

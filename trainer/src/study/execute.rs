@@ -1,0 +1,206 @@
+//! Training a study's runs, each in a process of its own.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use datasets::Dataset;
+
+use super::results::{self, Results};
+use super::{Halving, Plan, Study, Trial};
+use crate::error::{Error, Result};
+use crate::run::RunDir;
+
+/// Told about a study as it goes; binaries draw a table from it.
+pub trait Observer {
+    /// After every run, and at the start with what was there already.
+    fn progress(&mut self, results: &Results);
+}
+
+/// How runs are carried out.
+pub struct Workers<'a> {
+    /// Runs at a time.
+    pub count: usize,
+    /// The command that trains a recipe into a run folder, for so many epochs or all.
+    pub command: &'a dyn Fn(&Path, &Path, Option<u32>) -> Command,
+    /// Where recipes and logs go.
+    pub dir: &'a Path,
+    /// Set from a signal handler: wait for the runs at hand to save, and stop.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// How often running processes are looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// How long an interrupted run may take to save before it is killed.
+const GRACE: Duration = Duration::from_secs(60);
+/// What is shown of a failed run's log.
+const LOG_TAIL: usize = 600;
+
+/// Trains everything that is not finished. With halving, combinations that are behind after a
+/// rung are left at their checkpoints.
+///
+/// # Errors
+/// [`Error::Run`] with the end of the log of a run that failed; [`Error::Study`] if interrupted.
+pub fn execute(
+    study: &Study,
+    plan: &Plan,
+    dataset: &Dataset,
+    workers: &Workers<'_>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let mut plan = plan.clone();
+    if let Some(halving) = &study.halving {
+        for &epochs in &halving.rungs {
+            train_all(&plan, dataset, Some(epochs), workers, observer)?;
+            keep_the_best(&mut plan, dataset, epochs, halving)?;
+        }
+    }
+    train_all(&plan, dataset, None, workers, observer)
+}
+
+fn keep_the_best(plan: &mut Plan, dataset: &Dataset, epochs: u32, halving: &Halving) -> Result<()> {
+    let results = results::collect(plan, dataset, true)?;
+    let after = |point: &results::PointResult| {
+        point
+            .curve()
+            .into_iter()
+            .take_while(|(epoch, _)| *epoch <= epochs)
+            .last()
+            .map_or(0.0, |(_, mean)| mean)
+    };
+    let mut ranked: Vec<(usize, f64)> = results.points.iter().map(after).enumerate().collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let kept = ((ranked.len() as f64 * halving.keep).ceil() as usize).max(1);
+    let kept: Vec<usize> = ranked.into_iter().take(kept).map(|(index, _)| index).collect();
+    let mut index = 0;
+    plan.points.retain(|_| {
+        index += 1;
+        kept.contains(&(index - 1))
+    });
+    Ok(())
+}
+
+struct Running<'a> {
+    trial: &'a Trial,
+    child: Child,
+    log: PathBuf,
+}
+
+fn train_all(
+    plan: &Plan,
+    dataset: &Dataset,
+    epochs: Option<u32>,
+    workers: &Workers<'_>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let mut waiting: VecDeque<&Trial> = VecDeque::new();
+    for trial in plan.trials() {
+        if !results::is_finished(trial)? {
+            waiting.push_back(trial);
+        }
+    }
+    observer.progress(&results::collect(plan, dataset, true)?);
+    let mut running: Vec<Running<'_>> = Vec::new();
+    while !waiting.is_empty() || !running.is_empty() {
+        if workers.interrupted.load(Ordering::Relaxed) {
+            stop(running)?;
+            return Err(Error::Study(format!("interrupted; {} runs are left", waiting.len() + 1)));
+        }
+        let started = start_next(&mut waiting, &mut running, epochs, workers)?;
+        let finished = reap(&mut running)?;
+        for (run, status) in &finished {
+            if !status.success() && !workers.interrupted.load(Ordering::Relaxed) {
+                let problem = format!(
+                    "the run failed ({status}); {} ends with:\n{}",
+                    run.log.display(),
+                    tail(&run.log)
+                );
+                stop(running)?;
+                return Err(Error::run(&run.trial.run, problem));
+            }
+        }
+        if !finished.is_empty() {
+            observer.progress(&results::collect(plan, dataset, true)?);
+        }
+        if !started && finished.is_empty() {
+            std::thread::sleep(POLL);
+        }
+    }
+    Ok(())
+}
+
+/// Starts one run if there is room. A folder that another process is training into (that of a
+/// study that was killed, perhaps) goes to the end of the queue.
+fn start_next<'a>(
+    waiting: &mut VecDeque<&'a Trial>,
+    running: &mut Vec<Running<'a>>,
+    epochs: Option<u32>,
+    workers: &Workers<'_>,
+) -> Result<bool> {
+    if running.len() >= workers.count.max(1) {
+        return Ok(false);
+    }
+    let Some(trial) = waiting.pop_front() else { return Ok(false) };
+    if RunDir::is_busy(&trial.run) {
+        waiting.push_back(trial);
+        return Ok(false);
+    }
+    if results::is_finished(trial)? {
+        return Ok(true);
+    }
+    let recipe = write_recipe(workers.dir, trial)?;
+    let log = recipe.with_extension("log");
+    let file = File::create(&log).map_err(Error::io(&log))?;
+    let errors = file.try_clone().map_err(Error::io(&log))?;
+    let mut command = (workers.command)(&recipe, &trial.run, epochs);
+    let child = command.stdin(std::process::Stdio::null()).stdout(file).stderr(errors).spawn();
+    let child = child.map_err(Error::io(Path::new(command.get_program())))?;
+    running.push(Running { trial, child, log });
+    Ok(true)
+}
+
+/// Writes a trial's recipe as `<dir>/recipes/<name of its run folder>.yaml`.
+pub(super) fn write_recipe(dir: &Path, trial: &Trial) -> Result<PathBuf> {
+    let name = trial.run.file_name().unwrap_or_default().to_string_lossy();
+    let path = dir.join("recipes").join(format!("{name}.yaml"));
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
+    }
+    zoo::write_atomic(&path, trial.recipe.text.as_bytes())?;
+    Ok(path)
+}
+
+fn reap<'a>(running: &mut Vec<Running<'a>>) -> Result<Vec<(Running<'a>, ExitStatus)>> {
+    let mut finished = Vec::new();
+    for mut run in std::mem::take(running) {
+        match run.child.try_wait().map_err(Error::io(&run.log))? {
+            Some(status) => finished.push((run, status)),
+            None => running.push(run),
+        }
+    }
+    Ok(finished)
+}
+
+/// Ctrl-C reaches the runs too, and they save; whoever takes longer than the grace is killed,
+/// which loses no more than the epoch at hand.
+fn stop(mut running: Vec<Running<'_>>) -> Result<()> {
+    let start = Instant::now();
+    while !running.is_empty() && start.elapsed() < GRACE {
+        reap(&mut running)?;
+        std::thread::sleep(POLL);
+    }
+    for mut run in running {
+        run.child.kill().map_err(Error::io(&run.log))?;
+        run.child.wait().map_err(Error::io(&run.log))?;
+    }
+    Ok(())
+}
+
+fn tail(log: &Path) -> String {
+    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    let skipped = text.chars().count().saturating_sub(LOG_TAIL);
+    text.chars().skip(skipped).collect()
+}

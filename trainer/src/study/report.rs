@@ -1,0 +1,270 @@
+//! What a study says: as HTML, Markdown and CSV.
+
+use std::path::{Path, PathBuf};
+
+use super::results::{PointResult, Results};
+use super::statistics::{Noise, chance, mean_and_deviation, noise};
+use super::{Design, Study, StudyFile, charts, html};
+use crate::error::{Error, Result};
+
+/// The page.
+pub const HTML: &str = "report.html";
+/// The same as text with tables.
+pub const MARKDOWN: &str = "report.md";
+/// One row for each run.
+pub const CSV: &str = "results.csv";
+
+/// Probability below which a difference is called clear, and likely.
+const CLEAR: f64 = 0.01;
+const LIKELY: f64 = 0.05;
+
+/// Everything that the page and the text have in common.
+pub(super) struct Report<'a> {
+    pub(super) study: &'a Study,
+    pub(super) results: &'a Results,
+    pub(super) knobs: Vec<Knob>,
+    /// Validation images of a run.
+    pub(super) validation: usize,
+    pub(super) epochs: u32,
+    pub(super) dataset: &'a str,
+}
+
+/// One knob's part.
+pub(super) struct Knob {
+    pub(super) name: String,
+    pub(super) groups: Vec<Group>,
+    pub(super) sentence: String,
+}
+
+/// The runs with one value of a knob.
+pub(super) struct Group {
+    pub(super) value: String,
+    pub(super) is_base: bool,
+    /// Validation accuracies, percent.
+    pub(super) accuracies: Vec<f64>,
+    /// Mean after each epoch, percent.
+    pub(super) curve: Vec<(u32, f64)>,
+}
+
+/// Writes `report.html`, `report.md` and `results.csv` into `dir`; returns the page's path.
+///
+/// # Errors
+/// [`Error::Study`] without any result, or if files cannot be written.
+pub fn write(file: &StudyFile, results: &Results, dir: &Path) -> Result<PathBuf> {
+    if results.points.iter().all(|point| point.runs.is_empty()) {
+        return Err(Error::Study("no run is finished yet; nothing to report".into()));
+    }
+    let report = Report::new(file, results);
+    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    zoo::write_atomic(&dir.join(CSV), csv(&file.study, results)?.as_bytes())?;
+    zoo::write_atomic(&dir.join(MARKDOWN), report.markdown().as_bytes())?;
+    let path = dir.join(HTML);
+    zoo::write_atomic(&path, html::page(&report)?.as_bytes())?;
+    Ok(path)
+}
+
+impl<'a> Report<'a> {
+    fn new(file: &'a StudyFile, results: &'a Results) -> Report<'a> {
+        let alone = file.study.design == Design::OneAtATime;
+        // Points that are the same runs under two names must not count twice as noise.
+        let mut seen = Vec::new();
+        let distinct: Vec<Vec<f64>> = results
+            .points
+            .iter()
+            .filter(|point| {
+                let first = point.runs.first().map(|run| run.recipe_sha256);
+                let new = first.is_some() && !seen.contains(&first);
+                seen.push(first);
+                new
+            })
+            .map(percent)
+            .collect();
+        let noise = noise(&distinct);
+        let knobs = file.study.axes.iter().map(|axis| knob(axis, results, alone, noise)).collect();
+        let recipe = &file.base.recipe;
+        Report {
+            study: &file.study,
+            results,
+            knobs,
+            validation: recipe.split.validation,
+            epochs: recipe.epochs,
+            dataset: &recipe.dataset,
+        }
+    }
+
+    /// Points with results and their `(cost, accuracy in percent)`.
+    pub(super) fn costs(&self, cost: impl Fn(&PointResult) -> f64) -> Vec<(f64, f64)> {
+        self.with_runs().map(|point| (cost(point), mean_and_deviation(&percent(point)).0)).collect()
+    }
+
+    pub(super) fn with_runs(&self) -> impl Iterator<Item = &PointResult> {
+        self.results.points.iter().filter(|point| !point.runs.is_empty())
+    }
+
+    /// What every run has in common, in a sentence.
+    pub(super) fn setting(&self) -> String {
+        let runs: usize = self.results.points.iter().map(|point| point.runs.len()).sum();
+        format!(
+            "{} with {} seeds, {runs} runs of {} epochs on {}, compared by {} validation images each, held out of \
+             the training split by the seed. The test split was not read.",
+            design(&self.study.design),
+            self.study.seeds.len(),
+            self.epochs,
+            self.dataset,
+            self.validation,
+        )
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = format!("# {}\n\n{}\n", self.study.title, self.setting());
+        for knob in &self.knobs {
+            text += &format!("\n## {}\n\n{}\n\n", knob.name, knob.sentence);
+            text += "| value | validation accuracy, % | standard deviation | runs |\n|---|---|---|---|\n";
+            for group in knob.groups.iter().filter(|group| !group.accuracies.is_empty()) {
+                let (mean, deviation) = mean_and_deviation(&group.accuracies);
+                let base = if group.is_base { " (base)" } else { "" };
+                let count = group.accuracies.len();
+                text += &format!("| {}{base} | {mean:.2} | {deviation:.2} | {count} |\n", group.value);
+            }
+        }
+        text += "\n## All combinations\n\n";
+        text += "| combination | validation accuracy, % | parameters | MACs | seconds | Pareto |\n|---|---|---|---|---|---|\n";
+        let front = charts::pareto_front(&self.costs(|point| point.macs as f64));
+        for (index, point) in self.with_runs().enumerate() {
+            let (mean, deviation) = mean_and_deviation(&percent(point));
+            let mark = if front.contains(&index) { "MACs" } else { "" };
+            let parameters = zoo::grouped(point.parameters as u64);
+            let (macs, seconds) = (zoo::grouped(point.macs), point.seconds());
+            text += &format!(
+                "| {}{} | {mean:.2} ± {deviation:.2} | {parameters} | {macs} | {seconds:.0} | {mark} |\n",
+                point.label,
+                stopped(point)
+            );
+        }
+        text
+    }
+}
+
+/// Says so of a combination that was stopped early.
+pub(super) fn stopped(point: &PointResult) -> String {
+    match point.runs.iter().find(|run| !run.finished) {
+        Some(run) => format!(" (stopped after {} epochs)", run.history.len()),
+        None => String::new(),
+    }
+}
+
+fn design(design: &Design) -> String {
+    match design {
+        Design::OneAtATime => "One knob at a time".into(),
+        Design::Grid => "Every combination".into(),
+        Design::Random(random) => format!("{} combinations drawn at random", random.combinations),
+    }
+}
+
+/// Validation accuracies of the finished runs, or of all if none is, in percent.
+pub(super) fn percent(point: &PointResult) -> Vec<f64> {
+    point.accuracies().into_iter().map(|accuracy| 100.0 * accuracy).collect()
+}
+
+fn knob(axis: &super::Axis, results: &Results, alone: bool, noise: Option<Noise>) -> Knob {
+    let base = results.points.iter().find(|point| point.settings.is_empty());
+    let base = base.and_then(|point| point.runs.first()).map(|run| run.recipe_sha256);
+    let group = |value: String| {
+        let points = results
+            .points
+            .iter()
+            .filter(|point| point.value(&axis.knob) == Some(&value) && (!alone || point.settings.len() == 1));
+        let points: Vec<&PointResult> = points.collect();
+        let first = points.first().and_then(|point| point.runs.first()).map(|run| run.recipe_sha256);
+        Group {
+            is_base: alone && first.is_some() && first == base,
+            accuracies: points.iter().flat_map(|point| percent(point)).collect(),
+            curve: mean_curve(&points),
+            value,
+        }
+    };
+    let groups: Vec<Group> = axis.variants().into_iter().map(|(value, _)| group(value)).collect();
+    Knob { name: axis.knob.clone(), sentence: sentence(&axis.knob, &groups, noise), groups }
+}
+
+fn mean_curve(points: &[&PointResult]) -> Vec<(u32, f64)> {
+    let curves: Vec<Vec<(u32, f64)>> = points.iter().map(|point| point.curve()).collect();
+    let epochs = curves.iter().map(Vec::len).max().unwrap_or(0);
+    let mean = |epoch: usize| {
+        let values: Vec<f64> =
+            curves.iter().filter_map(|curve| curve.get(epoch).map(|(_, y)| 100.0 * y)).collect();
+        (epoch as u32 + 1, mean_and_deviation(&values).0)
+    };
+    (0..epochs).map(mean).collect()
+}
+
+/// Effect size and noise, honestly.
+fn sentence(knob: &str, groups: &[Group], noise: Option<Noise>) -> String {
+    let with_runs = groups.iter().filter(|group| !group.accuracies.is_empty());
+    let mut means: Vec<(&str, f64)> =
+        with_runs.map(|group| (group.value.as_str(), mean_and_deviation(&group.accuracies).0)).collect();
+    means.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let (Some((worst, low)), Some((best, high))) = (means.first(), means.last()) else {
+        return "No run yet.".into();
+    };
+    if means.len() < 2 {
+        return "Only one value has runs yet.".into();
+    }
+    let effect = format!(
+        "Turning {knob} moves validation accuracy by {:.2} points, from {low:.2} % ({worst}) to {high:.2} % ({best}).",
+        high - low
+    );
+    let accuracies: Vec<Vec<f64>> = groups.iter().map(|group| group.accuracies.clone()).collect();
+    let accuracies: Vec<Vec<f64>> = accuracies.into_iter().filter(|values| !values.is_empty()).collect();
+    let Some((noise, chance)) = noise.zip(chance(&accuracies, noise)) else {
+        return format!("{effect} With one seed each, how much of that is chance is not known.");
+    };
+    let verdict = match chance {
+        p if p < CLEAR => "a clear effect",
+        p if p < LIKELY => "probably an effect",
+        _ => "not to be told from chance with so few runs",
+    };
+    let probability = if chance < 0.0001 { "less than 0.0001".into() } else { format!("{chance:.4}") };
+    format!(
+        "{effect} Runs that differ only in the seed scatter by {:.2} points (standard deviation); if the knob did \
+         nothing, means would lie this far apart with probability {probability} (F test): {verdict}.",
+        noise.deviation
+    )
+}
+
+fn csv(study: &Study, results: &Results) -> Result<String> {
+    let wrong = |e: String| Error::Study(format!("{CSV}: {e}"));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let knobs: Vec<&str> = study.axes.iter().map(|axis| axis.knob.as_str()).collect();
+    let rest = [
+        "seed",
+        "validation_accuracy",
+        "parameters",
+        "macs",
+        "seconds",
+        "epochs",
+        "finished",
+        "recipe_sha256",
+        "parameters_sha256",
+    ];
+    writer.write_record(knobs.iter().chain(&rest)).map_err(|e| wrong(e.to_string()))?;
+    for point in &results.points {
+        for run in &point.runs {
+            let settings = knobs.iter().map(|knob| point.value(knob).unwrap_or("base").to_owned());
+            let values = [
+                run.seed.to_string(),
+                run.accuracy.to_string(),
+                point.parameters.to_string(),
+                point.macs.to_string(),
+                format!("{:.1}", run.seconds),
+                run.history.len().to_string(),
+                run.finished.to_string(),
+                run.recipe_sha256.to_string(),
+                run.parameters_sha256.to_string(),
+            ];
+            writer.write_record(settings.chain(values)).map_err(|e| wrong(e.to_string()))?;
+        }
+    }
+    let bytes = writer.into_inner().map_err(|e| wrong(e.to_string()))?;
+    String::from_utf8(bytes).map_err(|e| wrong(e.to_string()))
+}

@@ -1,0 +1,157 @@
+//! What the runs of a study came to.
+
+use std::path::Path;
+
+use datasets::{Dataset, Digest};
+
+use super::{Plan, Trial};
+use crate::checkpoint;
+use crate::error::{Error, Result};
+use crate::history::{self, EpochRow};
+use crate::run::{self, RunSummary};
+
+/// A study's runs, by point.
+#[derive(Debug, Clone)]
+pub struct Results {
+    /// In the order of the plan's points.
+    pub points: Vec<PointResult>,
+}
+
+/// What a combination came to.
+#[derive(Debug, Clone)]
+pub struct PointResult {
+    /// As in the plan.
+    pub settings: Vec<(String, String)>,
+    /// As people read it.
+    pub label: String,
+    /// Trainable values.
+    pub parameters: usize,
+    /// Multiply-accumulates for one image.
+    pub macs: u64,
+    /// Finished and stopped runs, in the order of the seeds.
+    pub runs: Vec<RunResult>,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+pub struct RunResult {
+    /// Its seed.
+    pub seed: u64,
+    /// sha256 of its recipe.
+    pub recipe_sha256: Digest,
+    /// sha256 of its parameters after the last epoch.
+    pub parameters_sha256: Digest,
+    /// Share of the validation images that the chosen epoch's weights get right.
+    pub accuracy: f64,
+    /// Time in the training loop.
+    pub seconds: f64,
+    /// Every epoch.
+    pub history: Vec<EpochRow>,
+    /// False for a run that was stopped early.
+    pub finished: bool,
+}
+
+/// Reads back every run that has finished or, with `stopped`, has a checkpoint.
+///
+/// # Errors
+/// If a run's files are damaged or its shapes do not fit the dataset.
+pub fn collect(plan: &Plan, dataset: &Dataset, stopped: bool) -> Result<Results> {
+    let point = |point: &super::Point| -> Result<PointResult> {
+        let runs = point.trials.iter().filter_map(|trial| run_result(trial, stopped).transpose());
+        let runs = runs.collect::<Result<Vec<_>>>()?;
+        let network = match point.trials.first() {
+            Some(trial) => trial.recipe.recipe.build_network(&dataset.description)?,
+            None => return Err(Error::run(&dataset.dir, "a combination without runs")),
+        };
+        Ok(PointResult {
+            settings: point.settings.clone(),
+            label: point.label(),
+            parameters: network.parameter_count(),
+            macs: network.macs(),
+            runs,
+        })
+    };
+    Ok(Results { points: plan.points.iter().map(point).collect::<Result<_>>()? })
+}
+
+/// Whether a run folder holds this recipe's finished run.
+///
+/// # Errors
+/// [`Error::Run`] if it holds another recipe's.
+pub fn is_finished(trial: &Trial) -> Result<bool> {
+    Ok(summary(trial)?.is_some())
+}
+
+fn summary(trial: &Trial) -> Result<Option<RunSummary>> {
+    let path = trial.run.join(run::SUMMARY);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let summary = run::read_summary(&path)?;
+    if summary.recipe_sha256 != trial.recipe.sha256() {
+        return Err(Error::run(
+            &path,
+            format!("recipe sha256 {}, expected {}", summary.recipe_sha256, trial.recipe.sha256()),
+        ));
+    }
+    Ok(Some(summary))
+}
+
+fn run_result(trial: &Trial, stopped: bool) -> Result<Option<RunResult>> {
+    let finished = summary(trial)?;
+    let (history, seconds) = match &finished {
+        Some(summary) => (read_history(&trial.run.join(run::HISTORY))?, summary.seconds),
+        None if stopped && trial.run.join(checkpoint::FILE).exists() => {
+            let progress = checkpoint::read_progress(&trial.run)?;
+            (progress.rows, progress.seconds)
+        }
+        None => return Ok(None),
+    };
+    let selected = finished.as_ref().map(|summary| summary.selected_epoch);
+    let chosen = history.iter().find(|row| Some(row.epoch) == selected).or(history.last());
+    let Some((chosen, last)) = chosen.zip(history.last()) else { return Ok(None) };
+    let accuracy = chosen.validation_accuracy.ok_or_else(|| {
+        Error::run(&trial.run, "no validation images; a study compares by them, set split.validation")
+    })?;
+    Ok(Some(RunResult {
+        seed: trial.seed,
+        recipe_sha256: trial.recipe.sha256(),
+        parameters_sha256: last.parameters_sha256,
+        accuracy,
+        seconds,
+        finished: finished.is_some(),
+        history,
+    }))
+}
+
+fn read_history(path: &Path) -> Result<Vec<EpochRow>> {
+    history::parse_csv(&datasets::yaml::read_text(path)?, path)
+}
+
+impl PointResult {
+    /// Validation accuracies of its runs.
+    pub fn accuracies(&self) -> Vec<f64> {
+        self.runs.iter().map(|run| run.accuracy).collect()
+    }
+
+    /// Mean time of its runs.
+    pub fn seconds(&self) -> f64 {
+        self.runs.iter().map(|run| run.seconds).sum::<f64>() / self.runs.len().max(1) as f64
+    }
+
+    /// Mean validation accuracy after each epoch, over the runs that came so far.
+    pub fn curve(&self) -> Vec<(u32, f64)> {
+        let epochs = self.runs.iter().map(|run| run.history.len()).max().unwrap_or(0);
+        let mean = |epoch: usize| {
+            let rows = self.runs.iter().filter_map(|run| run.history.get(epoch)?.validation_accuracy);
+            let (count, sum) = rows.fold((0, 0.0), |(count, sum), value| (count + 1, sum + value));
+            (epoch as u32 + 1, sum / f64::from(count.max(1)))
+        };
+        (0..epochs).map(mean).collect()
+    }
+
+    /// The value of a knob, if this combination sets it.
+    pub fn value(&self, knob: &str) -> Option<&str> {
+        self.settings.iter().find(|(name, _)| name == knob).map(|(_, value)| value.as_str())
+    }
+}

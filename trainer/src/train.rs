@@ -103,8 +103,11 @@ pub fn fit(
     Ok(trainer.state)
 }
 
-/// Divides the training images by the recipe's seed: what to fit and what to choose by.
-fn split(recipe: &Recipe, samples: &Samples) -> Result<(Vec<usize>, Vec<usize>)> {
+/// Divides the training images by the recipe's seed: indices to fit, and indices to choose by.
+///
+/// # Errors
+/// [`Error::Recipe`] if there are not as many images as the recipe asks for.
+pub fn split(recipe: &Recipe, samples: &Samples) -> Result<(Vec<usize>, Vec<usize>)> {
     let refuse = |field: &str, found: usize, expected: String| Error::Recipe {
         path: recipe.name.clone().into(),
         field: field.into(),

@@ -1,4 +1,4 @@
-//! `trainer inspect` and `trainer preview`.
+//! `trainer inspect`, `trainer preview` and `trainer pictures`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +6,13 @@ use datasets::{Dataset, Split};
 use trainer::batches::Normaliser;
 use trainer::inspect::{Inspection, inspect};
 use trainer::network::table;
+use trainer::pictures::{feature_maps, mistakes};
 use trainer::preview::contact_sheet;
 use trainer::recipe::RecipeFile;
-use trainer::{Error, Result};
+use trainer::reproduce::published_recipe;
+use trainer::train::split;
+use trainer::{Error, Result, run, weights};
+use zoo::{Spec, Zoo};
 
 use crate::progress::DownloadBar;
 
@@ -31,6 +35,24 @@ pub(super) struct PreviewArgs {
     /// The picture to write.
     #[arg(long, default_value = "preview.png")]
     out: PathBuf,
+    /// Folder of the datasets.
+    #[arg(long, default_value = "datasets")]
+    datasets: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(super) struct PicturesArgs {
+    /// NAME or NAME@VERSION.
+    model: String,
+    /// Folder for the pictures.
+    #[arg(long, default_value = "pictures")]
+    out: PathBuf,
+    /// Which training image goes through the layers.
+    #[arg(long, default_value_t = 0)]
+    image: usize,
+    /// The zoo.
+    #[arg(long, default_value = "zoo")]
+    zoo: PathBuf,
     /// Folder of the datasets.
     #[arg(long, default_value = "datasets")]
     datasets: PathBuf,
@@ -77,5 +99,39 @@ pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
     let png = contact_sheet(&recipe.recipe, &samples, &normaliser)?;
     zoo::write_atomic(Path::new(&args.out), &png)?;
     println!("{}", args.out.display());
+    Ok(())
+}
+
+pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
+    let spec: Spec = args.model.parse().map_err(|e| Error::run(Path::new(&args.model), e))?;
+    let version = Zoo::open(&args.zoo)?.version(&spec)?;
+    let recipe = published_recipe(&version)?.recipe;
+    let dataset = Dataset::find(&args.datasets, &recipe.dataset)?;
+    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    let samples = dataset.load(Split::Train)?;
+    let normaliser = Normaliser::new(&dataset.description.normalisation);
+    let network = recipe.build_network(&dataset.description)?;
+    let weights = weights::parse(&version.read(run::MODEL)?, &version.path.join(run::MODEL), &network)?;
+    if args.image >= samples.len() {
+        return Err(Error::run(
+            &args.out,
+            format!("--image {}: expected below {}", args.image, samples.len()),
+        ));
+    }
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
+    for maps in feature_maps(&network, &weights, &normaliser, samples.image(args.image))? {
+        let path = args.out.join(format!("{}.png", maps.layer));
+        zoo::write_atomic(&path, &maps.png)?;
+        println!("{}", path.display());
+    }
+    let (_, validation) = split(&recipe, &samples)?;
+    let wrong = mistakes(&network, &weights, &normaliser, &samples, &validation)?;
+    let path = args.out.join("mistakes.png");
+    zoo::write_atomic(&path, &wrong.png)?;
+    println!("{}: {} of {} validation images are wrong", path.display(), wrong.count, validation.len());
+    let name = |class: u8| dataset.description.classes.get(usize::from(class)).map_or("?", String::as_str);
+    for (actual, predicted) in wrong.classes {
+        println!("  {} taken for {}", name(actual), name(predicted));
+    }
     Ok(())
 }

@@ -62,6 +62,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Shows a recipe's network: shapes, receptive fields, counts, memory.
     Inspect(look::InspectArgs),
+    /// Draws what a published model does: feature maps, and validation images it gets wrong.
+    Pictures(look::PicturesArgs),
     /// Draws what training sees: images and their augmented copies, as PNG.
     Preview(look::PreviewArgs),
     /// Trains variations of a recipe and reports what each knob does.
@@ -159,6 +161,7 @@ pub fn run() -> ExitCode {
         Command::Publish(args) => publish_command(&args).map(|()| ExitCode::SUCCESS),
         Command::Import(args) => import::command(&args).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => look::inspect_command(&args).map(|()| ExitCode::SUCCESS),
+        Command::Pictures(args) => look::pictures_command(&args).map(|()| ExitCode::SUCCESS),
         Command::Preview(args) => look::preview_command(&args).map(|()| ExitCode::SUCCESS),
         Command::Study(args) => study::command(&args).map(|()| ExitCode::SUCCESS),
         Command::Reproduce(args) => reproduce::command(&args),

@@ -20,6 +20,16 @@ impl Network {
     pub fn logits(&self, images: &Tensor, parameters: &Parameters, mode: Mode) -> Tensor {
         run(&self.nodes, images, parameters, mode)
     }
+
+    /// What each layer gives in evaluation, for normalised images `[N, C, H, W]`.
+    pub fn activations(&self, images: &Tensor, parameters: &Parameters) -> Vec<Tensor> {
+        let mut value = images.shallow_clone();
+        let step = |node: &Node| {
+            value = apply(node, &value, parameters, Mode::Evaluate);
+            value.shallow_clone()
+        };
+        self.nodes.iter().map(step).collect()
+    }
 }
 
 fn run(nodes: &[Node], input: &Tensor, parameters: &Parameters, mode: Mode) -> Tensor {

@@ -1,0 +1,103 @@
+//! Pictures of what a trained network does: its feature maps, and where it is wrong.
+
+use datasets::Samples;
+use tch::{Device, Tensor};
+
+use crate::batches::Normaliser;
+use crate::error::Result;
+use crate::evaluate::Evaluator;
+use crate::network::{Network, Shape};
+use crate::parameters::Parameters;
+use crate::sheet::{Sheet, colour};
+
+/// Maps of a layer that are drawn.
+const MAPS: usize = 16;
+/// Maps are enlarged to about so many pixels.
+const SIDE: usize = 56;
+/// Mistakes that are drawn.
+const MISTAKES: usize = 40;
+
+/// The first maps of a layer, each from black (its lowest value) to white (its highest), as PNG.
+pub struct FeatureMaps {
+    /// Name of the layer.
+    pub layer: String,
+    /// The picture.
+    pub png: Vec<u8>,
+}
+
+/// Feature maps of every layer that gives images, for one image `[C, H, W]`.
+///
+/// # Errors
+/// [`crate::Error::Drawing`].
+pub fn feature_maps(
+    network: &Network,
+    parameters: &Parameters,
+    normaliser: &Normaliser,
+    image: &[u8],
+) -> Result<Vec<FeatureMaps>> {
+    let Shape::Image { channels, height, width } = network.input else { return Ok(Vec::new()) };
+    let mut pixels: Vec<f32> = image.iter().map(|&pixel| pixel.into()).collect();
+    normaliser.apply(&mut pixels);
+    let input = Tensor::from_slice(&pixels).view([1, channels as i64, height as i64, width as i64]);
+    let outputs = tch::no_grad(|| network.activations(&input, parameters));
+    let mut pictures = Vec::new();
+    for (node, output) in network.nodes.iter().zip(outputs) {
+        let Shape::Image { channels, height, width } = node.output else { continue };
+        let mut values = vec![0f32; output.numel()];
+        output.contiguous().copy_data(&mut values, output.numel());
+        let zoom = (SIDE / height.max(width)).max(1) as u32;
+        let count = channels.min(MAPS);
+        let mut sheet = Sheet::new(count, count, [height, width], zoom);
+        for (index, map) in values.chunks_exact((height * width).max(1)).take(count).enumerate() {
+            let (low, high) = map.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+            sheet.draw(index, |y, x| {
+                let value = map.get(y * width + x).copied().unwrap_or(low);
+                [(255.0 * (value - low) / (high - low).max(1e-9)).round() as u8; 3]
+            });
+        }
+        pictures.push(FeatureMaps { layer: node.name.clone(), png: sheet.png()? });
+    }
+    Ok(pictures)
+}
+
+/// Images that a network gets wrong.
+pub struct Mistakes {
+    /// `(actual, predicted)` of those that are drawn, in the picture's order.
+    pub classes: Vec<(u8, u8)>,
+    /// How many it gets wrong in all.
+    pub count: usize,
+    /// The picture, ten in a row, as PNG.
+    pub png: Vec<u8>,
+}
+
+/// The first wrongly classified of the images at `indices`.
+///
+/// # Errors
+/// [`crate::Error::Drawing`].
+pub fn mistakes(
+    network: &Network,
+    parameters: &Parameters,
+    normaliser: &Normaliser,
+    samples: &Samples,
+    indices: &[usize],
+) -> Result<Mistakes> {
+    let evaluator = Evaluator { network, parameters, normaliser, samples, device: Device::Cpu };
+    let predictions = evaluator.evaluate(indices).predictions;
+    let actual = |index: usize| samples.labels.get(index).copied().unwrap_or_default();
+    let wrong: Vec<(usize, u8)> = indices
+        .iter()
+        .copied()
+        .zip(predictions)
+        .filter(|&(index, predicted)| predicted != actual(index))
+        .collect();
+    let shape = samples.shape;
+    let zoom = (SIDE / shape.height.max(shape.width)).max(1) as u32;
+    let shown = wrong.len().min(MISTAKES);
+    let mut sheet = Sheet::new(shown, 10, [shape.height, shape.width], zoom);
+    for (place, &(index, _)) in wrong.iter().take(shown).enumerate() {
+        let pixels: Vec<f32> = samples.image(index).iter().map(|&pixel| pixel.into()).collect();
+        sheet.draw(place, |y, x| colour(&pixels, shape, y, x));
+    }
+    let classes = wrong.iter().take(shown).map(|&(index, predicted)| (actual(index), predicted)).collect();
+    Ok(Mistakes { classes, count: wrong.len(), png: sheet.png()? })
+}

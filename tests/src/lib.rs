@@ -123,3 +123,15 @@ fn images(samples: &Samples, count: usize) -> datasets::Result<Idx> {
 fn labels(samples: &Samples, count: usize) -> datasets::Result<Idx> {
     Idx::new_u8(&[count], samples.labels.iter().take(count).copied().collect())
 }
+
+/// The inputs that fuzzing of a target has kept, in `fuzz/corpus/<target>`.
+pub fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let dir = root().join("fuzz/corpus").join(target);
+    let entries = std::fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
+        .iter()
+        .map(|path| std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+        .collect()
+}

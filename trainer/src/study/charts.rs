@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 
 /// Canvas in pixels: wide enough for a desktop's column, and still legible shrunk to a phone.
 const SIZE: (u32, u32) = (480, 320);
+/// Height of letters, legible when a canvas is shrunk to a phone's width.
+const TEXT: i32 = 17;
 /// Becomes the page's text colour.
 const INK: RGBColor = RGBColor(0, 0, 0);
 /// Tells values apart; of middle lightness, for both themes (Okabe and Ito 2008, adapted).
@@ -57,14 +59,16 @@ fn canvas(axes: Axes<'_>, draw: impl FnOnce(&mut Chart<'_, '_>) -> Result<()>) -
         let low = axes.y.start;
         let mut chart = ChartBuilder::on(&root)
             .margin(10)
-            .x_label_area_size(46)
-            .y_label_area_size(58)
+            .x_label_area_size(54)
+            .y_label_area_size(68)
             .build_cartesian_2d(axes.x, axes.y)
             .map_err(wrong)?;
         let mut mesh = chart.configure_mesh();
         mesh.disable_x_mesh().light_line_style(TRANSPARENT);
         mesh.x_desc(axes.x_name).y_desc("validation accuracy, %");
-        mesh.y_label_formatter(&|y| format!("{y:.1}")).label_style(("sans-serif", 13, &INK));
+        mesh.y_label_formatter(&|y| format!("{y:.1}"))
+            .label_style(("sans-serif", TEXT, &INK))
+            .axis_desc_style(("sans-serif", TEXT, &INK));
         match axes.marks {
             Marks::Numbers(format) => mesh.x_labels(5).x_label_formatter(format),
             Marks::Names(_) => mesh.x_labels(0),
@@ -72,7 +76,7 @@ fn canvas(axes: Axes<'_>, draw: impl FnOnce(&mut Chart<'_, '_>) -> Result<()>) -
         mesh.draw().map_err(wrong)?;
         draw(&mut chart)?;
         if let Marks::Names(names) = axes.marks {
-            let style = ("sans-serif", 13).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Top));
+            let style = ("sans-serif", TEXT).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Top));
             for (index, name) in names.into_iter().enumerate() {
                 let (x, y) = chart.backend_coord(&(index as f64, low));
                 root.draw(&Text::new(name, (x, y + 6), style.clone())).map_err(wrong)?;
@@ -121,7 +125,7 @@ pub(super) fn knob(name: &str, groups: &[(String, Vec<f64>)]) -> Result<String> 
 
 /// Names of many values must be short to stand side by side.
 fn shortened(label: &str, count: usize) -> String {
-    let room = (56 / count.max(1)).max(3);
+    let room = (44 / count.max(1)).max(3);
     if label.chars().count() <= room {
         return label.into();
     }

@@ -66,19 +66,7 @@ pub fn write(file: &StudyFile, results: &Results, dir: &Path) -> Result<PathBuf>
 impl<'a> Report<'a> {
     fn new(file: &'a StudyFile, results: &'a Results) -> Report<'a> {
         let alone = file.study.design == Design::OneAtATime;
-        // Points that are the same runs under two names must not count twice as noise.
-        let mut seen = Vec::new();
-        let distinct: Vec<Vec<f64>> = results
-            .points
-            .iter()
-            .filter(|point| {
-                let first = point.runs.first().map(|run| run.recipe_sha256);
-                let new = first.is_some() && !seen.contains(&first);
-                seen.push(first);
-                new
-            })
-            .map(percent)
-            .collect();
+        let distinct: Vec<Vec<f64>> = distinct(results).into_iter().map(percent).collect();
         let noise = noise(&distinct);
         let knobs = file.study.axes.iter().map(|axis| knob(axis, results, alone, noise)).collect();
         let recipe = &file.base.recipe;
@@ -97,13 +85,14 @@ impl<'a> Report<'a> {
         self.with_runs().map(|point| (cost(point), mean_and_deviation(&percent(point)).0)).collect()
     }
 
+    /// Every combination that has runs, once.
     pub(super) fn with_runs(&self) -> impl Iterator<Item = &PointResult> {
-        self.results.points.iter().filter(|point| !point.runs.is_empty())
+        distinct(self.results).into_iter()
     }
 
     /// What every run has in common, in a sentence.
     pub(super) fn setting(&self) -> String {
-        let runs: usize = self.results.points.iter().map(|point| point.runs.len()).sum();
+        let runs: usize = self.with_runs().map(|point| point.runs.len()).sum();
         format!(
             "{} with {} seeds, {runs} runs of {} epochs on {}, compared by {} validation images each, held out of \
              the training split by the seed. The test split was not read.",
@@ -143,6 +132,19 @@ impl<'a> Report<'a> {
         }
         text
     }
+}
+
+/// Points with runs, without those that are the runs of an earlier one under another name: the
+/// base, and the values that it has already.
+fn distinct(results: &Results) -> Vec<&PointResult> {
+    let mut points: Vec<&PointResult> = Vec::new();
+    let recipe = |point: &PointResult| point.runs.first().map(|run| run.recipe_sha256);
+    for point in results.points.iter().filter(|point| !point.runs.is_empty()) {
+        if !points.iter().any(|earlier| recipe(earlier) == recipe(point)) {
+            points.push(point);
+        }
+    }
+    points
 }
 
 /// Says so of a combination that was stopped early.

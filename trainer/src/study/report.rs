@@ -17,6 +17,8 @@ pub const CSV: &str = "results.csv";
 /// Probability below which a difference is called clear, and likely.
 const CLEAR: f64 = 0.01;
 const LIKELY: f64 = 0.05;
+/// Largest by smallest standard deviation from which a warning is given.
+const UNEVEN: f64 = 5.0;
 
 /// Everything that the page and the text have in common.
 pub(super) struct Report<'a> {
@@ -227,11 +229,23 @@ fn sentence(knob: &str, groups: &[Group], noise: Option<Noise>) -> String {
         _ => "not to be told from chance with so few runs",
     };
     let probability = if chance < 0.0001 { "less than 0.0001".into() } else { format!("{chance:.4}") };
+    let uneven = if uneven(&accuracies) {
+        " The scatter differs much between the values, so that this probability is a rough guide only."
+    } else {
+        ""
+    };
     format!(
         "{effect} Runs that differ only in the seed scatter by {:.2} points (standard deviation); if the knob did \
-         nothing, means would lie this far apart with probability {probability} (F test): {verdict}.",
+         nothing, means would lie this far apart with probability {probability} (F test): {verdict}.{uneven}",
         noise.deviation
     )
+}
+
+/// Whether the F test's assumption of equal scatter is far from true.
+fn uneven(groups: &[Vec<f64>]) -> bool {
+    let deviations = groups.iter().filter(|group| group.len() > 1).map(|group| mean_and_deviation(group).1);
+    let (low, high) = deviations.fold((f64::MAX, 0f64), |(low, high), d| (low.min(d), high.max(d)));
+    high > UNEVEN * low.max(0.05)
 }
 
 fn csv(study: &Study, results: &Results) -> Result<String> {
@@ -269,4 +283,39 @@ fn csv(study: &Study, results: &Results) -> Result<String> {
     }
     let bytes = writer.into_inner().map_err(|e| wrong(e.to_string()))?;
     String::from_utf8(bytes).map_err(|e| wrong(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(groups: &[(&str, &[f64])]) -> String {
+        let groups: Vec<Group> = groups
+            .iter()
+            .map(|(value, accuracies)| Group {
+                value: (*value).into(),
+                is_base: false,
+                accuracies: accuracies.to_vec(),
+                curve: Vec::new(),
+            })
+            .collect();
+        let accuracies: Vec<Vec<f64>> = groups.iter().map(|group| group.accuracies.clone()).collect();
+        sentence("stride", &groups, noise(&accuracies))
+    }
+
+    #[test]
+    fn effect_and_noise_are_told_apart() {
+        let clear = said(&[("1", &[98.0, 98.1, 98.2]), ("2", &[95.0, 95.1, 95.2])]);
+        let effect =
+            "Turning stride moves validation accuracy by 3.00 points, from 95.10 % (2) to 98.10 % (1).";
+        assert!(clear.starts_with(effect) && clear.ends_with("(F test): a clear effect."), "{clear}");
+        let nothing = said(&[("1", &[98.0, 98.1, 98.2]), ("2", &[97.9, 98.1, 98.4])]);
+        assert!(nothing.ends_with("not to be told from chance with so few runs."), "{nothing}");
+        let alone = said(&[("1", &[98.0]), ("2", &[95.0])]);
+        assert!(alone.ends_with("With one seed each, how much of that is chance is not known."), "{alone}");
+        let uneven = said(&[("1", &[98.0, 98.1, 98.2]), ("2", &[10.0, 50.0, 98.0])]);
+        assert!(uneven.ends_with("a rough guide only."), "{uneven}");
+        assert_eq!(said(&[("1", &[]), ("2", &[])]), "No run yet.");
+        assert_eq!(said(&[("1", &[98.0]), ("2", &[])]), "Only one value has runs yet.");
+    }
 }

@@ -156,6 +156,13 @@ impl Study {
         if knobs.is_empty() || has_duplicates(&knobs) {
             return refuse("axes", format!("{knobs:?}"), "at least one, each knob once");
         }
+        if let Some(knob) = knobs.iter().find(|knob| report::COLUMNS.contains(&knob.as_str())) {
+            return refuse(
+                "axes",
+                format!("knob {knob:?}"),
+                "another name: a column of the results is called that",
+            );
+        }
         for axis in &self.axes {
             let labels: Vec<String> = axis.variants().into_iter().map(|(label, _)| label).collect();
             if labels.len() < 2 || has_duplicates(&labels) {

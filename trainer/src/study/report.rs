@@ -14,6 +14,19 @@ pub const MARKDOWN: &str = "report.md";
 /// One row for each run.
 pub const CSV: &str = "results.csv";
 
+/// Columns of the table after those of the knobs, which therefore must have other names.
+pub(super) const COLUMNS: [&str; 9] = [
+    "seed",
+    "validation_accuracy",
+    "parameters",
+    "macs",
+    "seconds",
+    "epochs_trained",
+    "finished",
+    "recipe_sha256",
+    "parameters_sha256",
+];
+
 /// Probability below which a difference is called clear, and likely.
 const CLEAR: f64 = 0.01;
 const LIKELY: f64 = 0.05;
@@ -252,18 +265,7 @@ fn csv(study: &Study, results: &Results) -> Result<String> {
     let wrong = |e: String| Error::Study(format!("{CSV}: {e}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
     let knobs: Vec<&str> = study.axes.iter().map(|axis| axis.knob.as_str()).collect();
-    let rest = [
-        "seed",
-        "validation_accuracy",
-        "parameters",
-        "macs",
-        "seconds",
-        "epochs",
-        "finished",
-        "recipe_sha256",
-        "parameters_sha256",
-    ];
-    writer.write_record(knobs.iter().chain(&rest)).map_err(|e| wrong(e.to_string()))?;
+    writer.write_record(knobs.iter().chain(&COLUMNS)).map_err(|e| wrong(e.to_string()))?;
     for point in &results.points {
         for run in &point.runs {
             let settings = knobs.iter().map(|knob| point.value(knob).unwrap_or("base").to_owned());

@@ -63,6 +63,13 @@ fn folders_of_colour_images_all_the_way() {
     assert_eq!(found["image"], serde_json::json!([3, 12, 14]));
     assert_eq!(found["classes"][1], serde_json::json!({"name": "dots", "train": 48, "test": 12}));
 
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(dir.join("datasets/stripes")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o055, 0o055, "others may read a dataset: {mode:o}");
+    }
+
     std::fs::write(dir.join("recipe.yaml"), RECIPE).unwrap();
     let published = succeed("trainer", dir, ["publish", "recipe.yaml", "--json"]);
     let published: serde_json::Value = serde_json::from_str(&published).unwrap();

@@ -1,5 +1,7 @@
 //! Progress bars on stderr.
 
+use std::collections::BTreeSet;
+
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use trainer::history::EpochRow;
 use trainer::network::{Network, table};
@@ -53,6 +55,7 @@ impl Observer for TrainingBar {
 /// A line for each combination of a study, redrawn as runs finish.
 pub struct StudyTable {
     lines: Vec<ProgressBar>,
+    runs: usize,
     _all: MultiProgress,
 }
 
@@ -70,7 +73,7 @@ impl StudyTable {
             line.set_prefix(format!("{:width$}", point.label()));
             line
         });
-        StudyTable { lines: lines.collect(), _all: all }
+        StudyTable { lines: lines.collect(), runs: plan.trials().len(), _all: all }
     }
 }
 
@@ -87,11 +90,10 @@ impl study::Observer for StudyTable {
             line.tick();
         }
         if self.lines.first().is_some_and(ProgressBar::is_hidden) {
-            let (done, all) =
-                results.points.iter().zip(&self.lines).fold((0, 0), |(done, all), (point, line)| {
-                    let finished = point.runs.iter().filter(|run| run.finished).count();
-                    (done + finished, all + line.length().unwrap_or(0))
-                });
+            // A value that equals the base is the same runs under another name.
+            let finished = results.points.iter().flat_map(|point| &point.runs).filter(|run| run.finished);
+            let done = finished.map(|run| run.recipe_sha256.to_string()).collect::<BTreeSet<_>>().len();
+            let all = self.runs;
             eprintln!("{done} of {all} runs finished");
         }
     }

@@ -21,7 +21,10 @@ pub(super) fn write(checked: &Checked, options: &Options, path: &Path) -> Result
     // Written beside and renamed: a dataset is there whole or not at all.
     let staging =
         tempfile::Builder::new().prefix(".import-").tempdir_in(parent).map_err(Error::io(parent))?;
-    let dir = staging.path();
+    // A folder in it, because a temporary folder itself is readable by its owner only.
+    let dir = staging.path().join(&options.name);
+    let dir = dir.as_path();
+    std::fs::create_dir(dir).map_err(Error::io(dir))?;
     let description = Description {
         name: options.name.clone(),
         title: options.title.clone(),

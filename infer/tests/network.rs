@@ -107,6 +107,14 @@ fn what_is_not_understood_is_refused() {
         ("negative stride", |g| g.node[1].attribute[1].ints = vec![-1, 1], "strides"),
         ("padding as wide as the kernel", |g| g.node[1].attribute[2].ints = vec![3; 4], "does not fit"),
         ("enormous padding", |g| g.node[1].attribute[2].ints = vec![i64::MAX; 4], "does not fit"),
+        (
+            "enormous window and padding",
+            |g| {
+                g.node[2].attribute[0].ints = vec![i64::MAX; 2];
+                g.node[2].attribute[2].ints = vec![i64::MAX - 1; 4];
+            },
+            "does not fit",
+        ),
         ("three pads", |g| g.node[1].attribute[2].ints = vec![0; 3], "expected 4 numbers"),
         ("another kernel than the weight's", |g| g.node[1].attribute[0].ints = vec![2, 3], "kernel_shape"),
         ("window larger than the image", |g| g.node[2].attribute[0].ints = vec![5, 5], "does not fit 4"),

@@ -17,6 +17,8 @@ use tract_onnx::tract_core::ops::nn::{leaky_relu, sigmoid};
 
 use super::per_image;
 
+/// Largest number of rows and columns of a window: tract keeps an offset for each of its places.
+const MAX_KERNEL: usize = 1024;
 /// ONNX's number for `float32` as the target of a cast.
 const FLOAT: i64 = 1;
 
@@ -266,7 +268,8 @@ impl Operator<'_> {
         for (axis, length) in [height, width].into_iter().enumerate() {
             let numbers = (shape.get(axis), strides.get(axis), before.get(axis), after.get(axis));
             let (Some(&kernel), Some(&stride), Some(&before), Some(&after)) = numbers else { continue };
-            let fits = stride > 0
+            let fits = (1..=MAX_KERNEL).contains(&kernel)
+                && stride > 0
                 && before < kernel
                 && after < kernel
                 && kernel <= length.saturating_add(before + after);

@@ -65,12 +65,10 @@ pub fn evaluate(session: &Session, samples: &Samples, labels: &[String]) -> Resu
 fn classify(session: &Session, samples: &Samples, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
     let mut worker = session.worker()?;
     let mut predictions = Vec::with_capacity(range.len());
-    let (mut pixels, classes) = (Vec::new(), session.classes().max(1));
-    let indices: Vec<usize> = range.collect();
-    for batch in indices.chunks(BATCH) {
-        pixels.clear();
-        batch.iter().for_each(|&index| pixels.extend_from_slice(samples.image(index)));
-        predictions.extend(worker.probabilities(&pixels)?.chunks_exact(classes).map(argmax));
+    let (size, classes) = (samples.shape.numel().max(1), session.classes().max(1));
+    let pixels = samples.images.get(range.start * size..range.end * size).unwrap_or_default();
+    for batch in pixels.chunks(BATCH * size) {
+        predictions.extend(worker.probabilities(batch)?.chunks_exact(classes).map(argmax));
     }
     Ok(predictions)
 }

@@ -45,9 +45,8 @@ pub fn feature_maps(
         let Shape::Image { channels, height, width } = node.output else { continue };
         let mut values = vec![0f32; output.numel()];
         output.contiguous().copy_data(&mut values, output.numel());
-        let zoom = (SIDE / height.max(width)).max(1) as u32;
         let count = channels.min(MAPS);
-        let mut sheet = Sheet::new(count, count, [height, width], zoom);
+        let mut sheet = Sheet::new(count, count, [height, width], SIDE);
         for (index, map) in values.chunks_exact((height * width).max(1)).take(count).enumerate() {
             let (low, high) = map.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
             sheet.draw(index, |y, x| {
@@ -91,9 +90,8 @@ pub fn mistakes(
         .filter(|&(index, predicted)| predicted != actual(index))
         .collect();
     let shape = samples.shape;
-    let zoom = (SIDE / shape.height.max(shape.width)).max(1) as u32;
     let shown = wrong.len().min(MISTAKES);
-    let mut sheet = Sheet::new(shown, 10, [shape.height, shape.width], zoom);
+    let mut sheet = Sheet::new(shown, 10, [shape.height, shape.width], SIDE);
     for (place, &(index, _)) in wrong.iter().take(shown).enumerate() {
         let pixels: Vec<f32> = samples.image(index).iter().map(|&pixel| pixel.into()).collect();
         sheet.draw(place, |y, x| colour(&pixels, shape, y, x));

@@ -22,9 +22,8 @@ const SIDE: usize = 84;
 /// [`crate::Error::Drawing`].
 pub fn contact_sheet(recipe: &Recipe, samples: &Samples, normaliser: &Normaliser) -> Result<Vec<u8>> {
     let shape = samples.shape;
-    let zoom = (SIDE / shape.height.max(shape.width)).max(1) as u32;
     let rows = samples.len().min(ROWS);
-    let mut sheet = Sheet::new(rows * (COPIES + 1), COPIES + 1, [shape.height, shape.width], zoom);
+    let mut sheet = Sheet::new(rows * (COPIES + 1), COPIES + 1, [shape.height, shape.width], SIDE);
     let mut changed = vec![0f32; shape.numel()];
     for row in 0..rows {
         let image = samples.image(row);

@@ -148,7 +148,7 @@ fn compare(
     network: &Network,
     retrained: &Path,
 ) -> Result<Difference> {
-    let old = weights::parse(&version.read(run::MODEL)?, &version.path.join(run::MODEL), network)?;
+    let old = weights::published(version, network)?;
     let new = weights::read(retrained, network)?;
     let test = dataset.load(Split::Test)?;
     let indices: Vec<usize> = (0..test.len()).collect();

@@ -18,8 +18,10 @@ pub(crate) struct Sheet {
 }
 
 impl Sheet {
-    /// Room for `count` pictures of `height` by `width` pixels, `columns` in a row, each enlarged `zoom` times.
-    pub(crate) fn new(count: usize, columns: usize, [height, width]: [usize; 2], zoom: u32) -> Sheet {
+    /// Room for `count` pictures of `height` by `width` pixels, `columns` in a row, each enlarged to
+    /// about `side` pixels.
+    pub(crate) fn new(count: usize, columns: usize, [height, width]: [usize; 2], side: usize) -> Sheet {
+        let zoom = (side / height.max(width).max(1)).max(1) as u32;
         let size = (width as u32, height as u32);
         let rows = count.div_ceil(columns.max(1)) as u32;
         let picture = RgbImage::from_pixel(

@@ -9,6 +9,7 @@ use tch::Device;
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::parameters::Parameters;
+use crate::run;
 
 /// The whole network.
 ///
@@ -50,16 +51,24 @@ fn serialise(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<Vec<u8>> {
 /// Reads a whole network back, onto the CPU.
 ///
 /// # Errors
-/// As for [`parse`].
+/// [`Error::Run`] names the tensor that is missing, extra or has another shape.
 pub fn read(path: &Path, network: &Network) -> Result<Parameters> {
     parse(&std::fs::read(path).map_err(Error::io(path))?, path, network)
+}
+
+/// Reads the network of a published version, its hash checked.
+///
+/// # Errors
+/// [`Error::Zoo`] if the version is damaged, else as for [`read`].
+pub fn published(version: &zoo::VersionDir, network: &Network) -> Result<Parameters> {
+    parse(&version.read(run::MODEL)?, &version.path.join(run::MODEL), network)
 }
 
 /// Takes a whole network from a file's bytes, onto the CPU; `path` is only for the error.
 ///
 /// # Errors
 /// [`Error::Run`] names the tensor that is missing, extra or has another shape.
-pub fn parse(bytes: &[u8], path: &Path, network: &Network) -> Result<Parameters> {
+fn parse(bytes: &[u8], path: &Path, network: &Network) -> Result<Parameters> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| Error::run(path, e.to_string()))?;
     if tensors.len() != network.parameters.len() {
         let problem = format!("{} tensors, expected {}", tensors.len(), network.parameters.len());

@@ -79,12 +79,13 @@ impl Graph {
     fn cut(&self) -> usize {
         let ends_part = |at: usize| {
             let Some((last, rest)) = self.nodes.get(at - 1).zip(self.nodes.get(at..)) else { return false };
+            let follows = rest.first().is_some_and(|next| next.input.first() == last.output.first());
+            if last.op_type != "Flatten" || !follows {
+                return false;
+            }
             let mut known: HashSet<&String> = self.constants.keys().chain(&last.output).collect();
             known.extend(rest.iter().flat_map(|node| &node.output));
-            let follows = rest.first().is_some_and(|next| next.input.first() == last.output.first());
-            last.op_type == "Flatten"
-                && follows
-                && rest.iter().flat_map(|n| &n.input).all(|i| known.contains(i))
+            rest.iter().flat_map(|node| &node.input).all(|name| known.contains(name))
         };
         (1..self.nodes.len()).find(|&at| ends_part(at)).unwrap_or(self.nodes.len())
     }

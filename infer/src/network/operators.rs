@@ -61,6 +61,25 @@ struct Window {
     after: TVec<usize>,
 }
 
+impl Window {
+    fn spec(
+        self,
+        padding: impl Fn(TVec<usize>, TVec<usize>) -> PaddingSpec,
+        input_channels: usize,
+        output_channels: usize,
+    ) -> PoolSpec {
+        PoolSpec {
+            data_format: DataFormat::NCHW,
+            kernel_shape: self.kernel,
+            padding: padding(self.before, self.after),
+            dilations: None,
+            strides: Some(self.strides),
+            input_channels,
+            output_channels,
+        }
+    }
+}
+
 impl Operator<'_> {
     fn binary(&mut self, op: TypedBinOp) -> TractResult<OutletId> {
         self.only_attributes(&[])?;
@@ -124,16 +143,7 @@ impl Operator<'_> {
             .and_then(|shape| <[usize; 4]>::try_from(shape).ok())
             .context("weight: expected 4 dimensions")?;
         let window = self.window(x, Some([height, width]))?;
-        let padding = PaddingSpec::Explicit(window.before, window.after);
-        let pool_spec = PoolSpec {
-            data_format: DataFormat::NCHW,
-            kernel_shape: window.kernel,
-            padding,
-            dilations: None,
-            strides: Some(window.strides),
-            input_channels: channels,
-            output_channels: features,
-        };
+        let pool_spec = window.spec(PaddingSpec::Explicit, channels, features);
         let conv = Conv { pool_spec, kernel_fmt: KernelFormat::OIHW, group: 1, q_params: None };
         let bias = match bias {
             Some(bias) => bias,
@@ -168,16 +178,8 @@ impl Operator<'_> {
         let x = only(self.inputs)?;
         let window = self.window(x, None)?;
         let [channels, ..] = self.image(x)?;
-        let pool_spec = PoolSpec {
-            data_format: DataFormat::NCHW,
-            kernel_shape: window.kernel,
-            padding: PaddingSpec::ExplicitOnnxPool(window.before, window.after, false),
-            dilations: None,
-            strides: Some(window.strides),
-            input_channels: channels,
-            output_channels: channels,
-        };
-        Ok((x, pool_spec))
+        let padding = |before, after| PaddingSpec::ExplicitOnnxPool(before, after, false);
+        Ok((x, window.spec(padding, channels, channels)))
     }
 
     fn global_average_pool(&mut self) -> TractResult<OutletId> {

@@ -11,10 +11,9 @@ use trainer::preview::contact_sheet;
 use trainer::recipe::RecipeFile;
 use trainer::reproduce::published_recipe;
 use trainer::train::split;
-use trainer::{Error, Result, run, weights};
-use zoo::{Spec, Zoo};
+use trainer::{Error, Result, weights};
 
-use crate::progress::DownloadBar;
+use super::{open_version, whole_dataset};
 
 #[derive(clap::Args)]
 pub(super) struct InspectArgs {
@@ -92,8 +91,7 @@ fn fields(inspection: &Inspection) -> String {
 
 pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
     let recipe = RecipeFile::read(&args.recipe)?;
-    let dataset = Dataset::find(&args.datasets, &recipe.recipe.dataset)?;
-    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    let dataset = whole_dataset(&args.datasets, &recipe.recipe.dataset)?;
     let samples = dataset.load(Split::Train)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     let png = contact_sheet(&recipe.recipe, &samples, &normaliser)?;
@@ -103,15 +101,13 @@ pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
 }
 
 pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
-    let spec: Spec = args.model.parse().map_err(|e| Error::run(Path::new(&args.model), e))?;
-    let version = Zoo::open(&args.zoo)?.version(&spec)?;
+    let (_, version) = open_version(&args.zoo, &args.model)?;
     let recipe = published_recipe(&version)?.recipe;
-    let dataset = Dataset::find(&args.datasets, &recipe.dataset)?;
-    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    let dataset = whole_dataset(&args.datasets, &recipe.dataset)?;
     let samples = dataset.load(Split::Train)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     let network = recipe.build_network(&dataset.description)?;
-    let weights = weights::parse(&version.read(run::MODEL)?, &version.path.join(run::MODEL), &network)?;
+    let weights = weights::published(&version, &network)?;
     if args.image >= samples.len() {
         return Err(Error::run(
             &args.out,

@@ -211,8 +211,7 @@ fn train_recipe(
     stop_after: Option<u32>,
     common: &Common,
 ) -> Result<Option<RunSummary>> {
-    let dataset = Dataset::find(&common.datasets, &recipe.recipe.dataset)?;
-    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    let dataset = whole_dataset(&common.datasets, &recipe.recipe.dataset)?;
     let options = Options { stop_after, ..options(resume, common)? };
     recipe.recipe.build_network(&dataset.description)?;
     let run = RunDir::open(path, recipe, resume)?;
@@ -231,16 +230,30 @@ fn handle_interrupts() -> Result<()> {
         .map_err(|e| Error::run(Path::new("Ctrl-C"), e.to_string()))
 }
 
+/// A dataset, with the files that were missing fetched from its mirrors.
+fn whole_dataset(root: &Path, name: &str) -> Result<Dataset> {
+    let dataset = Dataset::find(root, name)?;
+    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    Ok(dataset)
+}
+
+/// A zoo and the version in it that `model` names.
+fn open_version(zoo: &Path, model: &str) -> Result<(Zoo, VersionDir)> {
+    let spec: Spec = model.parse().map_err(|e| Error::run(Path::new(model), e))?;
+    let zoo = Zoo::open(zoo)?;
+    let version = zoo.version(&spec)?;
+    Ok((zoo, version))
+}
+
 fn read_key(path: &Path) -> Result<PrivateKey> {
     let text = datasets::yaml::read_text(path)?;
     PrivateKey::from_pem(&text).map_err(|problem| Error::run(path, problem))
 }
 
 fn sign_command(model: &str, key: &Path, zoo: &Path) -> Result<()> {
-    let spec: Spec = model.parse().map_err(|e| Error::run(Path::new(model), e))?;
     let key = read_key(key)?;
-    let zoo = Zoo::open(zoo)?;
-    let folder = zoo.sign(&zoo.version(&spec)?, &key)?;
+    let (zoo, version) = open_version(zoo, model)?;
+    let folder = zoo.sign(&version, &key)?;
     println!("{}", folder.display());
     Ok(())
 }

@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use datasets::Dataset;
 use trainer::profile::{Isa, NumericProfile};
 use trainer::reproduce::{self, Reproduction, Verdict};
 use trainer::{Error, Result};
-use zoo::{Spec, Zoo};
 
-use super::{Common, enter_profile, options, read_key};
-use crate::progress::{DownloadBar, TrainingBar};
+use super::{Common, enter_profile, open_version, options, read_key, whole_dataset};
+use crate::progress::TrainingBar;
 
 #[derive(clap::Args)]
 pub(super) struct ReproduceArgs {
@@ -39,15 +37,12 @@ pub(super) struct ReproduceArgs {
 }
 
 pub(super) fn command(args: &ReproduceArgs) -> Result<ExitCode> {
-    let spec: Spec = args.model.parse().map_err(|e| Error::run(Path::new(&args.model), e))?;
     let key = args.key.as_deref().map(read_key).transpose()?;
-    let zoo = Zoo::open(&args.zoo)?;
-    let version = zoo.version(&spec)?;
+    let (zoo, version) = open_version(&args.zoo, &args.model)?;
     let recipe = reproduce::published_recipe(&version)?;
     let profile = &recipe.recipe.numeric_profile;
     enter_profile(&NumericProfile { isa: args.isa.unwrap_or(profile.isa), ..profile.clone() })?;
-    let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
-    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    let dataset = whole_dataset(&args.common.datasets, &recipe.recipe.dataset)?;
     let temporary = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder")))?;
     let run = args.run.clone().unwrap_or_else(|| temporary.path().join("run"));
     let options = options(args.resume, &args.common)?;

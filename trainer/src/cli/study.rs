@@ -135,7 +135,7 @@ fn default_workers(base: &RecipeFile) -> usize {
 }
 
 fn report(opened: &Opened, folders: &StudyFolders) -> Result<()> {
-    let results = results::collect(&opened.plan, &opened.dataset, true)?;
+    let results = results::collect(&opened.plan, &opened.dataset)?;
     let page = study::report::write(&opened.file, &results, &opened.out)?;
     if folders.json {
         println!("{:#}", json(&results, &page));

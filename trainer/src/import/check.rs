@@ -117,22 +117,23 @@ fn split(source: &mut Source, options: &Options) {
     let rank = |sample: &Sample| {
         Digest::of(&[&options.seed.to_le_bytes(), sample.pixels.as_slice()].concat()).to_string()
     };
-    let mut ranked: Vec<(String, Sample)> = source.train.drain(..).map(|s| (rank(&s), s)).collect();
-    ranked.sort_by(|a, b| a.0.cmp(&b.0));
-    for class in 0..source.classes.len() {
-        let count = ranked.iter().filter(|(_, sample)| sample.label == class).count();
-        // At least one on either side, where there are two.
-        let held_out =
-            (count as f64 * options.test_share).round().clamp(1.0, (count.max(2) - 1) as f64) as usize;
-        let members = ranked.iter().filter(|(_, sample)| sample.label == class).map(|(_, s)| s.clone());
-        for (index, sample) in members.enumerate() {
-            let part = if index < held_out { &mut source.test } else { &mut source.train };
-            part.push(sample);
-        }
-    }
+    let mut samples = std::mem::take(&mut source.train);
     // In the order of the hashes, so that neither split is sorted by class.
-    for samples in [&mut source.train, &mut source.test] {
-        samples.sort_by_key(rank);
+    samples.sort_by_cached_key(rank);
+    let held_out = |class: usize| {
+        let count = samples.iter().filter(|sample| sample.label == class).count();
+        // At least one on either side, where there are two.
+        (count as f64 * options.test_share).round().clamp(1.0, (count.max(2) - 1) as f64) as usize
+    };
+    let mut wanted: Vec<usize> = (0..source.classes.len()).map(held_out).collect();
+    for sample in samples {
+        match wanted.get_mut(sample.label) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                source.test.push(sample);
+            }
+            _ => source.train.push(sample),
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub fn execute(
 }
 
 fn keep_the_best(plan: &mut Plan, dataset: &Dataset, epochs: u32, halving: &Halving) -> Result<()> {
-    let results = results::collect(plan, dataset, true)?;
+    let results = results::collect(plan, dataset)?;
     let after = |point: &results::PointResult| {
         point
             .curve()
@@ -102,7 +102,7 @@ fn train_all(
             waiting.push_back(trial);
         }
     }
-    observer.progress(&results::collect(plan, dataset, true)?);
+    observer.progress(&results::collect(plan, dataset)?);
     let mut running: Vec<Running<'_>> = Vec::new();
     while !waiting.is_empty() || !running.is_empty() {
         if workers.interrupted.load(Ordering::Relaxed) {
@@ -123,7 +123,7 @@ fn train_all(
             }
         }
         if !finished.is_empty() {
-            observer.progress(&results::collect(plan, dataset, true)?);
+            observer.progress(&results::collect(plan, dataset)?);
         }
         if !started && finished.is_empty() {
             std::thread::sleep(POLL);

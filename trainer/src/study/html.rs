@@ -55,17 +55,16 @@ fn figure(svg: &str, caption: &str) -> String {
 
 fn legend_entry(index: usize, group: &Group) -> String {
     let plotters::style::RGBColor(r, g, b) = colour(index);
-    format!("<li><span style=\"background:#{r:02x}{g:02x}{b:02x}\"></span>{}</li>", name(group))
-}
-
-fn name(group: &Group) -> String {
-    format!("{}{}", escape(&group.value), if group.is_base { " (base)" } else { "" })
+    format!("<li><span style=\"background:#{r:02x}{g:02x}{b:02x}\"></span>{}</li>", escape(&group.name()))
 }
 
 fn row(group: &Group) -> String {
     let (mean, deviation) = mean_and_deviation(&group.accuracies);
     let count = group.accuracies.len();
-    format!("<tr><td>{}</td><td>{mean:.2}</td><td>{deviation:.2}</td><td>{count}</td></tr>\n", name(group))
+    format!(
+        "<tr><td>{}</td><td>{mean:.2}</td><td>{deviation:.2}</td><td>{count}</td></tr>\n",
+        escape(&group.name())
+    )
 }
 
 /// What accuracy costs: the name of the cost, and how much of it a combination takes.

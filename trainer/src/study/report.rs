@@ -61,6 +61,13 @@ pub(super) struct Group {
     pub(super) curve: Vec<(u32, f64)>,
 }
 
+impl Group {
+    /// The value, marked if it is the base's.
+    pub(super) fn name(&self) -> String {
+        format!("{}{}", self.value, if self.is_base { " (base)" } else { "" })
+    }
+}
+
 /// Writes `report.html`, `report.md` and `results.csv` into `dir`; returns the page's path.
 ///
 /// # Errors
@@ -126,9 +133,8 @@ impl<'a> Report<'a> {
             text += "| value | validation accuracy, % | standard deviation | runs |\n|---|---|---|---|\n";
             for group in knob.groups.iter().filter(|group| !group.accuracies.is_empty()) {
                 let (mean, deviation) = mean_and_deviation(&group.accuracies);
-                let base = if group.is_base { " (base)" } else { "" };
                 let count = group.accuracies.len();
-                text += &format!("| {}{base} | {mean:.2} | {deviation:.2} | {count} |\n", group.value);
+                text += &format!("| {} | {mean:.2} | {deviation:.2} | {count} |\n", group.name());
             }
         }
         text += "\n## All combinations\n\n";
@@ -178,7 +184,7 @@ fn design(design: &Design) -> String {
     }
 }
 
-/// Validation accuracies of the finished runs, or of all if none is, in percent.
+/// Validation accuracies of a combination's runs, in percent.
 pub(super) fn percent(point: &PointResult) -> Vec<f64> {
     point.accuracies().into_iter().map(|accuracy| 100.0 * accuracy).collect()
 }

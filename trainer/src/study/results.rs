@@ -51,13 +51,13 @@ pub struct RunResult {
     pub finished: bool,
 }
 
-/// Reads back every run that has finished or, with `stopped`, has a checkpoint.
+/// Reads back every run that has finished or has a checkpoint.
 ///
 /// # Errors
 /// If a run's files are damaged or its shapes do not fit the dataset.
-pub fn collect(plan: &Plan, dataset: &Dataset, stopped: bool) -> Result<Results> {
+pub fn collect(plan: &Plan, dataset: &Dataset) -> Result<Results> {
     let point = |point: &super::Point| -> Result<PointResult> {
-        let runs = point.trials.iter().filter_map(|trial| run_result(trial, stopped).transpose());
+        let runs = point.trials.iter().filter_map(|trial| run_result(trial).transpose());
         let runs = runs.collect::<Result<Vec<_>>>()?;
         let network = match point.trials.first() {
             Some(trial) => trial.recipe.recipe.build_network(&dataset.description)?,
@@ -97,11 +97,11 @@ fn summary(trial: &Trial) -> Result<Option<RunSummary>> {
     Ok(Some(summary))
 }
 
-fn run_result(trial: &Trial, stopped: bool) -> Result<Option<RunResult>> {
+fn run_result(trial: &Trial) -> Result<Option<RunResult>> {
     let finished = summary(trial)?;
     let (history, seconds) = match &finished {
         Some(summary) => (read_history(&trial.run.join(run::HISTORY))?, summary.seconds),
-        None if stopped && trial.run.join(checkpoint::FILE).exists() => {
+        None if trial.run.join(checkpoint::FILE).exists() => {
             let progress = checkpoint::read_progress(&trial.run)?;
             (progress.rows, progress.seconds)
         }

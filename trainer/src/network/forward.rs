@@ -34,8 +34,18 @@ impl Network {
 
 fn run(nodes: &[Node], input: &Tensor, parameters: &Parameters, mode: Mode) -> Tensor {
     let mut value = input.shallow_clone();
-    for node in nodes {
-        value = apply(node, &value, parameters, mode);
+    let mut rest = nodes;
+    while let Some((node, after)) = rest.split_first() {
+        rest = after;
+        match (&node.layer, after.split_first()) {
+            // Pooled first, there is a quarter of the values to compare with zero. Values and gradients
+            // stay the same to the bit: the maximum is where it was, or nothing passes either way.
+            (Layer::Relu, Some((pool, after))) if matches!(pool.layer, Layer::MaxPool(_)) => {
+                value = apply(pool, &value, parameters, mode).relu();
+                rest = after;
+            }
+            _ => value = apply(node, &value, parameters, mode),
+        }
     }
     value
 }

@@ -3,7 +3,9 @@
 //! A published model uses few operators (see [`operators`]). Wiring just these keeps the
 //! program small, its start quick, and every attribute that is not understood an error.
 
+mod layers;
 mod operators;
+mod product;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -99,7 +101,12 @@ impl Graph {
         fact: TypedFact,
         output: &str,
     ) -> TractResult<TypedModel> {
-        let mut values = HashMap::from([(input, model.add_source(input, fact)?)]);
+        let source = model.add_source(input, fact)?;
+        let value = match model.outlet_fact(source)?.rank() {
+            4 => only(&model.wire_node("channels_last", AxisOp::Move(1, 3), &[source])?)?,
+            _ => source,
+        };
+        let mut values = HashMap::from([(input, value)]);
         for node in nodes {
             let place = || format!("node {:?} ({})", node.name, node.op_type);
             let mut inputs = TVec::new();
@@ -125,6 +132,13 @@ impl Graph {
         let outlet = *values.get(output).with_context(|| format!("output {output:?} is nowhere"))?;
         model.select_output_outlets(&[outlet])?;
         Ok(model)
+    }
+}
+
+fn only(outlets: &[OutletId]) -> TractResult<OutletId> {
+    match *outlets {
+        [outlet] => Ok(outlet),
+        _ => bail!("{} values, expected 1", outlets.len()),
     }
 }
 

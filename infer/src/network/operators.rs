@@ -8,14 +8,14 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast;
-use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
-use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::logic::{Iff, comp_lt};
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_core::ops::nn::{leaky_relu, sigmoid};
 
-use super::per_image;
+use super::layers::{Convolution, Dense, MaxPool, Window};
+use super::{only, per_image};
 
 /// Largest number of rows and columns of a window: tract keeps an offset for each of its places.
 const MAX_KERNEL: usize = 1024;
@@ -53,41 +53,26 @@ struct Operator<'a> {
     inputs: &'a [OutletId],
 }
 
-/// `kernel_shape`, `strides` and `pads` of a window over images.
-struct Window {
-    kernel: TVec<usize>,
-    strides: TVec<usize>,
-    before: TVec<usize>,
-    after: TVec<usize>,
-}
-
-impl Window {
-    fn spec(
-        self,
-        padding: impl Fn(TVec<usize>, TVec<usize>) -> PaddingSpec,
-        input_channels: usize,
-        output_channels: usize,
-    ) -> PoolSpec {
-        PoolSpec {
-            data_format: DataFormat::NCHW,
-            kernel_shape: self.kernel,
-            padding: padding(self.before, self.after),
-            dilations: None,
-            strides: Some(self.strides),
-            input_channels,
-            output_channels,
-        }
-    }
-}
-
 impl Operator<'_> {
     fn binary(&mut self, op: TypedBinOp) -> TractResult<OutletId> {
         self.only_attributes(&[])?;
         let [a, b] = *self.inputs else { bail!("{} inputs, expected 2", self.inputs.len()) };
+        let (a, b) = (self.channels_last(a)?, self.channels_last(b)?);
         let out = only(&wire_with_rank_broadcast(&self.node.name, self.model, op, &[a, b])?)?;
         let shape = |outlet| Ok::<_, TractError>(self.model.outlet_fact(outlet)?.shape.clone());
         ensure!(shape(out)? == shape(a)?, "{:?} and {:?}: shapes that do not fit", shape(a)?, shape(b)?);
         Ok(out)
+    }
+
+    /// A constant `[1, C, H, W]` in the layout of images here.
+    fn channels_last(&mut self, x: OutletId) -> TractResult<OutletId> {
+        match self.model.outlet_fact(x)?.konst.clone().filter(|constant| constant.rank() == 4) {
+            Some(constant) => {
+                let moved = constant.into_tensor().move_axis(1, 3)?;
+                self.model.add_const(format!("{}.channels_last", self.node.name), moved)
+            }
+            None => Ok(x),
+        }
     }
 
     fn unary(&mut self, op: impl Into<Box<dyn TypedOp>>) -> TractResult<OutletId> {
@@ -135,58 +120,52 @@ impl Operator<'_> {
     fn conv(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
         let (x, weight, bias) = self.weights(4)?;
-        let [features, channels, height, width] = self
-            .model
-            .outlet_fact(weight)?
-            .shape
-            .as_concrete()
-            .and_then(|shape| <[usize; 4]>::try_from(shape).ok())
-            .context("weight: expected 4 dimensions")?;
+        let &[_, _, height, width] = weight.shape() else { bail!("weight: expected 4 dimensions") };
         let window = self.window(x, Some([height, width]))?;
-        let pool_spec = window.spec(PaddingSpec::Explicit, channels, features);
-        let conv = Conv { pool_spec, kernel_fmt: KernelFormat::OIHW, group: 1, q_params: None };
-        let bias = match bias {
-            Some(bias) => bias,
-            None => self.model.add_const(format!("{}.no_bias", self.node.name), tensor0(0f32))?,
-        };
-        self.add("", conv, &[x, weight, bias])
+        let bias = bias.as_deref().map(floats).transpose()?;
+        let conv = Convolution::new(window, self.image(x)?, floats(&weight)?, bias);
+        self.add("", conv, &[x])
     }
 
-    /// `x W^T + b`.
     fn dense(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["transB"])?;
         ensure!(self.node.get_attr_opt::<i64>("transB")? == Some(1), "attribute \"transB\": expected 1");
         let (x, weight, bias) = self.weights(2)?;
-        let axes = AxesMapping::for_numpy_matmul(2, false, true, false)?;
-        let product = self.add(".product", EinSum::new(axes, f32::datum_type()), &[x, weight])?;
-        let Some(bias) = bias else { return Ok(product) };
-        only(&wire_with_rank_broadcast(&self.node.name, self.model, math::add(), &[product, bias])?)
+        let &[_, depth] = weight.shape() else { bail!("weight: expected 2 dimensions") };
+        let bias = bias.as_deref().map(floats).transpose()?;
+        let dense = Dense::new(depth, floats(&weight)?, bias);
+        self.add("", dense, &[x])
     }
 
     fn max_pool(&mut self) -> TractResult<OutletId> {
-        let (x, pool_spec) = self.pool()?;
-        self.add("", MaxPool { pool_spec, with_index_outputs: None }, &[x])
-    }
-
-    fn average_pool(&mut self) -> TractResult<OutletId> {
-        let (x, pool_spec) = self.pool()?;
-        self.add("", SumPool { pool_spec, count_include_pad: false, normalize: true }, &[x])
-    }
-
-    fn pool(&self) -> TractResult<(OutletId, PoolSpec)> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
         let x = only(self.inputs)?;
         let window = self.window(x, None)?;
-        let [channels, ..] = self.image(x)?;
-        let padding = |before, after| PaddingSpec::ExplicitOnnxPool(before, after, false);
-        Ok((x, window.spec(padding, channels, channels)))
+        self.add("", MaxPool(window), &[x])
+    }
+
+    fn average_pool(&mut self) -> TractResult<OutletId> {
+        self.only_attributes(&["kernel_shape", "pads", "strides"])?;
+        let x = only(self.inputs)?;
+        let Window { kernel, strides, before, after } = self.window(x, None)?;
+        let [_, _, channels] = self.image(x)?;
+        let pool_spec = PoolSpec {
+            data_format: DataFormat::NHWC,
+            kernel_shape: TVec::from_slice(&kernel),
+            padding: PaddingSpec::ExplicitOnnxPool(TVec::from_slice(&before), TVec::from_slice(&after), false),
+            dilations: None,
+            strides: Some(TVec::from_slice(&strides)),
+            input_channels: channels,
+            output_channels: channels,
+        };
+        self.add("", SumPool { pool_spec, count_include_pad: false, normalize: true }, &[x])
     }
 
     fn global_average_pool(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&[])?;
         let x = only(self.inputs)?;
-        let [_, height, width] = self.image(x)?;
-        let sum = self.add(".sum", Reduce::new(tvec![2, 3], Reducer::Sum), &[x])?;
+        let [height, width, _] = self.image(x)?;
+        let sum = self.add(".sum", Reduce::new(tvec![1, 2], Reducer::Sum), &[x])?;
         let count = self.scalar("count", (height * width) as f32, x)?;
         self.add("", math::div(), &[sum, count])
     }
@@ -194,7 +173,11 @@ impl Operator<'_> {
     fn flatten(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["axis"])?;
         ensure!(self.node.get_attr_opt("axis")?.unwrap_or(1i64) == 1, "attribute \"axis\": expected 1");
-        let x = only(self.inputs)?;
+        let mut x = only(self.inputs)?;
+        if self.model.outlet_fact(x)?.rank() == 4 {
+            // ONNX flattens [C, H, W].
+            x = self.add(".channels_first", AxisOp::Move(3, 1), &[x])?;
+        }
         let from = per_image(self.model, x)?;
         let to = from.iter().product::<usize>().to_dim();
         let from = from.iter().map(|d| d.to_dim()).collect();
@@ -226,61 +209,69 @@ impl Operator<'_> {
     }
 
     /// Input, weight and perhaps bias of a layer, whose shapes fit.
-    fn weights(&self, rank: usize) -> TractResult<(OutletId, OutletId, Option<OutletId>)> {
+    fn weights(&self, rank: usize) -> TractResult<(OutletId, Arc<Tensor>, Option<Arc<Tensor>>)> {
         let (x, weight, bias) = match *self.inputs {
             [x, weight] => (x, weight, None),
             [x, weight, bias] => (x, weight, Some(bias)),
             _ => bail!("{} inputs, expected 2 or 3", self.inputs.len()),
         };
-        let fact = self.model.outlet_fact(weight)?;
-        ensure!(
-            fact.konst.is_some() && fact.rank() == rank,
-            "weight {fact:?}: expected a constant of rank {rank}"
-        );
         let input = self.model.outlet_fact(x)?;
         ensure!(input.datum_type.is_float() && input.rank() == rank, "input {input:?}: expected rank {rank}");
-        ensure!(input.shape.get(1) == fact.shape.get(1), "input {input:?} does not fit weight {fact:?}");
-        if let Some(bias) = bias {
-            let bias = self.model.outlet_fact(bias)?;
-            let fits = bias.rank() == 1 && bias.shape.first() == fact.shape.first();
-            ensure!(bias.konst.is_some() && fits, "bias {bias:?} does not fit weight {fact:?}");
+        let weight = self.constant(weight, rank)?;
+        let fits = input.shape.last().zip(weight.shape().get(1)).is_some_and(|(a, &b)| *a == b.to_dim());
+        ensure!(fits, "input {input:?} does not fit weight {weight:?}");
+        let bias = bias.map(|bias| self.constant(bias, 1)).transpose()?;
+        if let Some(bias) = &bias {
+            ensure!(bias.shape().first() == weight.shape().first(), "{bias:?} does not fit {weight:?}");
         }
         Ok((x, weight, bias))
     }
 
-    /// `[C, H, W]`.
+    fn constant(&self, outlet: OutletId, rank: usize) -> TractResult<Arc<Tensor>> {
+        let fact = self.model.outlet_fact(outlet)?;
+        let constant = fact.konst.clone().filter(|constant| constant.rank() == rank);
+        constant.with_context(|| format!("{fact:?}: expected a constant of rank {rank}"))
+    }
+
+    /// `[H, W, C]`.
     fn image(&self, x: OutletId) -> TractResult<[usize; 3]> {
         let shape = per_image(self.model, x)?;
-        shape.as_slice().try_into().with_context(|| format!("input {shape:?}: expected [C, H, W]"))
+        shape.as_slice().try_into().with_context(|| format!("input {shape:?}: expected [H, W, C]"))
     }
 
     /// The window's attributes, such that at least one window fits into the padded image.
     fn window(&self, x: OutletId, kernel: Option<[usize; 2]>) -> TractResult<Window> {
-        let list = |name: &str, length: usize| -> TractResult<TVec<usize>> {
-            let list = self.node.get_attr_tvec::<usize>(name)?;
-            ensure!(list.len() == length, "attribute {name:?}: {list:?}, expected {length} numbers");
-            Ok(list)
-        };
-        let (shape, strides, pads) = (list("kernel_shape", 2)?, list("strides", 2)?, list("pads", 4)?);
-        if let Some(kernel) = kernel {
-            ensure!(shape.as_slice() == kernel, "attribute \"kernel_shape\": {shape:?}, weight {kernel:?}");
+        fn list<const N: usize>(node: &NodeProto, name: &str) -> TractResult<[usize; N]> {
+            let list = node.get_attr_tvec::<usize>(name)?;
+            list.as_slice()
+                .try_into()
+                .with_context(|| format!("attribute {name:?}: {list:?}, expected {N} numbers"))
         }
-        let (before, after) = pads.split_at(2);
-        let [_, height, width] = self.image(x)?;
+        let window_shape = list(self.node, "kernel_shape")?;
+        let strides = list(self.node, "strides")?;
+        let [top, left, bottom, right] = list(self.node, "pads")?;
+        if let Some(kernel) = kernel {
+            ensure!(
+                window_shape == kernel,
+                "attribute \"kernel_shape\": {window_shape:?}, weight {kernel:?}"
+            );
+        }
+        let window = Window { kernel: window_shape, strides, before: [top, left], after: [bottom, right] };
+        let [height, width, _] = self.image(x)?;
         for (axis, length) in [height, width].into_iter().enumerate() {
-            let numbers = (shape.get(axis), strides.get(axis), before.get(axis), after.get(axis));
-            let (Some(&kernel), Some(&stride), Some(&before), Some(&after)) = numbers else { continue };
+            let (kernel, stride) = (window.kernel[axis], window.strides[axis]);
+            let (before, after) = (window.before[axis], window.after[axis]);
             let fits = (1..=MAX_KERNEL).contains(&kernel)
                 && stride > 0
                 && before < kernel
                 && after < kernel
-                && kernel <= length.saturating_add(before + after);
+                && kernel <= length + before + after;
             ensure!(
                 fits,
                 "window {kernel}, stride {stride}, padding {before} and {after} does not fit {length}"
             );
         }
-        Ok(Window { kernel: shape, strides, before: before.into(), after: after.into() })
+        Ok(window)
     }
 
     fn only_attributes(&self, names: &[&str]) -> TractResult<()> {
@@ -291,9 +282,6 @@ impl Operator<'_> {
     }
 }
 
-fn only(outlets: &[OutletId]) -> TractResult<OutletId> {
-    match *outlets {
-        [outlet] => Ok(outlet),
-        _ => bail!("{} values, expected 1", outlets.len()),
-    }
+fn floats(tensor: &Tensor) -> TractResult<&[f32]> {
+    tensor.try_as_plain_ram()?.as_slice()
 }

@@ -1,0 +1,190 @@
+//! Matrix products on the widest vector unit that the processor has: convolutions and dense layers.
+//!
+//! The windows of a convolution are not copied. In an image `[H, W, C]` each row of a window is
+//! `kernel_width * C` values side by side, so a window is a few such runs and its product with
+//! the weights reads them where they are; a dense layer is the case of one run. Every output is
+//! one chain of multiply-adds in the order of the runs, so it does not depend on what else is
+//! computed at the same time.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// Weights `[features, depth]`, arranged in panels: as many features as a vector has lanes,
+/// side by side, for each place of the depth.
+#[derive(Debug)]
+pub(super) struct Weights {
+    panels: Vec<f32>,
+    /// One value per lane of every panel.
+    bias: Vec<f32>,
+    depth: usize,
+    features: usize,
+    arch: Arch,
+}
+
+/// Where the inputs of each output row lie.
+pub(super) struct Windows<'a> {
+    /// First value of each window.
+    pub(super) origins: &'a [usize],
+    /// Number of runs of a window.
+    pub(super) runs: usize,
+    /// Values of a run.
+    pub(super) run: usize,
+    /// From one run to the next.
+    pub(super) stride: usize,
+}
+
+/// The same weights, not equal ones: tract compares operators.
+impl PartialEq for Weights {
+    fn eq(&self, other: &Weights) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Weights {}
+
+impl Weights {
+    /// Arranges `weight(feature, place)` for this processor; without a bias it is zero.
+    pub(super) fn new(
+        features: usize,
+        depth: usize,
+        weight: impl Fn(usize, usize) -> f32,
+        bias: Option<&[f32]>,
+    ) -> Weights {
+        let arch = Arch::new();
+        let lanes = arch.dispatch(Lanes);
+        let padded = features.div_ceil(lanes) * lanes;
+        let mut panels = Vec::with_capacity(padded * depth);
+        for first in (0..features).step_by(lanes) {
+            for place in 0..depth {
+                let lane = |f| if f < features { weight(f, place) } else { 0.0 };
+                panels.extend((first..first + lanes).map(lane));
+            }
+        }
+        let mut bias = bias.unwrap_or_default().to_vec();
+        bias.resize(padded, 0.0);
+        Weights { panels, bias, depth, features, arch }
+    }
+
+    /// Outputs of a row.
+    pub(super) fn features(&self) -> usize {
+        self.features
+    }
+
+    /// `output[row] = window[row] * weights^T + bias`, for outputs `[rows, features]`.
+    pub(super) fn apply(&self, input: &[f32], windows: &Windows<'_>, output: &mut [f32]) {
+        self.arch.dispatch(Product { input, windows, weights: self, output });
+    }
+}
+
+/// Asks for the number of `f32` in a vector.
+struct Lanes;
+
+impl WithSimd for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES
+    }
+}
+
+struct Product<'a> {
+    input: &'a [f32],
+    windows: &'a Windows<'a>,
+    weights: &'a Weights,
+    output: &'a mut [f32],
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let count = self.weights.bias.len() / S::F32_LANES;
+        let mut panel = 0;
+        // As many sums at a time as there are registers: a row alone takes many panels.
+        if self.windows.origins.len() == 1 {
+            while panel + 8 <= count {
+                self.tile::<S, 1, 8>(simd, 0, panel);
+                panel += 8;
+            }
+        }
+        while panel + 2 <= count {
+            self.rows::<S, 2>(simd, panel);
+            panel += 2;
+        }
+        if panel < count {
+            self.rows::<S, 1>(simd, panel);
+        }
+    }
+}
+
+impl Product<'_> {
+    /// All rows for `V` panels.
+    #[inline(always)]
+    fn rows<S: Simd, const V: usize>(&mut self, simd: S, panel: usize) {
+        let rows = self.windows.origins.len();
+        let mut row = 0;
+        // AVX-512 has 32 registers, AVX2 has 16.
+        while S::F32_LANES == 16 && row + 12 <= rows {
+            self.tile::<S, 12, V>(simd, row, panel);
+            row += 12;
+        }
+        while row + 6 <= rows {
+            self.tile::<S, 6, V>(simd, row, panel);
+            row += 6;
+        }
+        while row + 2 <= rows {
+            self.tile::<S, 2, V>(simd, row, panel);
+            row += 2;
+        }
+        if row < rows {
+            self.tile::<S, 1, V>(simd, row, panel);
+        }
+    }
+
+    /// `R` rows for `V` panels, in registers.
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, row: usize, panel: usize) {
+        let Weights { panels, bias, depth, features, .. } = self.weights;
+        let Windows { origins, runs, run, stride } = *self.windows;
+        let lanes = S::F32_LANES;
+        // Loops, not `array::from_fn`: its closures are not inlined into code for another processor.
+        let (all, _) = S::as_simd_f32s(panels);
+        let mut panels = [all; V];
+        for (v, panel_of_v) in panels.iter_mut().enumerate() {
+            *panel_of_v = &all[(panel + v) * depth..][..*depth];
+        }
+        let (all, _) = S::as_simd_f32s(bias);
+        let mut bias = [simd.splat_f32s(0.0); V];
+        bias.copy_from_slice(&all[panel..][..V]);
+        let mut sums = [bias; R];
+        for at in 0..runs {
+            let mut inputs = [self.input; R];
+            for (input, origin) in inputs.iter_mut().zip(&origins[row..]) {
+                *input = &self.input[origin + at * stride..][..run];
+            }
+            let mut weights = panels;
+            for weights in &mut weights {
+                *weights = &weights[at * run..][..run];
+            }
+            for place in 0..run {
+                let mut weight = [simd.splat_f32s(0.0); V];
+                for (weight, weights) in weight.iter_mut().zip(&weights) {
+                    *weight = weights[place];
+                }
+                for (sums, input) in sums.iter_mut().zip(&inputs) {
+                    let value = simd.splat_f32s(input[place]);
+                    for (sum, weight) in sums.iter_mut().zip(&weight) {
+                        *sum = simd.mul_add_e_f32s(value, *weight, *sum);
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            let output = &mut self.output[(row + r) * features..][..*features][panel * lanes..];
+            for (chunk, sum) in output.chunks_mut(lanes).zip(sums) {
+                simd.partial_store_f32s(chunk, sum);
+            }
+        }
+    }
+}

@@ -182,9 +182,15 @@ impl Product<'_> {
         }
         for (r, sums) in sums.into_iter().enumerate() {
             let output = &mut self.output[(row + r) * features..][..*features][panel * lanes..];
-            for (chunk, sum) in output.chunks_mut(lanes).zip(sums) {
-                simd.partial_store_f32s(chunk, sum);
+            let (whole, rest) = S::as_mut_simd_f32s(output);
+            if whole.len() >= V {
+                whole[..V].copy_from_slice(&sums);
+                continue;
             }
+            for (whole, sum) in whole.iter_mut().zip(&sums) {
+                *whole = *sum;
+            }
+            simd.partial_store_f32s(rest, sums[whole.len()]);
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The layers that do the work, as operators of tract: on images `[N, H, W, C]`, in which each
 //! pixel's channels fill vectors, and on `[N, features]`.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::product::{Weights, Windows};
+use super::winograd::{Buffers, Winograd};
 
 /// `kernel_shape`, `strides` and `pads` of a window over images `[H, W, C]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,55 +30,135 @@ impl Window {
     }
 }
 
-/// Convolution of `[N, H, W, C]` with a bias.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Convolution with a bias of images `[N, H, W, C]`, then perhaps ReLU and max-pooling.
+#[derive(Debug, Clone)]
 pub(super) struct Convolution {
-    window: Window,
-    weights: Arc<Weights>,
-    /// Rows, columns and channels of the input with its padding.
-    padded: [usize; 3],
-    /// First value of each window in the padded input.
-    origins: Vec<usize>,
+    layer: Arc<Layer>,
+    relu: bool,
+    pool: Option<MaxPool>,
 }
+
+/// What does not change when ReLU and pooling join.
+#[derive(Debug)]
+struct Layer {
+    method: Method,
+    /// `[H, W, C]` that comes in.
+    input: [usize; 3],
+    /// Zeros above and to the left of it.
+    before: [usize; 2],
+    /// `[H, W, C]` with all zeros around it that `method` reads.
+    padded: [usize; 3],
+    /// `[H, W, features]` before pooling.
+    output: [usize; 3],
+}
+
+#[derive(Debug)]
+enum Method {
+    /// Window by window, with the first value of each and the number of rows of all.
+    Direct { weights: Weights, origins: Vec<usize>, kernel: [usize; 2] },
+    Winograd(Winograd),
+}
+
+/// What a thread keeps between images.
+#[derive(Default)]
+struct Scratch {
+    padded: Vec<f32>,
+    convolved: Vec<f32>,
+    buffers: Buffers,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// The same layer, not an equal one: tract compares operators.
+impl PartialEq for Convolution {
+    fn eq(&self, other: &Convolution) -> bool {
+        Arc::ptr_eq(&self.layer, &other.layer) && self.relu == other.relu && self.pool == other.pool
+    }
+}
+
+impl Eq for Convolution {}
 
 impl Convolution {
     /// For inputs `[H, W, C]` and weights `[features, C, kernel_height, kernel_width]`.
-    pub(super) fn new(
-        window: Window,
-        [height, width, channels]: [usize; 3],
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Convolution {
+    pub(super) fn new(window: Window, input: [usize; 3], weight: &[f32], bias: Option<&[f32]>) -> Convolution {
+        let [height, width, channels] = input;
         let [rows, columns] = window.kernel;
         let depth = rows * columns * channels;
-        // From [C, kernel_height, kernel_width] to the order in which pixels lie.
-        let at = |feature: usize, place: usize| {
-            let (pixel, channel) = (place / channels, place % channels);
-            weight[feature * depth + channel * rows * columns + pixel]
-        };
-        let weights = Arc::new(Weights::new(weight.len() / depth, depth, at, bias));
+        let features = weight.len() / depth;
         let [output_height, output_width] = window.output([height, width]);
-        let padded = [
-            window.before[0] + height + window.after[0],
-            window.before[1] + width + window.after[1],
-            channels,
-        ];
-        let [down, right] = window.strides;
-        let origin = |y: usize| move |x: usize| (y * down * padded[1] + x * right) * channels;
-        let origins = (0..output_height).flat_map(|y| (0..output_width).map(origin(y))).collect();
-        Convolution { window, weights, padded, origins }
+        let (method, [padded_height, padded_width]);
+        if Winograd::fits(window.kernel, window.strides, channels, features) {
+            let bias = bias.map_or_else(|| vec![0.0; features], <[f32]>::to_vec);
+            let winograd = Winograd::new(weight, bias, channels, rows);
+            [padded_height, padded_width] = [output_height, output_width].map(|length| winograd.reach(length));
+            method = Method::Winograd(winograd);
+        } else {
+            // From [C, kernel_height, kernel_width] to the order in which pixels lie.
+            let at = |feature: usize, place: usize| {
+                let (pixel, channel) = (place / channels, place % channels);
+                weight[feature * depth + channel * rows * columns + pixel]
+            };
+            let weights = Weights::new(features, depth, at, bias);
+            let [down, right] = window.strides;
+            [padded_height, padded_width] =
+                [(0, height), (1, width)].map(|(a, length)| window.before[a] + length + window.after[a]);
+            let origin = |y: usize| move |x: usize| (y * down * padded_width + x * right) * channels;
+            let origins = (0..output_height).flat_map(|y| (0..output_width).map(origin(y))).collect();
+            method = Method::Direct { weights, origins, kernel: window.kernel };
+        }
+        let layer = Layer {
+            method,
+            input,
+            before: window.before,
+            padded: [padded_height, padded_width, channels],
+            output: [output_height, output_width, features],
+        };
+        Convolution { layer: Arc::new(layer), relu: false, pool: None }
+    }
+
+    /// Followed by ReLU, unless something else follows already.
+    pub(super) fn with_relu(&self) -> Option<Convolution> {
+        (!self.relu && self.pool.is_none()).then(|| Convolution { relu: true, ..self.clone() })
+    }
+
+    /// Followed by max-pooling, unless that follows already.
+    pub(super) fn with_pool(&self, pool: MaxPool) -> Option<Convolution> {
+        self.pool.is_none().then(|| Convolution { pool: Some(pool), ..self.clone() })
+    }
+}
+
+impl Layer {
+    fn apply(&self, image: &[f32], relu: bool, scratch: (&mut Vec<f32>, &mut Buffers), output: &mut [f32]) {
+        let (padded, buffers) = scratch;
+        let input = if self.padded == self.input {
+            image
+        } else {
+            self.pad(image, padded);
+            padded
+        };
+        let [height, width, _] = self.output;
+        match &self.method {
+            Method::Winograd(winograd) => winograd.apply(input, [height, width], relu, buffers, output),
+            Method::Direct { weights, origins, kernel: [rows, columns] } => {
+                let [_, width, channels] = self.padded;
+                let run = columns * channels;
+                let windows = Windows { origins, runs: *rows, run, stride: width * channels };
+                weights.apply(input, &windows, relu, output);
+            }
+        }
     }
 
     /// The image with zeros around it.
-    fn pad(&self, image: &[f32], width: usize) -> Vec<f32> {
-        let [_, columns, channels] = self.padded;
-        let mut padded = vec![0.0; self.padded.iter().product()];
-        let [top, left] = self.window.before;
+    fn pad(&self, image: &[f32], padded: &mut Vec<f32>) {
+        let ([_, width, channels], [_, columns, _], [top, left]) = (self.input, self.padded, self.before);
+        padded.clear();
+        padded.resize(self.padded.iter().product(), 0.0);
         let rows = padded.chunks_exact_mut(columns * channels).skip(top);
         for (row, values) in rows.zip(image.chunks_exact(width * channels)) {
             row[left * channels..][..values.len()].copy_from_slice(values);
         }
-        padded
     }
 }
 
@@ -93,31 +175,38 @@ impl EvalOp for Convolution {
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
-        let [n, height, width, channels] = image(&input)?;
-        let [output_height, output_width] = self.window.output([height, width]);
-        let mut output = Tensor::zero::<f32>(&[n, output_height, output_width, self.weights.features()])?;
-        let windows = Windows {
-            origins: &self.origins,
-            runs: self.window.kernel[0],
-            run: self.window.kernel[1] * channels,
-            stride: self.padded[1] * channels,
-        };
-        let images = input.try_as_plain_ram()?.as_slice::<f32>()?.chunks_exact(height * width * channels);
+        let layer = &*self.layer;
+        let [n, ..] = image(&input)?;
+        let [height, width, features] = layer.output;
+        let size = self.pool.as_ref().map_or([height, width], |pool| pool.0.output([height, width]));
+        let mut output = Tensor::zero::<f32>(&[n, size[0], size[1], features])?;
+        let images = input.try_as_plain_ram()?.as_slice::<f32>()?.chunks_exact(layer.input.iter().product());
         let mut view = output.try_as_plain_ram_mut()?;
-        let outputs = view.as_slice_mut()?.chunks_exact_mut(self.origins.len() * self.weights.features());
-        for (image, output) in images.zip(outputs) {
-            match self.padded == [height, width, channels] {
-                true => self.weights.apply(image, &windows, output),
-                false => self.weights.apply(&self.pad(image, width), &windows, output),
+        let outputs = view.as_slice_mut()?.chunks_exact_mut(size[0] * size[1] * features);
+        SCRATCH.with_borrow_mut(|Scratch { padded, convolved, buffers }| {
+            for (image, output) in images.zip(outputs) {
+                match &self.pool {
+                    None => layer.apply(image, self.relu, (padded, buffers), output),
+                    Some(pool) => {
+                        convolved.resize(height * width * features, 0.0);
+                        layer.apply(image, self.relu, (padded, buffers), convolved);
+                        pool.apply(convolved, layer.output, output);
+                    }
+                }
             }
-        }
+        });
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
 impl TypedOp for Convolution {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        pooled_fact(&self.window, inputs, Some(self.weights.features()))
+        let [n, shape] = image_fact(inputs)?;
+        let [height, width, channels] = self.layer.input;
+        ensure!(shape.as_slice() == [height.to_dim(), width.to_dim(), channels.to_dim()], "{shape:?}");
+        let [height, width, features] = self.layer.output;
+        let size = self.pool.as_ref().map_or([height, width], |pool| pool.0.output([height, width]));
+        Ok(tvec!(f32::fact([n[0].clone(), size[0].to_dim(), size[1].to_dim(), features.to_dim()])))
     }
 
     as_op!();
@@ -126,6 +215,12 @@ impl TypedOp for Convolution {
 /// Maximum over windows of `[N, H, W, C]`; padding does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MaxPool(pub(super) Window);
+
+impl MaxPool {
+    fn apply(&self, image: &[f32], shape: [usize; 3], output: &mut [f32]) {
+        Arch::new().dispatch(Maxima { window: &self.0, image, shape, output });
+    }
+}
 
 impl Op for MaxPool {
     fn name(&self) -> StaticName {
@@ -141,54 +236,99 @@ impl EvalOp for MaxPool {
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
         let [n, height, width, channels] = image(&input)?;
-        let [output_height, output_width] = self.0.output([height, width]);
-        let mut output = Tensor::zero::<f32>(&[n, output_height, output_width, channels])?;
+        let size = self.0.output([height, width]);
+        let mut output = Tensor::zero::<f32>(&[n, size[0], size[1], channels])?;
         let images = input.try_as_plain_ram()?.as_slice::<f32>()?.chunks_exact(height * width * channels);
         let mut view = output.try_as_plain_ram_mut()?;
-        let outputs = view.as_slice_mut()?.chunks_exact_mut(output_height * output_width * channels);
-        // Places of one window inside the image, along one axis.
-        let inside = |axis: usize, at: usize, length: usize| {
-            let first = at * self.0.strides[axis];
-            let places = first..first + self.0.kernel[axis];
-            let start = places.start.saturating_sub(self.0.before[axis]);
-            start..(places.end.saturating_sub(self.0.before[axis])).min(length)
-        };
-        Arch::new().dispatch(|| {
-            for (image, output) in images.zip(outputs) {
-                for (at, best) in output.chunks_exact_mut(channels).enumerate() {
-                    best.fill(f32::NEG_INFINITY);
-                    for y in inside(0, at / output_width, height) {
-                        for x in inside(1, at % output_width, width) {
-                            keep_larger(best, &image[(y * width + x) * channels..][..channels]);
-                        }
-                    }
-                }
-            }
-        });
+        for (image, output) in images.zip(view.as_slice_mut()?.chunks_exact_mut(size[0] * size[1] * channels))
+        {
+            self.apply(image, [height, width, channels], output);
+        }
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
 impl TypedOp for MaxPool {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        pooled_fact(&self.0, inputs, None)
+        let [n, shape] = image_fact(inputs)?;
+        let [height, width] = self.0.output([shape[0].to_usize()?, shape[1].to_usize()?]);
+        Ok(tvec!(f32::fact([n[0].clone(), height.to_dim(), width.to_dim(), shape[2].clone()])))
     }
 
     as_op!();
 }
 
-/// `x W^T + b` for `[N, features]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+struct Maxima<'a> {
+    window: &'a Window,
+    image: &'a [f32],
+    shape: [usize; 3],
+    output: &'a mut [f32],
+}
+
+impl WithSimd for Maxima<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let [height, width, channels] = self.shape;
+        let [_, output_width] = self.window.output([height, width]);
+        // Places of one window inside the image, along one axis.
+        let inside = |axis: usize, at: usize, length: usize| {
+            let Window { kernel, strides, before, .. } = self.window;
+            let end = at * strides[axis] + kernel[axis] - before[axis];
+            (at * strides[axis]).saturating_sub(before[axis])..end.min(length)
+        };
+        for (at, output) in self.output.chunks_exact_mut(channels).enumerate() {
+            let rows = inside(0, at / output_width, height);
+            let columns = inside(1, at % output_width, width);
+            let (whole, rest) = S::as_mut_simd_f32s(output);
+            let done = whole.len() * S::F32_LANES;
+            for (vector, output) in whole.iter_mut().enumerate() {
+                let mut best = simd.splat_f32s(f32::NEG_INFINITY);
+                for y in rows.clone() {
+                    for x in columns.clone() {
+                        let (pixel, _) = S::as_simd_f32s(&self.image[(y * width + x) * channels..][..channels]);
+                        best = simd.max_f32s(pixel[vector], best);
+                    }
+                }
+                *output = best;
+            }
+            for (channel, output) in rest.iter_mut().enumerate() {
+                let pixels = rows.clone().flat_map(|y| columns.clone().map(move |x| y * width + x));
+                let values = pixels.map(|pixel| self.image[pixel * channels + done + channel]);
+                *output = values.fold(f32::NEG_INFINITY, f32::max);
+            }
+        }
+    }
+}
+
+/// `x W^T + b` for `[N, features]`, then perhaps ReLU.
+#[derive(Debug, Clone)]
 pub(super) struct Dense {
     weights: Arc<Weights>,
     depth: usize,
+    relu: bool,
 }
+
+impl PartialEq for Dense {
+    fn eq(&self, other: &Dense) -> bool {
+        Arc::ptr_eq(&self.weights, &other.weights) && self.relu == other.relu
+    }
+}
+
+impl Eq for Dense {}
 
 impl Dense {
     /// For inputs of `depth` values and weights `[features, depth]`.
     pub(super) fn new(depth: usize, weight: &[f32], bias: Option<&[f32]>) -> Dense {
         let at = |feature: usize, place: usize| weight[feature * depth + place];
-        Dense { weights: Arc::new(Weights::new(weight.len() / depth, depth, at, bias)), depth }
+        let weights = Arc::new(Weights::new(weight.len() / depth, depth, at, bias));
+        Dense { weights, depth, relu: false }
+    }
+
+    /// Followed by ReLU, unless it is already.
+    pub(super) fn with_relu(&self) -> Option<Dense> {
+        (!self.relu).then(|| Dense { relu: true, ..self.clone() })
     }
 }
 
@@ -210,7 +350,7 @@ impl EvalOp for Dense {
         let windows = Windows { origins: &origins, runs: 1, run: depth, stride: 0 };
         let mut output = Tensor::zero::<f32>(&[n, self.weights.features()])?;
         let values = input.try_as_plain_ram()?.as_slice::<f32>()?;
-        self.weights.apply(values, &windows, output.try_as_plain_ram_mut()?.as_slice_mut()?);
+        self.weights.apply(values, &windows, self.relu, output.try_as_plain_ram_mut()?.as_slice_mut()?);
         Ok(tvec!(output.into_tvalue()))
     }
 }
@@ -218,7 +358,7 @@ impl EvalOp for Dense {
 impl TypedOp for Dense {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [input] = inputs else { bail!("{} inputs, expected 1", inputs.len()) };
-        let &[ref n, ref depth] = &*input.shape.to_tvec() else { bail!("{input:?}: expected [N, features]") };
+        let [n, depth] = &*input.shape.to_tvec() else { bail!("{input:?}: expected [N, features]") };
         ensure!(*depth == self.depth.to_dim(), "{input:?}: expected {} features", self.depth);
         Ok(tvec!(f32::fact([n.clone(), self.weights.features().to_dim()])))
     }
@@ -226,28 +366,15 @@ impl TypedOp for Dense {
     as_op!();
 }
 
-fn pooled_fact(
-    window: &Window,
-    inputs: &[&TypedFact],
-    features: Option<usize>,
-) -> TractResult<TVec<TypedFact>> {
+/// `[N]` and `[H, W, C]` of the only input.
+fn image_fact(inputs: &[&TypedFact]) -> TractResult<[TVec<TDim>; 2]> {
     let [input] = inputs else { bail!("{} inputs, expected 1", inputs.len()) };
-    let &[ref n, ref height, ref width, ref channels] = &*input.shape.to_tvec() else {
-        bail!("{input:?}: expected [N, H, W, C]")
-    };
-    let [height, width] = window.output([height.to_usize()?, width.to_usize()?]);
-    let channels = features.map_or_else(|| channels.clone(), |features| features.to_dim());
-    Ok(tvec!(f32::fact([n.clone(), height.to_dim(), width.to_dim(), channels])))
+    let shape = input.shape.to_tvec();
+    ensure!(shape.len() == 4, "{input:?}: expected [N, H, W, C]");
+    let (n, image) = shape.split_at(1);
+    Ok([n.iter().cloned().collect(), image.iter().cloned().collect()])
 }
 
 fn image(input: &TValue) -> TractResult<[usize; 4]> {
     input.shape().try_into().with_context(|| format!("{input:?}: expected [N, H, W, C]"))
-}
-
-/// The larger of each pair, into `best`.
-#[inline(always)]
-fn keep_larger(best: &mut [f32], values: &[f32]) {
-    for (best, &value) in best.iter_mut().zip(values) {
-        *best = if value > *best { value } else { *best };
-    }
 }

@@ -6,6 +6,7 @@
 mod layers;
 mod operators;
 mod product;
+mod winograd;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -92,6 +93,12 @@ impl Graph {
         (1..self.nodes.len()).find(|&at| ends_part(at)).unwrap_or(self.nodes.len())
     }
 
+    /// How many read a value.
+    fn uses(&self, name: &String) -> usize {
+        let inputs = self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]);
+        inputs.filter(|input| *input == name).count()
+    }
+
     /// Adds `nodes` to an empty model, from the value called `input` to the one called `output`.
     fn wire(
         &self,
@@ -119,7 +126,8 @@ impl Graph {
                 values.insert(name, outlet);
                 inputs.push(outlet);
             }
-            let outlet = operators::wire(&mut model, node, &inputs).with_context(place)?;
+            let alone = node.input.first().is_some_and(|name| self.uses(name) == 1);
+            let outlet = operators::wire(&mut model, node, &inputs, alone).with_context(place)?;
             let size = per_image(&model, outlet)?.iter().try_fold(1usize, |all, &d| all.checked_mul(d));
             ensure!(
                 size.is_some_and(|size| size <= MAX_VALUES),

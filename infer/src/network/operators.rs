@@ -22,10 +22,15 @@ const MAX_KERNEL: usize = 1024;
 /// ONNX's number for `float32` as the target of a cast.
 const FLOAT: i64 = 1;
 
-/// Adds a node to the model and returns its output.
-pub(super) fn wire(model: &mut TypedModel, node: &NodeProto, inputs: &[OutletId]) -> TractResult<OutletId> {
+/// Adds a node to the model and returns its output; `alone` if nothing else reads its first input.
+pub(super) fn wire(
+    model: &mut TypedModel,
+    node: &NodeProto,
+    inputs: &[OutletId],
+    alone: bool,
+) -> TractResult<OutletId> {
     ensure!(node.domain.is_empty(), "unknown domain {:?}", node.domain);
-    let mut operator = Operator { model, node, inputs };
+    let mut operator = Operator { model, node, inputs, alone };
     match node.op_type.as_str() {
         "Add" => operator.binary(math::add()),
         "AveragePool" => operator.average_pool(),
@@ -51,6 +56,7 @@ struct Operator<'a> {
     model: &'a mut TypedModel,
     node: &'a NodeProto,
     inputs: &'a [OutletId],
+    alone: bool,
 }
 
 impl Operator<'_> {
@@ -92,6 +98,12 @@ impl Operator<'_> {
     fn relu(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&[])?;
         let x = only(self.inputs)?;
+        if let Some(joined) = self.producer::<Convolution>(x).and_then(Convolution::with_relu) {
+            return self.join(x, joined);
+        }
+        if let Some(joined) = self.producer::<Dense>(x).and_then(Dense::with_relu) {
+            return self.join(x, joined);
+        }
         let zero = self.scalar("zero", 0.0, x)?;
         self.add("", math::max(), &[x, zero])
     }
@@ -140,8 +152,26 @@ impl Operator<'_> {
     fn max_pool(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
         let x = only(self.inputs)?;
-        let window = self.window(x, None)?;
-        self.add("", MaxPool(window), &[x])
+        let pool = MaxPool(self.window(x, None)?);
+        match self.producer::<Convolution>(x).and_then(|convolution| convolution.with_pool(pool.clone())) {
+            Some(joined) => self.join(x, joined),
+            None => self.add("", pool, &[x]),
+        }
+    }
+
+    /// The operator that makes `x` only for this node.
+    fn producer<O: Op>(&self, x: OutletId) -> Option<&O> {
+        self.model.node(x.node).op_as::<O>().filter(|_| self.alone)
+    }
+
+    /// Lets the producer of `x` do the work of this node too.
+    fn join(&mut self, x: OutletId, op: impl TypedOp) -> TractResult<OutletId> {
+        let facts = op.output_facts(&self.model.node_input_facts(x.node)?)?;
+        for fact in facts {
+            self.model.set_outlet_fact(x, fact)?;
+        }
+        self.model.node_mut(x.node).op = Box::new(op);
+        Ok(x)
     }
 
     fn average_pool(&mut self) -> TractResult<OutletId> {

@@ -32,15 +32,6 @@ pub(super) struct Windows<'a> {
     pub(super) stride: usize,
 }
 
-/// The same weights, not equal ones: tract compares operators.
-impl PartialEq for Weights {
-    fn eq(&self, other: &Weights) -> bool {
-        std::ptr::eq(self, other)
-    }
-}
-
-impl Eq for Weights {}
-
 impl Weights {
     /// Arranges `weight(feature, place)` for this processor; without a bias it is zero.
     pub(super) fn new(
@@ -69,9 +60,11 @@ impl Weights {
         self.features
     }
 
-    /// `output[row] = window[row] * weights^T + bias`, for outputs `[rows, features]`.
-    pub(super) fn apply(&self, input: &[f32], windows: &Windows<'_>, output: &mut [f32]) {
-        self.arch.dispatch(Product { input, windows, weights: self, output });
+    /// `output[row] = window[row] * weights^T + bias`, at least 0 with `relu`, for outputs
+    /// `[rows, features]`.
+    pub(super) fn apply(&self, input: &[f32], windows: &Windows<'_>, relu: bool, output: &mut [f32]) {
+        let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+        self.arch.dispatch(Product { input, windows, weights: self, floor, output });
     }
 }
 
@@ -91,6 +84,8 @@ struct Product<'a> {
     input: &'a [f32],
     windows: &'a Windows<'a>,
     weights: &'a Weights,
+    /// Smallest output.
+    floor: f32,
     output: &'a mut [f32],
 }
 
@@ -133,12 +128,13 @@ impl Product<'_> {
             self.tile::<S, 6, V>(simd, row, panel);
             row += 6;
         }
-        while row + 2 <= rows {
-            self.tile::<S, 2, V>(simd, row, panel);
-            row += 2;
+        while row + 4 <= rows {
+            self.tile::<S, 4, V>(simd, row, panel);
+            row += 4;
         }
-        if row < rows {
+        while row < rows {
             self.tile::<S, 1, V>(simd, row, panel);
+            row += 1;
         }
     }
 
@@ -180,7 +176,11 @@ impl Product<'_> {
                 }
             }
         }
-        for (r, sums) in sums.into_iter().enumerate() {
+        let floor = simd.splat_f32s(self.floor);
+        for (r, mut sums) in sums.into_iter().enumerate() {
+            for sum in &mut sums {
+                *sum = simd.max_f32s(floor, *sum);
+            }
             let output = &mut self.output[(row + r) * features..][..*features][panel * lanes..];
             let (whole, rest) = S::as_mut_simd_f32s(output);
             if whole.len() >= V {

@@ -138,17 +138,35 @@ impl Product<'_> {
         }
     }
 
-    /// `R` rows for `V` panels, in registers.
+    /// `R` rows for `V` panels.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, row: usize, panel: usize) {
-        let Weights { panels, bias, depth, features, .. } = self.weights;
+        let sums = self.sums::<S, R, V>(simd, row, panel);
+        let floor = simd.splat_f32s(self.floor);
+        let features = self.weights.features;
+        let outputs = self.output[row * features..].chunks_exact_mut(features);
+        for (output, sums) in outputs.zip(&sums) {
+            let (whole, rest) = S::as_mut_simd_f32s(&mut output[panel * S::F32_LANES..]);
+            for (output, sum) in whole.iter_mut().zip(sums) {
+                *output = simd.max_f32s(floor, *sum);
+            }
+            if let Some(sum) = sums.get(whole.len()) {
+                simd.partial_store_f32s(rest, simd.max_f32s(floor, *sum));
+            }
+        }
+    }
+
+    /// `R` rows for `V` panels, summed in registers.
+    // Returned rather than written here, so that the compiler sees the sums apart from any memory.
+    #[inline(always)]
+    fn sums<S: Simd, const R: usize, const V: usize>(&self, simd: S, row: usize, panel: usize) -> [[S::f32s; V]; R] {
+        let Weights { panels, bias, depth, .. } = self.weights;
         let Windows { origins, runs, run, stride } = *self.windows;
-        let lanes = S::F32_LANES;
         // Loops, not `array::from_fn`: its closures are not inlined into code for another processor.
         let (all, _) = S::as_simd_f32s(panels);
         let mut panels = [all; V];
-        for (v, panel_of_v) in panels.iter_mut().enumerate() {
-            *panel_of_v = &all[(panel + v) * depth..][..*depth];
+        for v in 0..V {
+            panels[v] = &all[(panel + v) * depth..][..*depth];
         }
         let (all, _) = S::as_simd_f32s(bias);
         let mut bias = [simd.splat_f32s(0.0); V];
@@ -156,41 +174,26 @@ impl Product<'_> {
         let mut sums = [bias; R];
         for at in 0..runs {
             let mut inputs = [self.input; R];
-            for (input, origin) in inputs.iter_mut().zip(&origins[row..]) {
-                *input = &self.input[origin + at * stride..][..run];
+            for r in 0..R {
+                inputs[r] = &self.input[origins[row + r] + at * stride..][..run];
             }
             let mut weights = panels;
-            for weights in &mut weights {
-                *weights = &weights[at * run..][..run];
+            for v in 0..V {
+                weights[v] = &panels[v][at * run..][..run];
             }
             for place in 0..run {
                 let mut weight = [simd.splat_f32s(0.0); V];
-                for (weight, weights) in weight.iter_mut().zip(&weights) {
-                    *weight = weights[place];
+                for v in 0..V {
+                    weight[v] = weights[v][place];
                 }
-                for (sums, input) in sums.iter_mut().zip(&inputs) {
-                    let value = simd.splat_f32s(input[place]);
-                    for (sum, weight) in sums.iter_mut().zip(&weight) {
-                        *sum = simd.mul_add_e_f32s(value, *weight, *sum);
+                for r in 0..R {
+                    let value = simd.splat_f32s(inputs[r][place]);
+                    for v in 0..V {
+                        sums[r][v] = simd.mul_add_e_f32s(value, weight[v], sums[r][v]);
                     }
                 }
             }
         }
-        let floor = simd.splat_f32s(self.floor);
-        for (r, mut sums) in sums.into_iter().enumerate() {
-            for sum in &mut sums {
-                *sum = simd.max_f32s(floor, *sum);
-            }
-            let output = &mut self.output[(row + r) * features..][..*features][panel * lanes..];
-            let (whole, rest) = S::as_mut_simd_f32s(output);
-            if whole.len() >= V {
-                whole[..V].copy_from_slice(&sums);
-                continue;
-            }
-            for (whole, sum) in whole.iter_mut().zip(&sums) {
-                *whole = *sum;
-            }
-            simd.partial_store_f32s(rest, sums[whole.len()]);
-        }
+        sums
     }
 }

@@ -18,10 +18,28 @@ const POINTS: [(f64, f64); TILE - 1] =
 /// Tiles at a time: what they are turned into stays in the second-level cache.
 const GROUP: usize = 24;
 
+/// Values between those for one place of a tile and the next: at distances of 4 KiB, all 36 would
+/// fall into the same lines of the first-level cache.
+const GAP: usize = 16;
+
+/// Six values, written out: loops over vectors would stay loops, with the vectors in memory.
+macro_rules! six {
+    ($i:ident => $value:expr) => {
+        [
+            { let $i = 0; $value },
+            { let $i = 1; $value },
+            { let $i = 2; $value },
+            { let $i = 3; $value },
+            { let $i = 4; $value },
+            { let $i = 5; $value },
+        ]
+    };
+}
+
 /// A convolution of stride 1.
 #[derive(Debug)]
 pub(super) struct Winograd {
-    /// `[features, channels]` for each place of a tile.
+    /// `[features, channels]` for each place of a tile, column by column.
     weights: Vec<Weights>,
     bias: Vec<f32>,
     channels: usize,
@@ -58,7 +76,7 @@ impl Winograd {
             };
             Weights::new(features, channels, value, None)
         };
-        let weights = (0..TILE * TILE).map(|place| evaluate(place / TILE, place % TILE)).collect();
+        let weights = (0..TILE * TILE).map(|place| evaluate(place % TILE, place / TILE)).collect();
         Winograd { weights, bias, channels, step: TILE + 1 - kernel_size }
     }
 
@@ -88,14 +106,15 @@ impl Winograd {
         let Buffers { inputs, products } = buffers;
         for first in (0..tiles).step_by(GROUP) {
             let count = GROUP.min(tiles - first);
+            let [apart, features_apart] = [self.channels, self.features()].map(|each| count * each + GAP);
             let places = Places { first, count, columns, height, width };
-            inputs.resize(TILE * TILE * count * self.channels, 0.0);
-            products.resize(TILE * TILE * count * self.features(), 0.0);
+            inputs.resize(TILE * TILE * apart, 0.0);
+            products.resize(TILE * TILE * features_apart, 0.0);
             arch.dispatch(IntoPoints { convolution: self, places, input, values: inputs });
             let origins: Vec<usize> = (0..count).map(|tile| tile * self.channels).collect();
             let windows = Windows { origins: &origins, runs: 1, run: self.channels, stride: 0 };
-            let values = inputs.chunks_exact(count * self.channels);
-            let results = products.chunks_exact_mut(count * self.features());
+            let values = inputs.chunks_exact(apart);
+            let results = products.chunks_exact_mut(features_apart);
             for ((weights, values), results) in self.weights.iter().zip(values).zip(results) {
                 weights.apply(values, &windows, false, results);
             }
@@ -146,28 +165,17 @@ impl WithSimd for IntoPoints<'_> {
         let Places { first, count, columns, width, .. } = self.places;
         let vectors = channels / S::F32_LANES;
         let row = self.convolution.reach(width) * vectors;
+        let apart = (count * channels + GAP) / S::F32_LANES;
         let (input, _) = S::as_simd_f32s(self.input);
         let (values, _) = S::as_mut_simd_f32s(self.values);
         for tile in 0..count {
             let (y, x) = ((first + tile) / columns * step, (first + tile) % columns * step);
             for vector in 0..vectors {
                 let corner = y * row + x * vectors + vector;
-                let mut grid = [[simd.splat_f32s(0.0); TILE]; TILE];
-                for (y, line) in grid.iter_mut().enumerate() {
-                    for (x, value) in line.iter_mut().enumerate() {
-                        *value = input[corner + y * row + x * vectors];
-                    }
-                    *line = evaluate::<S>(simd, *line);
-                }
-                for x in 0..TILE {
-                    let mut line = [simd.splat_f32s(0.0); TILE];
-                    for y in 0..TILE {
-                        line[y] = grid[y][x];
-                    }
-                    line = evaluate::<S>(simd, line);
-                    for y in 0..TILE {
-                        values[((y * TILE + x) * count + tile) * vectors + vector] = line[y];
-                    }
+                let lines = six!(y => evaluate::<S>(simd, six!(x => input[corner + y * row + x * vectors])));
+                let columns = six!(x => evaluate::<S>(simd, six!(y => lines[y][x])));
+                for (place, value) in columns.as_flattened().iter().enumerate() {
+                    values[place * apart + tile * vectors + vector] = *value;
                 }
             }
         }
@@ -221,6 +229,7 @@ impl<const M: usize> WithSimd for FromPointsOf<'_, M> {
         let FromPoints { convolution, places, products, floor, output } = self.0;
         let Places { first, count, columns, height, width } = places;
         let vectors = convolution.features() / S::F32_LANES;
+        let apart = (count * convolution.features() + GAP) / S::F32_LANES;
         let (products, _) = S::as_simd_f32s(products);
         let (bias, _) = S::as_simd_f32s(&convolution.bias);
         let (output, _) = S::as_mut_simd_f32s(output);
@@ -228,23 +237,14 @@ impl<const M: usize> WithSimd for FromPointsOf<'_, M> {
         for tile in 0..count {
             let (top, left) = ((first + tile) / columns * M, (first + tile) % columns * M);
             for vector in 0..vectors {
-                let mut lines = [[simd.splat_f32s(0.0); TILE]; M];
-                for x in 0..TILE {
-                    let mut line = [simd.splat_f32s(0.0); TILE];
-                    for y in 0..TILE {
-                        line[y] = products[((y * TILE + x) * count + tile) * vectors + vector];
-                    }
-                    let sums = interpolate::<S, M>(simd, line);
-                    for y in 0..M {
-                        lines[y][x] = sums[y];
-                    }
-                }
+                let value = |place: usize| products[place * apart + tile * vectors + vector];
+                let columns = six!(x => interpolate::<S, M>(simd, six!(y => value(x * TILE + y))));
                 for y in 0..M.min(height - top) {
-                    let sums = interpolate::<S, M>(simd, lines[y]);
-                    for x in 0..M.min(width - left) {
-                        let sum = simd.add_f32s(sums[x], bias[vector]);
+                    let sums = interpolate::<S, M>(simd, six!(x => columns[x][y]));
+                    for (x, sum) in sums.iter().enumerate().take(width - left) {
                         let place = (top + y) * width + left + x;
-                        output[place * vectors + vector] = simd.max_f32s(floor, sum);
+                        output[place * vectors + vector] =
+                            simd.max_f32s(floor, simd.add_f32s(*sum, bias[vector]));
                     }
                 }
             }
@@ -258,10 +258,10 @@ fn interpolate<S: Simd, const M: usize>(simd: S, v: [S::f32s; TILE]) -> [S::f32s
     let (even, odd) = (simd.add_f32s(v[1], v[2]), simd.sub_f32s(v[1], v[2]));
     let (even_two, odd_two) = (simd.add_f32s(v[3], v[4]), simd.sub_f32s(v[3], v[4]));
     let mut outputs = [simd.splat_f32s(0.0); M];
-    for (degree, output) in outputs.iter_mut().enumerate() {
+    for degree in 0..M {
         let power = simd.splat_f32s((1 << degree) as f32);
         let (one, two) = if degree % 2 == 0 { (even, even_two) } else { (odd, odd_two) };
-        *output = simd.mul_add_e_f32s(power, two, one);
+        outputs[degree] = simd.mul_add_e_f32s(power, two, one);
     }
     outputs[0] = simd.add_f32s(outputs[0], v[0]);
     outputs[M - 1] = simd.add_f32s(outputs[M - 1], v[TILE - 1]);

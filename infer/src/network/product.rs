@@ -99,101 +99,128 @@ impl WithSimd for Product<'_> {
         // As many sums at a time as there are registers: a row alone takes many panels.
         if self.windows.origins.len() == 1 {
             while panel + 8 <= count {
-                self.tile::<S, 1, 8>(simd, 0, panel);
+                self.tile_1x8(simd, 0, panel);
                 panel += 8;
             }
         }
         while panel + 2 <= count {
-            self.rows::<S, 2>(simd, panel);
+            self.two_panels(simd, panel);
             panel += 2;
         }
         if panel < count {
-            self.rows::<S, 1>(simd, panel);
+            self.one_panel(simd, panel);
         }
     }
 }
 
+/// An array whose elements are written out, for the places 0, 1, 2, ... of `$i`. Loops over
+/// vectors may stay loops, with the vectors in memory; whether they do changes with every compiler.
+macro_rules! each {
+    (1, $i:ident => $value:expr) => {
+        each!(@ $i $value; 0)
+    };
+    (2, $i:ident => $value:expr) => {
+        each!(@ $i $value; 0 1)
+    };
+    (4, $i:ident => $value:expr) => {
+        each!(@ $i $value; 0 1 2 3)
+    };
+    (6, $i:ident => $value:expr) => {
+        each!(@ $i $value; 0 1 2 3 4 5)
+    };
+    (8, $i:ident => $value:expr) => {
+        each!(@ $i $value; 0 1 2 3 4 5 6 7)
+    };
+    (12, $i:ident => $value:expr) => {
+        each!(@ $i $value; 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    (@ $i:ident $value:expr; $($place:literal)*) => {
+        [$({ let $i: usize = $place; $value }),*]
+    };
+}
+pub(super) use each;
+
+/// A method for `$rows` rows and `$panels` panels, summed in registers.
+macro_rules! tile {
+    ($name:ident, $rows:tt, $panels:tt) => {
+        #[inline(always)]
+        fn $name<S: Simd>(&mut self, simd: S, row: usize, panel: usize) {
+            let Weights { panels, bias, depth, features, .. } = self.weights;
+            let Windows { origins, runs, run, stride } = *self.windows;
+            let (panels, _) = S::as_simd_f32s(panels);
+            let (bias, _) = S::as_simd_f32s(bias);
+            let panels = each!($panels, v => &panels[(panel + v) * depth..][..*depth]);
+            let mut sums = each!($rows, _r => each!($panels, v => bias[panel + v]));
+            for at in 0..runs {
+                let inputs = each!($rows, r => &self.input[origins[row + r] + at * stride..][..run]);
+                let weights = each!($panels, v => &panels[v][at * run..][..run]);
+                for place in 0..run {
+                    let weight = each!($panels, v => weights[v][place]);
+                    sums = each!($rows, r => {
+                        let value = simd.splat_f32s(inputs[r][place]);
+                        each!($panels, v => simd.mul_add_e_f32s(value, weight[v], sums[r][v]))
+                    });
+                }
+            }
+            let floor = simd.splat_f32s(self.floor);
+            let sums = each!($rows, r => each!($panels, v => simd.max_f32s(floor, sums[r][v])));
+            let outputs = self.output[row * features..].chunks_exact_mut(*features);
+            for (output, sums) in outputs.zip(&sums) {
+                store::<S>(simd, &mut output[panel * S::F32_LANES..], sums);
+            }
+        }
+    };
+}
+
+/// A method for all rows and `$panels` panels: AVX-512 has 32 registers, AVX2 has 16.
+macro_rules! all_rows {
+    ($name:ident, $twelve:ident, $six:ident, $four:ident, $one:ident) => {
+        #[inline(always)]
+        fn $name<S: Simd>(&mut self, simd: S, panel: usize) {
+            let rows = self.windows.origins.len();
+            let mut row = 0;
+            while S::F32_LANES == 16 && row + 12 <= rows {
+                self.$twelve(simd, row, panel);
+                row += 12;
+            }
+            while row + 6 <= rows {
+                self.$six(simd, row, panel);
+                row += 6;
+            }
+            while row + 4 <= rows {
+                self.$four(simd, row, panel);
+                row += 4;
+            }
+            while row < rows {
+                self.$one(simd, row, panel);
+                row += 1;
+            }
+        }
+    };
+}
+
 impl Product<'_> {
-    /// All rows for `V` panels.
-    #[inline(always)]
-    fn rows<S: Simd, const V: usize>(&mut self, simd: S, panel: usize) {
-        let rows = self.windows.origins.len();
-        let mut row = 0;
-        // AVX-512 has 32 registers, AVX2 has 16.
-        while S::F32_LANES == 16 && row + 12 <= rows {
-            self.tile::<S, 12, V>(simd, row, panel);
-            row += 12;
-        }
-        while row + 6 <= rows {
-            self.tile::<S, 6, V>(simd, row, panel);
-            row += 6;
-        }
-        while row + 4 <= rows {
-            self.tile::<S, 4, V>(simd, row, panel);
-            row += 4;
-        }
-        while row < rows {
-            self.tile::<S, 1, V>(simd, row, panel);
-            row += 1;
-        }
-    }
+    all_rows!(two_panels, tile_12x2, tile_6x2, tile_4x2, tile_1x2);
+    all_rows!(one_panel, tile_12x1, tile_6x1, tile_4x1, tile_1x1);
+    tile!(tile_12x2, 12, 2);
+    tile!(tile_6x2, 6, 2);
+    tile!(tile_4x2, 4, 2);
+    tile!(tile_1x2, 1, 2);
+    tile!(tile_12x1, 12, 1);
+    tile!(tile_6x1, 6, 1);
+    tile!(tile_4x1, 4, 1);
+    tile!(tile_1x1, 1, 1);
+    tile!(tile_1x8, 1, 8);
+}
 
-    /// `R` rows for `V` panels.
-    #[inline(always)]
-    fn tile<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, row: usize, panel: usize) {
-        let sums = self.sums::<S, R, V>(simd, row, panel);
-        let floor = simd.splat_f32s(self.floor);
-        let features = self.weights.features;
-        let outputs = self.output[row * features..].chunks_exact_mut(features);
-        for (output, sums) in outputs.zip(&sums) {
-            let (whole, rest) = S::as_mut_simd_f32s(&mut output[panel * S::F32_LANES..]);
-            for (output, sum) in whole.iter_mut().zip(sums) {
-                *output = simd.max_f32s(floor, *sum);
-            }
-            if let Some(sum) = sums.get(whole.len()) {
-                simd.partial_store_f32s(rest, simd.max_f32s(floor, *sum));
-            }
-        }
+/// Writes vectors, the last one only as far as there is room.
+#[inline(always)]
+fn store<S: Simd>(simd: S, output: &mut [f32], vectors: &[S::f32s]) {
+    let (whole, rest) = S::as_mut_simd_f32s(output);
+    for (output, vector) in whole.iter_mut().zip(vectors) {
+        *output = *vector;
     }
-
-    /// `R` rows for `V` panels, summed in registers.
-    // Returned rather than written here, so that the compiler sees the sums apart from any memory.
-    #[inline(always)]
-    fn sums<S: Simd, const R: usize, const V: usize>(&self, simd: S, row: usize, panel: usize) -> [[S::f32s; V]; R] {
-        let Weights { panels, bias, depth, .. } = self.weights;
-        let Windows { origins, runs, run, stride } = *self.windows;
-        // Loops, not `array::from_fn`: its closures are not inlined into code for another processor.
-        let (all, _) = S::as_simd_f32s(panels);
-        let mut panels = [all; V];
-        for v in 0..V {
-            panels[v] = &all[(panel + v) * depth..][..*depth];
-        }
-        let (all, _) = S::as_simd_f32s(bias);
-        let mut bias = [simd.splat_f32s(0.0); V];
-        bias.copy_from_slice(&all[panel..][..V]);
-        let mut sums = [bias; R];
-        for at in 0..runs {
-            let mut inputs = [self.input; R];
-            for r in 0..R {
-                inputs[r] = &self.input[origins[row + r] + at * stride..][..run];
-            }
-            let mut weights = panels;
-            for v in 0..V {
-                weights[v] = &panels[v][at * run..][..run];
-            }
-            for place in 0..run {
-                let mut weight = [simd.splat_f32s(0.0); V];
-                for v in 0..V {
-                    weight[v] = weights[v][place];
-                }
-                for r in 0..R {
-                    let value = simd.splat_f32s(inputs[r][place]);
-                    for v in 0..V {
-                        sums[r][v] = simd.mul_add_e_f32s(value, weight[v], sums[r][v]);
-                    }
-                }
-            }
-        }
-        sums
+    if let Some(vector) = vectors.get(whole.len()) {
+        simd.partial_store_f32s(rest, *vector);
     }
 }

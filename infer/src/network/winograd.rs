@@ -8,7 +8,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::product::{Weights, Windows};
+use super::product::{Weights, Windows, each};
 
 /// Rows and columns of a tile, and the number of points.
 const TILE: usize = 6;
@@ -21,20 +21,6 @@ const GROUP: usize = 24;
 /// Values between those for one place of a tile and the next: at distances of 4 KiB, all 36 would
 /// fall into the same lines of the first-level cache.
 const GAP: usize = 16;
-
-/// Six values, written out: loops over vectors would stay loops, with the vectors in memory.
-macro_rules! six {
-    ($i:ident => $value:expr) => {
-        [
-            { let $i = 0; $value },
-            { let $i = 1; $value },
-            { let $i = 2; $value },
-            { let $i = 3; $value },
-            { let $i = 4; $value },
-            { let $i = 5; $value },
-        ]
-    };
-}
 
 /// A convolution of stride 1.
 #[derive(Debug)]
@@ -172,8 +158,8 @@ impl WithSimd for IntoPoints<'_> {
             let (y, x) = ((first + tile) / columns * step, (first + tile) % columns * step);
             for vector in 0..vectors {
                 let corner = y * row + x * vectors + vector;
-                let lines = six!(y => evaluate::<S>(simd, six!(x => input[corner + y * row + x * vectors])));
-                let columns = six!(x => evaluate::<S>(simd, six!(y => lines[y][x])));
+                let lines = each!(6, y => evaluate::<S>(simd, each!(6, x => input[corner + y * row + x * vectors])));
+                let columns = each!(6, x => evaluate::<S>(simd, each!(6, y => lines[y][x])));
                 for (place, value) in columns.as_flattened().iter().enumerate() {
                     values[place * apart + tile * vectors + vector] = *value;
                 }
@@ -238,9 +224,9 @@ impl<const M: usize> WithSimd for FromPointsOf<'_, M> {
             let (top, left) = ((first + tile) / columns * M, (first + tile) % columns * M);
             for vector in 0..vectors {
                 let value = |place: usize| products[place * apart + tile * vectors + vector];
-                let columns = six!(x => interpolate::<S, M>(simd, six!(y => value(x * TILE + y))));
+                let columns = each!(6, x => interpolate::<S, M>(simd, each!(6, y => value(x * TILE + y))));
                 for y in 0..M.min(height - top) {
-                    let sums = interpolate::<S, M>(simd, six!(x => columns[x][y]));
+                    let sums = interpolate::<S, M>(simd, each!(6, x => columns[x][y]));
                     for (x, sum) in sums.iter().enumerate().take(width - left) {
                         let place = (top + y) * width + left + x;
                         output[place * vectors + vector] =
@@ -257,12 +243,15 @@ impl<const M: usize> WithSimd for FromPointsOf<'_, M> {
 fn interpolate<S: Simd, const M: usize>(simd: S, v: [S::f32s; TILE]) -> [S::f32s; M] {
     let (even, odd) = (simd.add_f32s(v[1], v[2]), simd.sub_f32s(v[1], v[2]));
     let (even_two, odd_two) = (simd.add_f32s(v[3], v[4]), simd.sub_f32s(v[3], v[4]));
-    let mut outputs = [simd.splat_f32s(0.0); M];
-    for degree in 0..M {
-        let power = simd.splat_f32s((1 << degree) as f32);
-        let (one, two) = if degree % 2 == 0 { (even, even_two) } else { (odd, odd_two) };
-        outputs[degree] = simd.mul_add_e_f32s(power, two, one);
-    }
+    let powers = each!(4, degree => simd.splat_f32s((1 << degree) as f32));
+    let sums = [
+        simd.mul_add_e_f32s(powers[0], even_two, even),
+        simd.mul_add_e_f32s(powers[1], odd_two, odd),
+        simd.mul_add_e_f32s(powers[2], even_two, even),
+        simd.mul_add_e_f32s(powers[3], odd_two, odd),
+    ];
+    let mut outputs = [sums[0]; M];
+    outputs.copy_from_slice(&sums[..M]);
     outputs[0] = simd.add_f32s(outputs[0], v[0]);
     outputs[M - 1] = simd.add_f32s(outputs[M - 1], v[TILE - 1]);
     outputs

@@ -8,5 +8,5 @@ use infer::Session;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let shape = ImageShape { channels: 1, height: 28, width: 28 };
-    let _ = Session::load(bytes, shape, 10, Path::new("fuzz"));
+    let _ = Session::load(bytes.to_vec(), shape, 10, Path::new("fuzz"));
 });

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use divan::{Bencher, counter::ItemsCount};
 use infer::Session;
 use zoo::{Spec, VersionDir, Zoo};
@@ -17,7 +18,7 @@ fn version(model: &str) -> VersionDir {
     zoo.version(&model.parse::<Spec>().expect("a name")).expect("a version")
 }
 
-fn load(version: &VersionDir, onnx: &[u8]) -> Session {
+fn load(version: &VersionDir, onnx: Bytes) -> Session {
     let manifest = &version.manifest;
     Session::load(onnx, manifest.image_shape(), manifest.labels.len(), &version.path).expect("a model")
 }
@@ -26,15 +27,15 @@ fn load(version: &VersionDir, onnx: &[u8]) -> Session {
 #[divan::bench(args = MODELS)]
 fn load_model(bencher: Bencher<'_, '_>, model: &str) {
     let version = version(model);
-    let onnx = version.read(zoo::ONNX).expect("a file");
-    bencher.bench_local(|| load(&version, &onnx));
+    let onnx = Bytes::from(version.read(zoo::ONNX).expect("a file"));
+    bencher.bench_local(|| load(&version, onnx.clone()));
 }
 
 /// One thread; images of a call go through the dense layers together.
 #[divan::bench(args = MODELS, consts = [1, 32, 64, 256])]
 fn predict<const BATCH: usize>(bencher: Bencher<'_, '_>, model: &str) {
     let version = version(model);
-    let session = load(&version, &version.read(zoo::ONNX).expect("a file"));
+    let session = load(&version, version.read(zoo::ONNX).expect("a file").into());
     let mut worker = session.worker().expect("a worker");
     let pixels: Vec<u8> =
         (0..BATCH * version.manifest.image_shape().numel()).map(|i| (i * 7 % 256) as u8).collect();

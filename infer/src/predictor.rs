@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use image::DynamicImage;
 use serde::Serialize;
 use zoo::{Manifest, Spec, Zoo};
@@ -67,7 +68,7 @@ impl Predictor {
         let version = Zoo::open(zoo)?.version(&spec)?;
         let onnx = version.read(zoo::ONNX)?;
         let path = version.path.join(zoo::ONNX);
-        Predictor::new(version.manifest, &onnx, &path, Source::Zoo(version.path))
+        Predictor::new(version.manifest, onnx, &path, Source::Zoo(version.path))
     }
 
     /// The model built into this program.
@@ -79,7 +80,7 @@ impl Predictor {
         Predictor::new(manifest, onnx, Path::new("(embedded model)"), Source::Embedded)
     }
 
-    fn new(manifest: Manifest, onnx: &[u8], path: &Path, source: Source) -> Result<Predictor> {
+    fn new(manifest: Manifest, onnx: impl Into<Bytes>, path: &Path, source: Source) -> Result<Predictor> {
         let session = Session::load(onnx, manifest.image_shape(), manifest.labels.len(), path)?;
         Ok(Predictor { session, manifest, source })
     }

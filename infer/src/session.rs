@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datasets::ImageShape;
 use tract_onnx::prelude::*;
 
@@ -31,9 +32,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Model`] for anything else.
-    pub fn load(onnx: &[u8], shape: ImageShape, classes: usize, path: &Path) -> Result<Session> {
+    pub fn load(onnx: impl Into<Bytes>, shape: ImageShape, classes: usize, path: &Path) -> Result<Session> {
         let plans = || -> TractResult<_> {
-            let Network { body, head } = Network::read(onnx, shape)?;
+            let Network { body, head } = Network::read(onnx.into(), shape)?;
             let head = head.map(|head| head.into_optimized()?.into_runnable()).transpose()?;
             Ok((body.into_optimized()?.into_runnable()?, head))
         };

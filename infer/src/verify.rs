@@ -141,7 +141,7 @@ fn load(version: &VersionDir) -> std::result::Result<Session, String> {
     let manifest = &version.manifest;
     let onnx = version.read(zoo::ONNX).map_err(|e| e.to_string())?;
     let path = version.path.join(zoo::ONNX);
-    Session::load(&onnx, manifest.image_shape(), manifest.labels.len(), &path).map_err(|e| e.to_string())
+    Session::load(onnx, manifest.image_shape(), manifest.labels.len(), &path).map_err(|e| e.to_string())
 }
 
 fn check_golden(version: &VersionDir, session: &Session) -> std::result::Result<String, String> {

@@ -75,7 +75,7 @@ fn good() -> GraphProto {
 
 fn load(graph: GraphProto) -> infer::Result<Session> {
     let model = ModelProto { graph: Some(graph), ..Default::default() };
-    Session::load(&model.encode_to_vec(), SHAPE, 3, Path::new("model.onnx"))
+    Session::load(model.encode_to_vec(), SHAPE, 3, Path::new("model.onnx"))
 }
 
 #[test]

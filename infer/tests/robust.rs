@@ -75,6 +75,6 @@ proptest! {
         if cut {
             bytes.truncate(start + changes[0].0);
         }
-        let _ = Session::load(&bytes, SHAPE, 10, Path::new("x.onnx"));
+        let _ = Session::load(bytes, SHAPE, 10, Path::new("x.onnx"));
     }
 }

@@ -49,7 +49,7 @@ proptest! {
 
     #[test]
     fn onnx(bytes in damaged("onnx")) {
-        let _ = Session::load(&bytes, SHAPE, 10, Path::new("x"));
+        let _ = Session::load(bytes, SHAPE, 10, Path::new("x"));
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn difference(yaml: &str, shape: ImageShape) -> f32 {
         Identity { name: "test", version: 1, description: "", labels: &labels, recipe_sha256: "0".into() };
     let onnx = export(&network, &parameters, &normaliser, &identity);
     assert_eq!(onnx, export(&network, &parameters, &normaliser, &identity), "two exports differ");
-    let session = Session::load(&onnx, shape, 5, std::path::Path::new("model.onnx")).unwrap();
+    let session = Session::load(onnx, shape, 5, std::path::Path::new("model.onnx")).unwrap();
     let mut worker = session.worker().unwrap();
     let mut largest = 0f32;
     for (index, image) in images.chunks_exact(shape.numel()).enumerate() {

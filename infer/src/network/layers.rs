@@ -8,6 +8,7 @@ use pulp::{Arch, Simd, WithSimd};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
+use super::file::Constant;
 use super::product::{Weights, Windows};
 use super::winograd::{Buffers, Winograd};
 
@@ -82,23 +83,28 @@ impl Eq for Convolution {}
 
 impl Convolution {
     /// For inputs `[H, W, C]` and weights `[features, C, kernel_height, kernel_width]`.
-    pub(super) fn new(window: Window, input: [usize; 3], weight: &[f32], bias: Option<&[f32]>) -> Convolution {
+    pub(super) fn new(
+        window: Window,
+        input: [usize; 3],
+        weight: &Constant,
+        bias: Option<&Constant>,
+    ) -> Convolution {
         let [height, width, channels] = input;
         let [rows, columns] = window.kernel;
-        let depth = rows * columns * channels;
-        let features = weight.len() / depth;
+        let features = weight.shape.first().copied().unwrap_or(0);
+        let bias = bias.map_or_else(|| vec![0.0; features], Constant::values);
         let [output_height, output_width] = window.output([height, width]);
         let (method, [padded_height, padded_width]);
         if Winograd::fits(window.kernel, window.strides, channels, features) {
-            let bias = bias.map_or_else(|| vec![0.0; features], <[f32]>::to_vec);
-            let winograd = Winograd::new(weight, bias, channels, rows);
+            let winograd = Winograd::new(&weight.values(), bias, channels, rows);
             [padded_height, padded_width] = [output_height, output_width].map(|length| winograd.reach(length));
             method = Method::Winograd(winograd);
         } else {
+            let depth = rows * columns * channels;
             // From [C, kernel_height, kernel_width] to the order in which pixels lie.
             let at = |feature: usize, place: usize| {
                 let (pixel, channel) = (place / channels, place % channels);
-                weight[feature * depth + channel * rows * columns + pixel]
+                weight.value(feature * depth + channel * rows * columns + pixel)
             };
             let weights = Weights::new(features, depth, at, bias);
             let [down, right] = window.strides;
@@ -319,11 +325,12 @@ impl PartialEq for Dense {
 impl Eq for Dense {}
 
 impl Dense {
-    /// For inputs of `depth` values and weights `[features, depth]`.
-    pub(super) fn new(depth: usize, weight: &[f32], bias: Option<&[f32]>) -> Dense {
-        let at = |feature: usize, place: usize| weight[feature * depth + place];
-        let weights = Arc::new(Weights::new(weight.len() / depth, depth, at, bias));
-        Dense { weights, depth, relu: false }
+    /// For weights `[features, depth]`.
+    pub(super) fn new(weight: &Constant, bias: Option<&Constant>) -> Dense {
+        let [features, depth] = [0, 1].map(|axis| weight.shape.get(axis).copied().unwrap_or(0));
+        let at = |feature: usize, place: usize| weight.value(feature * depth + place);
+        let bias = bias.map_or_else(|| vec![0.0; features], Constant::values);
+        Dense { weights: Arc::new(Weights::new(features, depth, at, bias)), depth, relu: false }
     }
 
     /// Followed by ReLU, unless it is already.

@@ -3,29 +3,29 @@
 //! A published model uses few operators (see [`operators`]). Wiring just these keeps the
 //! program small, its start quick, and every attribute that is not understood an error.
 
+mod file;
 mod layers;
 mod operators;
 mod product;
 mod winograd;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use file::Graph;
+use operators::Input;
 
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
 use datasets::ImageShape;
-use prost::Message;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
-/// Largest number of operators in a file.
-const MAX_NODES: usize = 2000;
 /// Largest number of values between two operators, for one image (64 MiB).
 const MAX_VALUES: usize = 16 << 20;
 
-/// A network in two parts. Convolutions are fastest image by image, because tract's lazy
-/// im2col needs a concrete shape and a batch of one; dense layers are fastest for many
-/// images at a time, because each of their weights is read once per call.
+/// A network in two parts. Convolutions go image by image, because what they make of one stays in
+/// the cache; dense layers take many images at a time, because each of their weights is read once
+/// per call.
 pub(crate) struct Network {
     /// `uint8 [1, C, H, W]` to `float32 [1, K]`, or to the output if there is no `head`.
     pub(crate) body: TypedModel,
@@ -35,7 +35,7 @@ pub(crate) struct Network {
 
 impl Network {
     /// Reads an ONNX file with one input and one output.
-    pub(crate) fn read(onnx: &[u8], shape: ImageShape) -> TractResult<Network> {
+    pub(crate) fn read(onnx: Bytes, shape: ImageShape) -> TractResult<Network> {
         let graph = Graph::read(onnx)?;
         let pixels = u8::fact([1, shape.channels, shape.height, shape.width]);
         let (body, head) = graph.nodes.split_at(graph.cut());
@@ -52,31 +52,7 @@ impl Network {
     }
 }
 
-struct Graph {
-    nodes: Vec<NodeProto>,
-    constants: HashMap<String, Arc<Tensor>>,
-    input: String,
-    output: String,
-}
-
 impl Graph {
-    fn read(onnx: &[u8]) -> TractResult<Graph> {
-        let model = ModelProto::decode(onnx)?;
-        let GraphProto { node: nodes, initializer, input, output, .. } =
-            model.graph.context("without a graph")?;
-        ensure!(nodes.len() <= MAX_NODES, "{} nodes, at most {MAX_NODES} expected", nodes.len());
-        let mut constants = HashMap::new();
-        for tensor in initializer {
-            let value = constant(&tensor).with_context(|| format!("constant {:?}", tensor.name))?;
-            let name = tensor.name;
-            ensure!(constants.insert(name.clone(), value).is_none(), "constant {name:?} is there twice");
-        }
-        let ([input], [output]) = (input.as_slice(), output.as_slice()) else {
-            bail!("{} inputs and {} outputs, expected one each", input.len(), output.len());
-        };
-        Ok(Graph { nodes, constants, input: input.name.clone(), output: output.name.clone() })
-    }
-
     /// Number of nodes in the first part: up to the first `Flatten` whose output is all that
     /// the later nodes need. All nodes, if there is none.
     fn cut(&self) -> usize {
@@ -91,12 +67,6 @@ impl Graph {
             rest.iter().flat_map(|node| &node.input).all(|name| known.contains(name))
         };
         (1..self.nodes.len()).find(|&at| ends_part(at)).unwrap_or(self.nodes.len())
-    }
-
-    /// How many read a value.
-    fn uses(&self, name: &String) -> usize {
-        let inputs = self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]);
-        inputs.filter(|input| *input == name).count()
     }
 
     /// Adds `nodes` to an empty model, from the value called `input` to the one called `output`.
@@ -116,15 +86,13 @@ impl Graph {
         let mut values = HashMap::from([(input, value)]);
         for node in nodes {
             let place = || format!("node {:?} ({})", node.name, node.op_type);
-            let mut inputs = TVec::new();
+            let mut inputs = Vec::new();
             for name in &node.input {
-                let outlet = match (values.get(name.as_str()), self.constants.get(name)) {
-                    (Some(&outlet), _) => outlet,
-                    (None, Some(constant)) => model.add_const(name, constant.clone())?,
+                inputs.push(match (values.get(name.as_str()), self.constants.get(name)) {
+                    (Some(&outlet), _) => Input::Value(outlet),
+                    (None, Some(constant)) => Input::Constant(constant),
                     (None, None) => bail!("{}: input {name:?} is nowhere", place()),
-                };
-                values.insert(name, outlet);
-                inputs.push(outlet);
+                });
             }
             let alone = node.input.first().is_some_and(|name| self.uses(name) == 1);
             let outlet = operators::wire(&mut model, node, &inputs, alone).with_context(place)?;
@@ -153,20 +121,4 @@ fn only(outlets: &[OutletId]) -> TractResult<OutletId> {
 /// Lengths of all dimensions after the batch.
 fn per_image(model: &TypedModel, outlet: OutletId) -> TractResult<TVec<usize>> {
     model.outlet_fact(outlet)?.shape.iter().skip(1).map(|length| Ok(length.to_usize()?)).collect()
-}
-
-/// Constants are `float32`, with the bytes in `raw_data`.
-fn constant(tensor: &TensorProto) -> TractResult<Arc<Tensor>> {
-    ensure!(
-        tensor.data_type == i32::from(DataType::Float),
-        "element type {}, expected float",
-        tensor.data_type
-    );
-    let shape = tensor.dims.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>()?;
-    let (chunks, rest) = tensor.raw_data.as_chunks();
-    let values: Vec<f32> = chunks.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-    ensure!(rest.is_empty() && !values.is_empty(), "{} bytes of data", tensor.raw_data.len());
-    // Checked here, because tract's max-pool passes over a NaN as if it were not there.
-    ensure!(values.iter().all(|value| value.is_finite()), "a value that is not finite");
-    Ok(tract_ndarray::ArrayD::from_shape_vec(shape, values)?.into_tensor().into())
 }

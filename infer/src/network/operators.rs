@@ -14,6 +14,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_core::ops::nn::{leaky_relu, sigmoid};
 
+use super::file::Constant;
 use super::layers::{Convolution, Dense, MaxPool, Window};
 use super::{only, per_image};
 
@@ -22,11 +23,20 @@ const MAX_KERNEL: usize = 1024;
 /// ONNX's number for `float32` as the target of a cast.
 const FLOAT: i64 = 1;
 
+/// What a node reads.
+#[derive(Clone, Copy)]
+pub(super) enum Input<'a> {
+    /// What another node gives.
+    Value(OutletId),
+    /// What the file holds.
+    Constant(&'a Constant),
+}
+
 /// Adds a node to the model and returns its output; `alone` if nothing else reads its first input.
 pub(super) fn wire(
     model: &mut TypedModel,
     node: &NodeProto,
-    inputs: &[OutletId],
+    inputs: &[Input<'_>],
     alone: bool,
 ) -> TractResult<OutletId> {
     ensure!(node.domain.is_empty(), "unknown domain {:?}", node.domain);
@@ -55,35 +65,37 @@ pub(super) fn wire(
 struct Operator<'a> {
     model: &'a mut TypedModel,
     node: &'a NodeProto,
-    inputs: &'a [OutletId],
+    inputs: &'a [Input<'a>],
     alone: bool,
 }
 
 impl Operator<'_> {
     fn binary(&mut self, op: TypedBinOp) -> TractResult<OutletId> {
         self.only_attributes(&[])?;
-        let [a, b] = *self.inputs else { bail!("{} inputs, expected 2", self.inputs.len()) };
-        let (a, b) = (self.channels_last(a)?, self.channels_last(b)?);
+        let &[a, b] = self.inputs else { bail!("{} inputs, expected 2", self.inputs.len()) };
+        let (a, b) = (self.operand(a, "a")?, self.operand(b, "b")?);
         let out = only(&wire_with_rank_broadcast(&self.node.name, self.model, op, &[a, b])?)?;
         let shape = |outlet| Ok::<_, TractError>(self.model.outlet_fact(outlet)?.shape.clone());
         ensure!(shape(out)? == shape(a)?, "{:?} and {:?}: shapes that do not fit", shape(a)?, shape(b)?);
         Ok(out)
     }
 
-    /// A constant `[1, C, H, W]` in the layout of images here.
-    fn channels_last(&mut self, x: OutletId) -> TractResult<OutletId> {
-        match self.model.outlet_fact(x)?.konst.clone().filter(|constant| constant.rank() == 4) {
-            Some(constant) => {
-                let moved = constant.into_tensor().move_axis(1, 3)?;
-                self.model.add_const(format!("{}.channels_last", self.node.name), moved)
-            }
-            None => Ok(x),
+    /// A value, or a constant in the layout of images here.
+    fn operand(&mut self, input: Input<'_>, suffix: &str) -> TractResult<OutletId> {
+        let constant = match input {
+            Input::Value(outlet) => return Ok(outlet),
+            Input::Constant(constant) => constant,
+        };
+        let mut tensor = tract_ndarray::ArrayD::from_shape_vec(&*constant.shape, constant.values())?.into_tensor();
+        if tensor.rank() == 4 {
+            tensor = tensor.move_axis(1, 3)?;
         }
+        self.model.add_const(format!("{}.{suffix}", self.node.name), tensor)
     }
 
     fn unary(&mut self, op: impl Into<Box<dyn TypedOp>>) -> TractResult<OutletId> {
         self.only_attributes(&[])?;
-        let x = only(self.inputs)?;
+        let x = self.input()?;
         self.add("", op, &[x])
     }
 
@@ -91,13 +103,13 @@ impl Operator<'_> {
         self.only_attributes(&["to"])?;
         let to = self.node.get_attr::<i64>("to")?;
         ensure!(to == FLOAT, "attribute \"to\": {to}, expected {FLOAT}");
-        let x = only(self.inputs)?;
+        let x = self.input()?;
         self.add("", cast::cast(f32::datum_type()), &[x])
     }
 
     fn relu(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&[])?;
-        let x = only(self.inputs)?;
+        let x = self.input()?;
         if let Some(joined) = self.producer::<Convolution>(x).and_then(Convolution::with_relu) {
             return self.join(x, joined);
         }
@@ -110,7 +122,7 @@ impl Operator<'_> {
 
     fn leaky_relu(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["alpha"])?;
-        let x = only(self.inputs)?;
+        let x = self.input()?;
         let alpha = self.node.get_attr_opt("alpha")?.unwrap_or(0.01);
         self.add("", leaky_relu(alpha), &[x])
     }
@@ -118,7 +130,7 @@ impl Operator<'_> {
     /// `x` above 0, `alpha (exp x - 1)` below.
     fn elu(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["alpha"])?;
-        let x = only(self.inputs)?;
+        let x = self.input()?;
         let zero = self.scalar("zero", 0.0, x)?;
         let one = self.scalar("one", 1.0, x)?;
         let alpha = self.scalar("alpha", self.node.get_attr_opt("alpha")?.unwrap_or(1.0), x)?;
@@ -132,10 +144,9 @@ impl Operator<'_> {
     fn conv(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
         let (x, weight, bias) = self.weights(4)?;
-        let &[_, _, height, width] = weight.shape() else { bail!("weight: expected 4 dimensions") };
+        let &[_, _, height, width] = &*weight.shape else { bail!("weight: expected 4 dimensions") };
         let window = self.window(x, Some([height, width]))?;
-        let bias = bias.as_deref().map(floats).transpose()?;
-        let conv = Convolution::new(window, self.image(x)?, floats(&weight)?, bias);
+        let conv = Convolution::new(window, self.image(x)?, weight, bias);
         self.add("", conv, &[x])
     }
 
@@ -143,15 +154,13 @@ impl Operator<'_> {
         self.only_attributes(&["transB"])?;
         ensure!(self.node.get_attr_opt::<i64>("transB")? == Some(1), "attribute \"transB\": expected 1");
         let (x, weight, bias) = self.weights(2)?;
-        let &[_, depth] = weight.shape() else { bail!("weight: expected 2 dimensions") };
-        let bias = bias.as_deref().map(floats).transpose()?;
-        let dense = Dense::new(depth, floats(&weight)?, bias);
+        let dense = Dense::new(weight, bias);
         self.add("", dense, &[x])
     }
 
     fn max_pool(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
-        let x = only(self.inputs)?;
+        let x = self.input()?;
         let pool = MaxPool(self.window(x, None)?);
         match self.producer::<Convolution>(x).and_then(|convolution| convolution.with_pool(pool.clone())) {
             Some(joined) => self.join(x, joined),
@@ -176,7 +185,7 @@ impl Operator<'_> {
 
     fn average_pool(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
-        let x = only(self.inputs)?;
+        let x = self.input()?;
         let Window { kernel, strides, before, after } = self.window(x, None)?;
         let [_, _, channels] = self.image(x)?;
         let pool_spec = PoolSpec {
@@ -193,7 +202,7 @@ impl Operator<'_> {
 
     fn global_average_pool(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&[])?;
-        let x = only(self.inputs)?;
+        let x = self.input()?;
         let [height, width, _] = self.image(x)?;
         let sum = self.add(".sum", Reduce::new(tvec![1, 2], Reducer::Sum), &[x])?;
         let count = self.scalar("count", (height * width) as f32, x)?;
@@ -203,7 +212,7 @@ impl Operator<'_> {
     fn flatten(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["axis"])?;
         ensure!(self.node.get_attr_opt("axis")?.unwrap_or(1i64) == 1, "attribute \"axis\": expected 1");
-        let mut x = only(self.inputs)?;
+        let mut x = self.input()?;
         if self.model.outlet_fact(x)?.rank() == 4 {
             // ONNX flattens [C, H, W].
             x = self.add(".channels_first", AxisOp::Move(3, 1), &[x])?;
@@ -217,7 +226,7 @@ impl Operator<'_> {
     fn softmax(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["axis"])?;
         ensure!(self.node.get_attr_opt("axis")?.unwrap_or(-1i64) == -1, "attribute \"axis\": expected -1");
-        let x = only(self.inputs)?;
+        let x = self.input()?;
         let last = self.model.outlet_fact(x)?.rank().checked_sub(1).context("expected a dimension")?;
         self.add("", Softmax::new(tvec![last], None, SoftmaxKind::Softmax), &[x])
     }
@@ -238,29 +247,32 @@ impl Operator<'_> {
         self.model.add_const(format!("{}.{suffix}", self.node.name), value)
     }
 
-    /// Input, weight and perhaps bias of a layer, whose shapes fit.
-    fn weights(&self, rank: usize) -> TractResult<(OutletId, Arc<Tensor>, Option<Arc<Tensor>>)> {
-        let (x, weight, bias) = match *self.inputs {
-            [x, weight] => (x, weight, None),
-            [x, weight, bias] => (x, weight, Some(bias)),
-            _ => bail!("{} inputs, expected 2 or 3", self.inputs.len()),
+    /// The only input, a value.
+    fn input(&self) -> TractResult<OutletId> {
+        match self.inputs {
+            &[Input::Value(outlet)] => Ok(outlet),
+            inputs => bail!("{} inputs, expected 1 that is no constant", inputs.len()),
+        }
+    }
+
+    /// Input, weight `[features, C, ...]` and perhaps bias `[features]` of a layer, whose shapes fit.
+    fn weights(&self, rank: usize) -> TractResult<(OutletId, &Constant, Option<&Constant>)> {
+        let (x, weight, bias) = match self.inputs {
+            &[Input::Value(x), Input::Constant(weight)] => (x, weight, None),
+            &[Input::Value(x), Input::Constant(weight), Input::Constant(bias)] => (x, weight, Some(bias)),
+            inputs => bail!("{} inputs, expected a value, a weight and perhaps a bias", inputs.len()),
         };
         let input = self.model.outlet_fact(x)?;
         ensure!(input.datum_type.is_float() && input.rank() == rank, "input {input:?}: expected rank {rank}");
-        let weight = self.constant(weight, rank)?;
-        let fits = input.shape.last().zip(weight.shape().get(1)).is_some_and(|(a, &b)| *a == b.to_dim());
-        ensure!(fits, "input {input:?} does not fit weight {weight:?}");
-        let bias = bias.map(|bias| self.constant(bias, 1)).transpose()?;
-        if let Some(bias) = &bias {
-            ensure!(bias.shape().first() == weight.shape().first(), "{bias:?} does not fit {weight:?}");
+        let shape = &weight.shape;
+        let channels = input.shape.last().context("expected a dimension")?;
+        let fits = shape.len() == rank && shape.get(1).is_some_and(|&length| *channels == length.to_dim());
+        ensure!(fits, "input {input:?} does not fit weight {shape:?}");
+        if let Some(bias) = bias {
+            let features = shape.first().copied().unwrap_or(0);
+            ensure!(bias.shape == [features], "bias {:?} does not fit weight {shape:?}", bias.shape);
         }
         Ok((x, weight, bias))
-    }
-
-    fn constant(&self, outlet: OutletId, rank: usize) -> TractResult<Arc<Tensor>> {
-        let fact = self.model.outlet_fact(outlet)?;
-        let constant = fact.konst.clone().filter(|constant| constant.rank() == rank);
-        constant.with_context(|| format!("{fact:?}: expected a constant of rank {rank}"))
     }
 
     /// `[H, W, C]`.
@@ -310,8 +322,4 @@ impl Operator<'_> {
             None => Ok(()),
         }
     }
-}
-
-fn floats(tensor: &Tensor) -> TractResult<&[f32]> {
-    tensor.try_as_plain_ram()?.as_slice()
 }

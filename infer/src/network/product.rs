@@ -33,24 +33,24 @@ pub(super) struct Windows<'a> {
 }
 
 impl Weights {
-    /// Arranges `weight(feature, place)` for this processor; without a bias it is zero.
+    /// Arranges `weight(feature, place)` for this processor.
     pub(super) fn new(
         features: usize,
         depth: usize,
         weight: impl Fn(usize, usize) -> f32,
-        bias: Option<&[f32]>,
+        mut bias: Vec<f32>,
     ) -> Weights {
         let arch = Arch::new();
         let lanes = arch.dispatch(Lanes);
-        let padded = features.div_ceil(lanes) * lanes;
-        let mut panels = Vec::with_capacity(padded * depth);
-        for first in (0..features).step_by(lanes) {
-            for place in 0..depth {
-                let lane = |f| if f < features { weight(f, place) } else { 0.0 };
-                panels.extend((first..first + lanes).map(lane));
+        let padded = features.next_multiple_of(lanes);
+        let mut panels = vec![0.0; padded * depth];
+        for (panel, first) in panels.chunks_exact_mut((lanes * depth).max(1)).zip((0..features).step_by(lanes)) {
+            for feature in first..features.min(first + lanes) {
+                for (place, value) in panel.iter_mut().skip(feature - first).step_by(lanes).enumerate() {
+                    *value = weight(feature, place);
+                }
             }
         }
-        let mut bias = bias.unwrap_or_default().to_vec();
         bias.resize(padded, 0.0);
         Weights { panels, bias, depth, features, arch }
     }

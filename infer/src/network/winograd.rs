@@ -53,16 +53,24 @@ impl Winograd {
     pub(super) fn new(weight: &[f32], bias: Vec<f32>, channels: usize, kernel_size: usize) -> Winograd {
         let features = bias.len();
         let area = kernel_size * kernel_size;
-        let evaluate = |y: usize, x: usize| {
-            let (rows, columns) = (powers(y, kernel_size), powers(x, kernel_size));
+        let powers: Vec<Vec<f64>> = (0..TILE).map(|point| powers(point, kernel_size)).collect();
+        let dot = |values: &[f64], powers: &[f64]| values.iter().zip(powers).map(|(v, p)| v * p).sum::<f64>();
+        // Values of every kernel, `[features, channels, 36]`: first of its rows, then of these values.
+        let mut values = Vec::with_capacity(features * channels * TILE * TILE);
+        for kernel in weight.chunks_exact(area) {
+            let kernel: Vec<f64> = kernel.iter().map(|&w| w.into()).collect();
+            for across in &powers {
+                let rows: Vec<f64> = kernel.chunks_exact(kernel_size).map(|row| dot(row, across)).collect();
+                values.extend(powers.iter().map(|down| dot(&rows, down) as f32));
+            }
+        }
+        let at = |place: usize| {
             let value = |feature: usize, channel: usize| {
-                let kernel = &weight[(feature * channels + channel) * area..][..area];
-                let row = |row: &[f32]| row.iter().zip(&columns).map(|(w, p)| f64::from(*w) * p).sum::<f64>();
-                kernel.chunks(kernel_size).zip(&rows).map(|(r, p)| row(r) * p).sum::<f64>() as f32
+                values[(feature * channels + channel) * TILE * TILE + place]
             };
-            Weights::new(features, channels, value, None)
+            Weights::new(features, channels, value, vec![0.0; features])
         };
-        let weights = (0..TILE * TILE).map(|place| evaluate(place % TILE, place / TILE)).collect();
+        let weights = (0..TILE * TILE).map(at).collect();
         Winograd { weights, bias, channels, step: TILE + 1 - kernel_size }
     }
 
@@ -115,7 +123,7 @@ impl Winograd {
     }
 }
 
-/// Coefficients of a kernel's value at a point.
+/// What a kernel's row or column is multiplied by for its value at a point.
 fn powers(point: usize, kernel_size: usize) -> Vec<f64> {
     match POINTS.get(point) {
         Some((at, scale)) => (0..kernel_size).map(|degree| scale * at.powi(degree as i32)).collect(),

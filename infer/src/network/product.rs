@@ -45,8 +45,8 @@ impl Weights {
         let padded = features.next_multiple_of(lanes);
         let mut panels = vec![0.0; padded * depth];
         for (panel, first) in panels.chunks_exact_mut((lanes * depth).max(1)).zip((0..features).step_by(lanes)) {
-            for feature in first..features.min(first + lanes) {
-                for (place, value) in panel.iter_mut().skip(feature - first).step_by(lanes).enumerate() {
+            for (place, values) in panel.chunks_exact_mut(lanes).enumerate() {
+                for (value, feature) in values.iter_mut().zip(first..features) {
                     *value = weight(feature, place);
                 }
             }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use infer::{Error, Predictor, Report, Result, Source, decode, verify_all};
+use infer::{Error, Predictor, Report, Result, Source, decode, speed, verify_all};
 use serde_json::{Value, json};
 use zoo::signature::PublicKey;
 use zoo::{Spec, Zoo};
@@ -42,6 +43,23 @@ enum Command {
         /// Folder of the datasets.
         #[arg(long, default_value = "datasets")]
         datasets: PathBuf,
+        #[command(flatten)]
+        zoo: ZooArgs,
+    },
+    /// Measures how fast models run on this machine.
+    Bench {
+        /// NAME or NAME@VERSION.
+        #[arg(default_value = "mnist-cnn")]
+        models: Vec<String>,
+        /// Images to a call.
+        #[arg(long, value_delimiter = ',', default_value = "1,32,256")]
+        batch: Vec<usize>,
+        /// Threads that classify independently of each other.
+        #[arg(long, value_delimiter = ',', default_value = "1,2")]
+        threads: Vec<usize>,
+        /// About how long to measure each combination.
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
         #[command(flatten)]
         zoo: ZooArgs,
     },
@@ -106,6 +124,9 @@ pub fn run() -> ExitCode {
         Command::Show { model, zoo } => show(&model, &zoo),
         Command::Verify { models, key, datasets, zoo } => {
             verify_models(&models, key.as_deref(), &datasets, &zoo)
+        }
+        Command::Bench { models, batch, threads, seconds, zoo } => {
+            bench(&models, &batch, &threads, seconds, &zoo)
         }
         Command::Index { check, zoo } => index(check, &zoo),
         Command::Alias { model, alias, zoo } => set_or_list_alias(&model, alias.as_deref(), &zoo),
@@ -286,6 +307,35 @@ fn verify_models(models: &[String], key: Option<&Path>, datasets: &Path, args: &
 fn read_public_key(path: &Path) -> Result<PublicKey> {
     let text = datasets::yaml::read_text(path)?;
     PublicKey::from_pem(&text).map_err(|problem| Error::Usage(format!("{}: {problem}", path.display())))
+}
+
+fn bench(
+    models: &[String],
+    batches: &[usize],
+    threads: &[usize],
+    seconds: f64,
+    args: &ZooArgs,
+) -> Result<ExitCode> {
+    let duration = Duration::try_from_secs_f64(seconds)
+        .map_err(|problem| Error::Usage(format!("--seconds {seconds}: {problem}")))?;
+    let mut results = Vec::new();
+    for model in models {
+        let predictor = Predictor::open(args.path(), model)?;
+        let manifest = predictor.manifest();
+        let name = format!("{}@{}", manifest.name, manifest.version);
+        for &threads in threads {
+            for &batch in batches {
+                results.push((name.clone(), speed(predictor.session(), batch, threads, duration)?));
+            }
+        }
+    }
+    if args.json {
+        let results = results.iter().map(|(model, speed)| json!({ "model": model, "speed": speed }));
+        print_json(&results.collect());
+    } else {
+        print!("{}", render::speeds(&results));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn index(check: bool, args: &ZooArgs) -> Result<ExitCode> {

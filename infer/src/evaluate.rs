@@ -6,9 +6,6 @@ use zoo::{ClassCount, Count};
 use crate::error::{Error, Result};
 use crate::session::Session;
 
-/// Images at a time: enough for the dense layers' weights to be read seldom.
-const BATCH: usize = 64;
-
 /// Predictions and exact counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluation {
@@ -63,14 +60,10 @@ pub fn evaluate(session: &Session, samples: &Samples, labels: &[String]) -> Resu
 }
 
 fn classify(session: &Session, samples: &Samples, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
-    let mut worker = session.worker()?;
-    let mut predictions = Vec::with_capacity(range.len());
-    let (size, classes) = (samples.shape.numel().max(1), session.classes().max(1));
+    let (size, classes) = (samples.shape.numel(), session.classes().max(1));
     let pixels = samples.images.get(range.start * size..range.end * size).unwrap_or_default();
-    for batch in pixels.chunks(BATCH * size) {
-        predictions.extend(worker.probabilities(batch)?.chunks_exact(classes).map(argmax));
-    }
-    Ok(predictions)
+    let probabilities = session.worker()?.probabilities(pixels)?;
+    Ok(probabilities.chunks_exact(classes).map(argmax).collect())
 }
 
 /// The first of the largest.

@@ -20,12 +20,14 @@ mod network;
 mod predictor;
 pub mod preprocess;
 mod session;
+mod speed;
 mod verify;
 
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use predictor::{ClassProbability, Prediction, Predictor, Source};
 pub use session::{Session, Worker};
+pub use speed::{Speed, speed};
 pub use verify::{Check, Finding, Report, verify, verify_all};
 
 /// The ONNX file format: tract's protobuf types, also used for writing models.

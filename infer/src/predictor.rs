@@ -90,6 +90,11 @@ impl Predictor {
         &self.manifest
     }
 
+    /// The network alone.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Where the model came from.
     pub fn source(&self) -> &Source {
         &self.source

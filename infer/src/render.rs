@@ -1,6 +1,6 @@
 //! Text for people.
 
-use infer::{Prediction, Report};
+use infer::{Prediction, Report, Speed};
 use zoo::Manifest;
 
 /// Brightness from black to white.
@@ -50,6 +50,24 @@ pub fn columns(rows: &[Vec<String>]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// A table of measurements, one line for each.
+pub fn speeds(speeds: &[(String, Speed)]) -> String {
+    let header = ["model", "threads", "batch", "call, median", "99 %", "per image", "images/s"];
+    let mut rows = vec![header.map(String::from).to_vec()];
+    for (model, speed) in speeds {
+        rows.push(vec![
+            model.clone(),
+            speed.threads.to_string(),
+            speed.batch.to_string(),
+            format!("{:.1} us", speed.p50_us),
+            format!("{:.1} us", speed.p99_us),
+            format!("{:.1} us", speed.p50_us / speed.batch as f64),
+            format!("{:.0}", speed.images_per_second),
+        ]);
+    }
+    columns(&rows)
 }
 
 /// A table of checks, one line for each.

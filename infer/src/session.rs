@@ -10,6 +10,9 @@ use tract_onnx::prelude::*;
 use crate::error::{Error, Result};
 use crate::network::Network;
 
+/// Images that go through the dense layers at a time: enough for their weights to be read seldom.
+const BATCH: usize = 64;
+
 /// Optimised plans, cheap to share between threads.
 pub struct Session {
     body: Arc<TypedRunnableModel>,
@@ -56,6 +59,11 @@ impl Session {
         Ok(Worker { session: self, body: spawn(&self.body)?, head })
     }
 
+    /// Shape of an input image.
+    pub fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
     /// Number of outputs.
     pub fn classes(&self) -> usize {
         self.classes
@@ -77,7 +85,10 @@ impl Worker<'_> {
                 pixels.len()
             )));
         }
-        let output = self.run(pixels, count).map_err(|e| Error::model(path, problem(&e)))?;
+        let mut output = Vec::with_capacity(count * classes);
+        for images in pixels.chunks(BATCH * shape.numel()) {
+            output.extend(self.run(images).map_err(|e| Error::model(path, problem(&e)))?);
+        }
         if output.len() != count * classes {
             let found = output.len() / count;
             return Err(Error::model(path, format!("gives {found} values, expected {classes}")));
@@ -88,7 +99,7 @@ impl Worker<'_> {
         Ok(output)
     }
 
-    fn run(&mut self, pixels: &[u8], count: usize) -> TractResult<Vec<f32>> {
+    fn run(&mut self, pixels: &[u8]) -> TractResult<Vec<f32>> {
         let ImageShape { channels, height, width } = self.session.shape;
         let mut features = Vec::new();
         for image in pixels.chunks_exact(self.session.shape.numel()) {
@@ -98,6 +109,7 @@ impl Worker<'_> {
         match &mut self.head {
             None => Ok(features),
             Some(head) => {
+                let count = pixels.len() / self.session.shape.numel();
                 let size = features.len() / count;
                 let input = tract_ndarray::Array2::from_shape_vec((count, size), features)?.into_tensor();
                 output(head.run(tvec![input.into()])?)

@@ -4,7 +4,7 @@ FEATURES = --features tests/trainer
 TARGET = $(or $(CARGO_TARGET_DIR),target)/debug
 ZOO = zoo
 
-.PHONY: publish test build libtorch dist
+.PHONY: publish test build libtorch dist bench
 
 ## The main job: train and publish what is not published yet, then predict one sample.
 publish: build
@@ -20,6 +20,7 @@ test: libtorch
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(FEATURES)
 	scripts/check-onnx
 	scripts/check-signing $(TARGET)
+	scripts/check-instructions $(TARGET)
 
 build: libtorch
 	cargo build --workspace --all-targets $(FEATURES)
@@ -35,3 +36,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 dist:
 	RUSTFLAGS="$(DIST)" cargo build --profile dist --package infer --target $(HOST)
+
+## Measures this project beside PyTorch, onnxruntime, candle and burn; writes BENCHMARKS.md.
+bench: build dist
+	benchmarks/run --infer target/$(HOST)/dist/infer

@@ -95,6 +95,35 @@ fn a_batch_gives_what_single_images_give() {
     assert!(worker.probabilities(&[]).is_err());
 }
 
+/// ReLU and max-pooling become part of the convolution before them; a leaky ReLU that does not
+/// leak is the same function and stays on its own.
+#[test]
+fn joined_layers_give_what_they_give_apart() {
+    let with = |relu: &str, both: bool| {
+        let mut graph = good();
+        let leak = AttributeProto {
+            name: "alpha".into(),
+            r#type: attribute_proto::AttributeType::Float.into(),
+            ..Default::default()
+        };
+        let attributes = if relu == "Relu" { Vec::new() } else { vec![leak] };
+        graph.node.insert(2, node(relu, &["conv"], "relu", attributes));
+        graph.node[3].input[0] = "relu".into();
+        if both {
+            graph.node.insert(3, node("Add", &["relu", "conv"], "sum", Vec::new()));
+            graph.node[4].input[0] = "sum".into();
+        }
+        let pixels: Vec<u8> = (0..16 * 3).map(|i| (i * 91 % 256) as u8).collect();
+        load(graph).unwrap().worker().unwrap().probabilities(&pixels).unwrap()
+    };
+    // With `both`, the convolution's own values are needed too, so nothing may join it.
+    for both in [false, true] {
+        let (joined, apart) = (with("Relu", both), with("LeakyRelu", both));
+        assert!(joined.iter().zip(&apart).all(|(a, b)| (a - b).abs() < 1e-6), "{joined:?} {apart:?}");
+    }
+    assert_ne!(with("Relu", false), with("Relu", true));
+}
+
 type Change = fn(&mut GraphProto);
 
 #[test]
@@ -123,8 +152,8 @@ fn what_is_not_understood_is_refused() {
         ("cast to double", |g| g.node[0].attribute[0].i = 11, "expected 1"),
         ("unknown operator", |g| g.node[5].op_type = "Hardmax".into(), "unknown operator"),
         ("custom domain", |g| g.node[5].domain = "ai.example".into(), "unknown domain"),
-        ("two inputs of a softmax", |g| g.node[5].input.push("dense".into()), "2 values, expected 1"),
-        ("no input", |g| g.node[5].input.clear(), "0 values, expected 1"),
+        ("two inputs of a softmax", |g| g.node[5].input.push("dense".into()), "2 inputs, expected 1"),
+        ("no input", |g| g.node[5].input.clear(), "0 inputs, expected 1"),
         ("two outputs", |g| g.node[2].output.push("indices".into()), "expected one output"),
         ("an output twice", |g| g.node[2].output[0] = "conv".into(), "twice"),
         ("a constant twice", |g| g.initializer.push(tensor("conv.bias", &[2])), "twice"),
@@ -133,8 +162,12 @@ fn what_is_not_understood_is_refused() {
         ("an output that is nowhere", |g| g.output[0].name = "probabilities".into(), "nowhere"),
         ("two graph inputs", |g| g.input.push(g.input[0].clone()), "2 inputs"),
         ("weight for two channels", |g| g.initializer[0] = tensor("conv.weight", &[2, 2, 3, 3]), "fit"),
-        ("weight of rank 3", |g| g.initializer[0] = tensor("conv.weight", &[2, 3, 3]), "rank 4"),
-        ("weight that is no constant", |g| g.node[1].input[1] = "cast".into(), "constant"),
+        (
+            "weight of rank 3",
+            |g| g.initializer[0] = tensor("conv.weight", &[2, 3, 3]),
+            "does not fit weight [2, 3, 3]",
+        ),
+        ("weight that is no constant", |g| g.node[1].input[1] = "cast".into(), "expected a value, a weight"),
         ("bias of another length", |g| g.initializer[1] = tensor("conv.bias", &[3]), "bias"),
         ("dense weight of another width", |g| g.initializer[2] = tensor("dense.weight", &[3, 9]), "fit"),
         ("double weights", |g| g.initializer[0].data_type = 11, "element type 11"),

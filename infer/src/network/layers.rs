@@ -56,7 +56,11 @@ struct Layer {
 #[derive(Debug)]
 enum Method {
     /// Window by window, with the first value of each and the number of rows of all.
-    Direct { weights: Weights, origins: Vec<usize>, kernel: [usize; 2] },
+    Direct {
+        weights: Weights,
+        origins: Vec<usize>,
+        kernel: [usize; 2],
+    },
     Winograd(Winograd),
 }
 
@@ -97,7 +101,8 @@ impl Convolution {
         let (method, [padded_height, padded_width]);
         if Winograd::fits(window.kernel, window.strides, channels, features) {
             let winograd = Winograd::new(&weight.values(), bias, channels, rows);
-            [padded_height, padded_width] = [output_height, output_width].map(|length| winograd.reach(length));
+            [padded_height, padded_width] =
+                [output_height, output_width].map(|length| winograd.reach(length));
             method = Method::Winograd(winograd);
         } else {
             let depth = rows * columns * channels;
@@ -293,7 +298,8 @@ impl WithSimd for Maxima<'_> {
                 let mut best = simd.splat_f32s(f32::NEG_INFINITY);
                 for y in rows.clone() {
                     for x in columns.clone() {
-                        let (pixel, _) = S::as_simd_f32s(&self.image[(y * width + x) * channels..][..channels]);
+                        let (pixel, _) =
+                            S::as_simd_f32s(&self.image[(y * width + x) * channels..][..channels]);
                         best = simd.max_f32s(pixel[vector], best);
                     }
                 }

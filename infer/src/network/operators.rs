@@ -86,7 +86,8 @@ impl Operator<'_> {
             Input::Value(outlet) => return Ok(outlet),
             Input::Constant(constant) => constant,
         };
-        let mut tensor = tract_ndarray::ArrayD::from_shape_vec(&*constant.shape, constant.values())?.into_tensor();
+        let mut tensor =
+            tract_ndarray::ArrayD::from_shape_vec(&*constant.shape, constant.values())?.into_tensor();
         if tensor.rank() == 4 {
             tensor = tensor.move_axis(1, 3)?;
         }
@@ -191,7 +192,11 @@ impl Operator<'_> {
         let pool_spec = PoolSpec {
             data_format: DataFormat::NHWC,
             kernel_shape: TVec::from_slice(&kernel),
-            padding: PaddingSpec::ExplicitOnnxPool(TVec::from_slice(&before), TVec::from_slice(&after), false),
+            padding: PaddingSpec::ExplicitOnnxPool(
+                TVec::from_slice(&before),
+                TVec::from_slice(&after),
+                false,
+            ),
             dilations: None,
             strides: Some(TVec::from_slice(&strides)),
             input_channels: channels,

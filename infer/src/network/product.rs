@@ -44,7 +44,9 @@ impl Weights {
         let lanes = arch.dispatch(Lanes);
         let padded = features.next_multiple_of(lanes);
         let mut panels = vec![0.0; padded * depth];
-        for (panel, first) in panels.chunks_exact_mut((lanes * depth).max(1)).zip((0..features).step_by(lanes)) {
+        for (panel, first) in
+            panels.chunks_exact_mut((lanes * depth).max(1)).zip((0..features).step_by(lanes))
+        {
             for (place, values) in panel.chunks_exact_mut(lanes).enumerate() {
                 for (value, feature) in values.iter_mut().zip(first..features) {
                     *value = weight(feature, place);
@@ -222,5 +224,41 @@ fn store<S: Simd>(simd: S, output: &mut [f32], vectors: &[S::f32s]) {
     }
     if let Some(vector) = vectors.get(whole.len()) {
         simd.partial_store_f32s(rest, *vector);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Every number of rows and features, whole vectors or not, against one sum after another.
+        #[test]
+        fn is_the_sum_of_products(
+            rows in 1usize..30, features in 1usize..70, runs in 1usize..4, run in 1usize..9, relu: bool,
+        ) {
+            let number = |i: usize| ((i * 37 % 101) as f32 - 50.0) / 50.0;
+            let depth = runs * run;
+            let stride = run + 3;
+            let input: Vec<f32> = (0..rows * 2 + runs * stride).map(number).collect();
+            let origins: Vec<usize> = (0..rows).map(|row| row * 2).collect();
+            let weight = |feature: usize, place: usize| number(feature * 7 + place * 3);
+            let bias: Vec<f32> = (0..features).map(|feature| number(feature * 11)).collect();
+            let weights = Weights::new(features, depth, weight, bias.clone());
+            let mut output = vec![f32::NAN; rows * features];
+            let windows = Windows { origins: &origins, runs, run, stride };
+            weights.apply(&input, &windows, relu, &mut output);
+            for (row, outputs) in output.chunks(features).enumerate() {
+                for (feature, found) in outputs.iter().enumerate() {
+                    let place = |place: usize| origins[row] + place / run * stride + place % run;
+                    let sum: f32 = (0..depth).map(|at| input[place(at)] * weight(feature, at)).sum();
+                    let sum = sum + bias[feature];
+                    let expected = if relu { sum.max(0.0) } else { sum };
+                    prop_assert!((found - expected).abs() < 1e-4, "{row}, {feature}: {found}, {expected}");
+                }
+            }
+        }
     }
 }

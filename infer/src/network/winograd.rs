@@ -65,9 +65,8 @@ impl Winograd {
             }
         }
         let at = |place: usize| {
-            let value = |feature: usize, channel: usize| {
-                values[(feature * channels + channel) * TILE * TILE + place]
-            };
+            let value =
+                |feature: usize, channel: usize| values[(feature * channels + channel) * TILE * TILE + place];
             Weights::new(features, channels, value, vec![0.0; features])
         };
         let weights = (0..TILE * TILE).map(at).collect();
@@ -166,7 +165,8 @@ impl WithSimd for IntoPoints<'_> {
             let (y, x) = ((first + tile) / columns * step, (first + tile) % columns * step);
             for vector in 0..vectors {
                 let corner = y * row + x * vectors + vector;
-                let lines = each!(6, y => evaluate::<S>(simd, each!(6, x => input[corner + y * row + x * vectors])));
+                let lines =
+                    each!(6, y => evaluate::<S>(simd, each!(6, x => input[corner + y * row + x * vectors])));
                 let columns = each!(6, x => evaluate::<S>(simd, each!(6, y => lines[y][x])));
                 for (place, value) in columns.as_flattened().iter().enumerate() {
                     values[place * apart + tile * vectors + vector] = *value;
@@ -233,7 +233,7 @@ impl<const M: usize> WithSimd for FromPointsOf<'_, M> {
             for vector in 0..vectors {
                 let value = |place: usize| products[place * apart + tile * vectors + vector];
                 let columns = each!(6, x => interpolate::<S, M>(simd, each!(6, y => value(x * TILE + y))));
-                for y in 0..M.min(height - top) {
+                for y in (0..M).take(height - top) {
                     let sums = interpolate::<S, M>(simd, each!(6, x => columns[x][y]));
                     for (x, sum) in sums.iter().enumerate().take(width - left) {
                         let place = (top + y) * width + left + x;
@@ -263,4 +263,44 @@ fn interpolate<S: Simd, const M: usize>(simd: S, v: [S::f32s; TILE]) -> [S::f32s
     outputs[0] = simd.add_f32s(outputs[0], v[0]);
     outputs[M - 1] = simd.add_f32s(outputs[M - 1], v[TILE - 1]);
     outputs
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        /// Against the definition of a convolution in f64: outputs that fill their tiles or do not,
+        /// and more tiles than go through at a time.
+        #[test]
+        fn is_a_convolution(
+            kernel_size in 3usize..6, height in 1usize..14, width in 1usize..14, relu: bool,
+        ) {
+            let number = |i: usize| ((i * 37 % 1009) as f32 - 500.0) / 500.0;
+            let (channels, features) = (16, 32);
+            let area = kernel_size * kernel_size;
+            let weight: Vec<f32> = (0..features * channels * area).map(|i| number(i * 3) / 10.0).collect();
+            let bias: Vec<f32> = (0..features).map(number).collect();
+            let winograd = Winograd::new(&weight, bias.clone(), channels, kernel_size);
+            let columns = winograd.reach(width);
+            let input: Vec<f32> = (0..winograd.reach(height) * columns * channels).map(number).collect();
+            let mut output = vec![f32::NAN; height * width * features];
+            winograd.apply(&input, [height, width], relu, &mut Buffers::default(), &mut output);
+            for (at, found) in output.iter().enumerate() {
+                let (pixel, feature) = (at / features, at % features);
+                let mut sum = f64::from(bias[feature]);
+                for (place, w) in weight[feature * channels * area..][..channels * area].iter().enumerate() {
+                    let (channel, y, x) = (place / area, place % area / kernel_size, place % kernel_size);
+                    let row = pixel / width + y;
+                    let column = pixel % width + x;
+                    sum += f64::from(*w) * f64::from(input[(row * columns + column) * channels + channel]);
+                }
+                let expected = if relu { sum.max(0.0) } else { sum };
+                prop_assert!((f64::from(*found) - expected).abs() < 2e-5, "{at}: {found}, {expected}");
+            }
+        }
+    }
 }

@@ -171,7 +171,8 @@ impl Release<'_> {
         let failed = |check: &str, found: String, expected: String| {
             Err(Error::SelfCheck { check: check.into(), found, expected })
         };
-        let session = Session::load(onnx.to_vec(), self.test.shape, self.labels().len(), Path::new(zoo::ONNX))?;
+        let session =
+            Session::load(onnx.to_vec(), self.test.shape, self.labels().len(), Path::new(zoo::ONNX))?;
         let difference = outcome.golden.max_difference(&session)?;
         if f64::from(difference) > TOLERANCE {
             return failed(

@@ -1,4 +1,5 @@
 //! What a prediction costs, by model and by images per call: `cargo bench --profile dev --bench session`.
+#![allow(clippy::expect_used)]
 
 use std::path::Path;
 

@@ -36,6 +36,7 @@ pub(crate) struct Network {
 impl Network {
     /// Reads an ONNX file with one input and one output.
     pub(crate) fn read(onnx: Bytes, shape: ImageShape) -> TractResult<Network> {
+        ensure!(shape.numel() > 0, "images of {shape:?}");
         let graph = Graph::read(onnx)?;
         let pixels = u8::fact([1, shape.channels, shape.height, shape.width]);
         let (body, head) = graph.nodes.split_at(graph.cut());

@@ -1,7 +1,7 @@
 //! A network on tract, ready to run.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use datasets::ImageShape;
@@ -13,19 +13,30 @@ use crate::network::Network;
 /// Images that go through the dense layers at a time: enough for their weights to be read seldom.
 const BATCH: usize = 64;
 
+/// Images that go through the convolutions at a time: enough to fill vectors with their tiles, few
+/// enough to stay in the cache.
+const CONVOLUTION_BATCH: usize = 8;
+
 /// Optimised plans, cheap to share between threads.
 pub struct Session {
-    body: Arc<TypedRunnableModel>,
-    head: Option<Arc<TypedRunnableModel>>,
+    network: Network,
+    /// The body for one image.
+    single: Plan,
+    /// The body for [`CONVOLUTION_BATCH`] images, made when first needed.
+    several: OnceLock<std::result::Result<Plan, String>>,
+    head: Option<Plan>,
     shape: ImageShape,
     classes: usize,
     path: std::path::PathBuf,
 }
 
+type Plan = Arc<TypedRunnableModel>;
+
 /// One thread's buffers for a session.
 pub struct Worker<'a> {
     session: &'a Session,
-    body: TypedSimpleState,
+    single: TypedSimpleState,
+    several: Option<TypedSimpleState>,
     head: Option<TypedSimpleState>,
 }
 
@@ -35,14 +46,20 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Model`] for anything else.
-    pub fn load(onnx: impl Into<Bytes>, shape: ImageShape, classes: usize, path: &Path) -> Result<Session> {
+    pub fn load(
+        onnx: impl Into<Bytes>,
+        shape: ImageShape,
+        classes: usize,
+        path: &Path,
+    ) -> Result<Session> {
         let plans = || -> TractResult<_> {
-            let Network { body, head } = Network::read(onnx.into(), shape)?;
-            let head = head.map(|head| head.into_optimized()?.into_runnable()).transpose()?;
-            Ok((body.into_optimized()?.into_runnable()?, head))
+            let mut network = Network::read(onnx.into(), shape)?;
+            let head = network.head.take().map(plan).transpose()?;
+            Ok((plan(network.body_of(1)?)?, head, network))
         };
-        let (body, head) = plans().map_err(|e| Error::model(path, problem(&e)))?;
-        let session = Session { body, head, shape, classes, path: path.to_owned() };
+        let (single, head, network) = plans().map_err(|e| Error::model(path, problem(&e)))?;
+        let several = OnceLock::new();
+        let session = Session { network, single, several, head, shape, classes, path: path.to_owned() };
         // A run on black proves shapes and types now rather than at the first image.
         session.worker()?.probabilities(&vec![0; shape.numel()])?;
         Ok(session)
@@ -53,10 +70,14 @@ impl Session {
     /// # Errors
     /// [`Error::Model`].
     pub fn worker(&self) -> Result<Worker<'_>> {
-        let spawn =
-            |plan: &Arc<TypedRunnableModel>| plan.spawn().map_err(|e| Error::model(&self.path, problem(&e)));
+        let spawn = |plan: &Plan| plan.spawn().map_err(|e| Error::model(&self.path, problem(&e)));
         let head = self.head.as_ref().map(spawn).transpose()?;
-        Ok(Worker { session: self, body: spawn(&self.body)?, head })
+        Ok(Worker { session: self, single: spawn(&self.single)?, several: None, head })
+    }
+
+    fn several(&self) -> TractResult<&Plan> {
+        let make = || self.network.body_of(CONVOLUTION_BATCH).and_then(plan).map_err(|e| problem(&e));
+        self.several.get_or_init(make).as_ref().map_err(|problem| TractError::msg(problem.clone()))
     }
 
     /// Shape of an input image.
@@ -100,22 +121,40 @@ impl Worker<'_> {
     }
 
     fn run(&mut self, pixels: &[u8]) -> TractResult<Vec<f32>> {
-        let ImageShape { channels, height, width } = self.session.shape;
+        let numel = self.session.shape.numel();
+        let (groups, rest) = pixels.split_at(pixels.len() - pixels.len() % (CONVOLUTION_BATCH * numel));
         let mut features = Vec::new();
-        for image in pixels.chunks_exact(self.session.shape.numel()) {
-            let input = Tensor::from_shape(&[1, channels, height, width], image)?;
-            features.extend(output(self.body.run(tvec![input.into()])?)?);
+        for images in groups.chunks_exact(CONVOLUTION_BATCH * numel) {
+            let state = match self.several.take() {
+                Some(state) => state,
+                None => self.session.several()?.spawn()?,
+            };
+            features.extend(body(self.several.insert(state), images, self.session.shape)?);
+        }
+        for image in rest.chunks_exact(numel) {
+            features.extend(body(&mut self.single, image, self.session.shape)?);
         }
         match &mut self.head {
             None => Ok(features),
             Some(head) => {
-                let count = pixels.len() / self.session.shape.numel();
+                let count = pixels.len() / numel;
                 let size = features.len() / count;
                 let input = tract_ndarray::Array2::from_shape_vec((count, size), features)?.into_tensor();
                 output(head.run(tvec![input.into()])?)
             }
         }
     }
+}
+
+fn plan(model: TypedModel) -> TractResult<Plan> {
+    model.into_optimized()?.into_runnable()
+}
+
+fn body(state: &mut TypedSimpleState, images: &[u8], shape: ImageShape) -> TractResult<Vec<f32>> {
+    let ImageShape { channels, height, width } = shape;
+    let count = images.len() / shape.numel();
+    let input = Tensor::from_shape(&[count, channels, height, width], images)?;
+    output(state.run(tvec![input.into()])?)
 }
 
 fn output(outputs: TVec<TValue>) -> TractResult<Vec<f32>> {

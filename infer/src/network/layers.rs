@@ -141,34 +141,43 @@ impl Convolution {
 }
 
 impl Layer {
-    fn apply(&self, image: &[f32], relu: bool, scratch: (&mut Vec<f32>, &mut Buffers), output: &mut [f32]) {
+    /// Outputs `[N, H, W, features]` for images `[N, H, W, C]`.
+    fn apply(&self, images: &[f32], relu: bool, scratch: (&mut Vec<f32>, &mut Buffers), output: &mut [f32]) {
         let (padded, buffers) = scratch;
         let input = if self.padded == self.input {
-            image
+            images
         } else {
-            self.pad(image, padded);
+            self.pad(images, padded);
             padded
         };
-        let [height, width, _] = self.output;
+        let [height, width, features] = self.output;
         match &self.method {
             Method::Winograd(winograd) => winograd.apply(input, [height, width], relu, buffers, output),
             Method::Direct { weights, origins, kernel: [rows, columns] } => {
-                let [_, width, channels] = self.padded;
+                let [_, padded_width, channels] = self.padded;
                 let run = columns * channels;
-                let windows = Windows { origins, runs: *rows, run, stride: width * channels };
-                weights.apply(input, &windows, relu, output);
+                let windows = Windows { origins, runs: *rows, run, stride: padded_width * channels };
+                let images = input.chunks_exact(self.padded.iter().product());
+                for (image, output) in images.zip(output.chunks_exact_mut(height * width * features)) {
+                    weights.apply(image, &windows, relu, output);
+                }
             }
         }
     }
 
-    /// The image with zeros around it.
-    fn pad(&self, image: &[f32], padded: &mut Vec<f32>) {
-        let ([_, width, channels], [_, columns, _], [top, left]) = (self.input, self.padded, self.before);
+    /// The images with zeros around each.
+    fn pad(&self, images: &[f32], padded: &mut Vec<f32>) {
+        let ([height, width, channels], [rows, columns, _]) = (self.input, self.padded);
+        let [top, left] = self.before;
+        let count = images.len() / (height * width * channels);
         padded.clear();
-        padded.resize(self.padded.iter().product(), 0.0);
-        let rows = padded.chunks_exact_mut(columns * channels).skip(top);
-        for (row, values) in rows.zip(image.chunks_exact(width * channels)) {
-            row[left * channels..][..values.len()].copy_from_slice(values);
+        padded.resize(count * rows * columns * channels, 0.0);
+        let images = images.chunks_exact(height * width * channels);
+        for (image, padded) in images.zip(padded.chunks_exact_mut(rows * columns * channels)) {
+            let rows = padded.chunks_exact_mut(columns * channels).skip(top);
+            for (row, values) in rows.zip(image.chunks_exact(width * channels)) {
+                row[left * channels..][..values.len()].copy_from_slice(values);
+            }
         }
     }
 }
@@ -191,19 +200,15 @@ impl EvalOp for Convolution {
         let [height, width, features] = layer.output;
         let size = self.pool.as_ref().map_or([height, width], |pool| pool.0.output([height, width]));
         let mut output = Tensor::zero::<f32>(&[n, size[0], size[1], features])?;
-        let images = input.try_as_plain_ram()?.as_slice::<f32>()?.chunks_exact(layer.input.iter().product());
+        let images = input.try_as_plain_ram()?.as_slice::<f32>()?;
         let mut view = output.try_as_plain_ram_mut()?;
-        let outputs = view.as_slice_mut()?.chunks_exact_mut(size[0] * size[1] * features);
-        SCRATCH.with_borrow_mut(|Scratch { padded, convolved, buffers }| {
-            for (image, output) in images.zip(outputs) {
-                match &self.pool {
-                    None => layer.apply(image, self.relu, (padded, buffers), output),
-                    Some(pool) => {
-                        convolved.resize(height * width * features, 0.0);
-                        layer.apply(image, self.relu, (padded, buffers), convolved);
-                        pool.apply(convolved, layer.output, output);
-                    }
-                }
+        let outputs = view.as_slice_mut()?;
+        SCRATCH.with_borrow_mut(|Scratch { padded, convolved, buffers }| match &self.pool {
+            None => layer.apply(images, self.relu, (padded, buffers), outputs),
+            Some(pool) => {
+                convolved.resize(n * height * width * features, 0.0);
+                layer.apply(images, self.relu, (padded, buffers), convolved);
+                pool.apply(convolved, layer.output, outputs);
             }
         });
         Ok(tvec!(output.into_tvalue()))
@@ -228,8 +233,14 @@ impl TypedOp for Convolution {
 pub(super) struct MaxPool(pub(super) Window);
 
 impl MaxPool {
-    fn apply(&self, image: &[f32], shape: [usize; 3], output: &mut [f32]) {
-        Arch::new().dispatch(Maxima { window: &self.0, image, shape, output });
+    /// Outputs `[N, H, W, C]` for images `[N, H, W, C]`, of which `shape` is one.
+    fn apply(&self, images: &[f32], shape: [usize; 3], output: &mut [f32]) {
+        let [height, width, channels] = shape;
+        let [output_height, output_width] = self.0.output([height, width]);
+        let outputs = output.chunks_exact_mut(output_height * output_width * channels);
+        for (image, output) in images.chunks_exact(height * width * channels).zip(outputs) {
+            Arch::new().dispatch(Maxima { window: &self.0, image, shape, output });
+        }
     }
 }
 
@@ -249,12 +260,9 @@ impl EvalOp for MaxPool {
         let [n, height, width, channels] = image(&input)?;
         let size = self.0.output([height, width]);
         let mut output = Tensor::zero::<f32>(&[n, size[0], size[1], channels])?;
-        let images = input.try_as_plain_ram()?.as_slice::<f32>()?.chunks_exact(height * width * channels);
+        let images = input.try_as_plain_ram()?.as_slice::<f32>()?;
         let mut view = output.try_as_plain_ram_mut()?;
-        for (image, output) in images.zip(view.as_slice_mut()?.chunks_exact_mut(size[0] * size[1] * channels))
-        {
-            self.apply(image, [height, width, channels], output);
-        }
+        self.apply(images, [height, width, channels], view.as_slice_mut()?);
         Ok(tvec!(output.into_tvalue()))
     }
 }

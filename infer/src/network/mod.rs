@@ -20,34 +20,46 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
+/// Name of the free dimension.
+const BATCH: &str = "N";
 /// Largest number of values between two operators, for one image (64 MiB).
 const MAX_VALUES: usize = 16 << 20;
 
-/// A network in two parts. Convolutions go image by image, because what they make of one stays in
-/// the cache; dense layers take many images at a time, because each of their weights is read once
+/// A network in two parts. Convolutions take a few images at a time, because what they make of
+/// these stays in the cache; dense layers take many, because each of their weights is read once
 /// per call.
 pub(crate) struct Network {
-    /// `uint8 [1, C, H, W]` to `float32 [1, K]`, or to the output if there is no `head`.
+    /// `uint8 [N, C, H, W]` to `float32 [N, K]`, or to the output if there is no `head`; N free.
     pub(crate) body: TypedModel,
     /// `float32 [N, K]` to the output, N free.
     pub(crate) head: Option<TypedModel>,
 }
 
 impl Network {
+    /// The body for exactly so many images: some operators of tract are many times slower for a
+    /// number that is not known. The layers' weights are shared, not copied.
+    pub(crate) fn body_of(&self, images: usize) -> TractResult<TypedModel> {
+        let n = self.body.symbols.sym(BATCH);
+        self.body.set_symbols(&HashMap::from([(n, images.to_dim())]))
+    }
+
     /// Reads an ONNX file with one input and one output.
     pub(crate) fn read(onnx: Bytes, shape: ImageShape) -> TractResult<Network> {
         ensure!(shape.numel() > 0, "images of {shape:?}");
         let graph = Graph::read(onnx)?;
-        let pixels = u8::fact([1, shape.channels, shape.height, shape.width]);
         let (body, head) = graph.nodes.split_at(graph.cut());
         let joint = head.first().and_then(|node| node.input.first()).unwrap_or(&graph.output);
-        let body = graph.wire(TypedModel::default(), body, &graph.input, pixels, joint)?;
+        let model = TypedModel::default();
+        let ImageShape { channels, height, width } = shape;
+        let n = model.symbols.sym(BATCH).to_dim();
+        let pixels = u8::fact([n, channels.to_dim(), height.to_dim(), width.to_dim()]);
+        let body = graph.wire(model, body, &graph.input, pixels, joint)?;
         if head.is_empty() {
             return Ok(Network { body, head: None });
         }
-        let features = body.output_fact(0)?.shape.volume().to_usize()?;
+        let features = per_image(&body, body.output_outlets()?[0])?.iter().product::<usize>();
         let model = TypedModel::default();
-        let fact = f32::fact([model.symbols.sym("N").to_dim(), features.to_dim()]);
+        let fact = f32::fact([model.symbols.sym(BATCH).to_dim(), features.to_dim()]);
         let head = graph.wire(model, head, joint, fact, &graph.output)?;
         Ok(Network { body, head: Some(head) })
     }

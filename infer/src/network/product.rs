@@ -185,7 +185,7 @@ macro_rules! all_rows {
                 self.$twelve(simd, row, panel);
                 row += 12;
             }
-            while row + 6 <= rows {
+            while S::F32_LANES != 16 && row + 6 <= rows {
                 self.$six(simd, row, panel);
                 row += 6;
             }

@@ -83,8 +83,8 @@ impl Winograd {
         outputs.next_multiple_of(self.step) + TILE - self.step
     }
 
-    /// Outputs `[height, width, features]`, at least 0 with `relu`, for an input
-    /// `[reach(height), reach(width), channels]`.
+    /// Outputs `[N, height, width, features]`, at least 0 with `relu`, for inputs
+    /// `[N, reach(height), reach(width), channels]`.
     pub(super) fn apply(
         &self,
         input: &[f32],
@@ -94,13 +94,14 @@ impl Winograd {
         output: &mut [f32],
     ) {
         let arch = Arch::new();
-        let columns = width.div_ceil(self.step);
-        let tiles = height.div_ceil(self.step) * columns;
+        let [rows, columns] = [height, width].map(|length| length.div_ceil(self.step));
+        let image = self.reach(height) * self.reach(width) * self.channels;
+        let tiles = rows * columns * (input.len() / image);
         let Buffers { inputs, products } = buffers;
         for first in (0..tiles).step_by(GROUP) {
             let count = GROUP.min(tiles - first);
             let [apart, features_apart] = [self.channels, self.features()].map(|each| count * each + GAP);
-            let places = Places { first, count, columns, height, width };
+            let places = Places { first, count, rows, columns, height, width };
             inputs.resize(TILE * TILE * apart, 0.0);
             products.resize(TILE * TILE * features_apart, 0.0);
             arch.dispatch(IntoPoints { convolution: self, places, input, values: inputs });
@@ -135,11 +136,22 @@ fn powers(point: usize, kernel_size: usize) -> Vec<f64> {
 struct Places {
     first: usize,
     count: usize,
-    /// Tiles side by side in the image.
+    /// Tiles above each other and side by side in an image.
+    rows: usize,
     columns: usize,
     /// Of the output.
     height: usize,
     width: usize,
+}
+
+impl Places {
+    /// Number of the image of a tile of the group, and the tile's row and column in it.
+    #[inline(always)]
+    fn of(&self, tile: usize) -> (usize, usize, usize) {
+        let tile = self.first + tile;
+        let (row, column) = (tile / self.columns, tile % self.columns);
+        (row / self.rows, row % self.rows, column)
+    }
 }
 
 struct IntoPoints<'a> {
@@ -155,16 +167,17 @@ impl WithSimd for IntoPoints<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Winograd { channels, step, .. } = *self.convolution;
-        let Places { first, count, columns, width, .. } = self.places;
+        let Places { count, height, width, .. } = self.places;
         let vectors = channels / S::F32_LANES;
         let row = self.convolution.reach(width) * vectors;
         let apart = (count * channels + GAP) / S::F32_LANES;
         let (input, _) = S::as_simd_f32s(self.input);
         let (values, _) = S::as_mut_simd_f32s(self.values);
         for tile in 0..count {
-            let (y, x) = ((first + tile) / columns * step, (first + tile) % columns * step);
+            let (image, y, x) = self.places.of(tile);
+            let corner = (image * self.convolution.reach(height) + y * step) * row + x * step * vectors;
             for vector in 0..vectors {
-                let corner = y * row + x * vectors + vector;
+                let corner = corner + vector;
                 let lines =
                     each!(6, y => evaluate::<S>(simd, each!(6, x => input[corner + y * row + x * vectors])));
                 let columns = each!(6, x => evaluate::<S>(simd, each!(6, y => lines[y][x])));
@@ -221,7 +234,7 @@ impl<const M: usize> WithSimd for FromPointsOf<'_, M> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let FromPoints { convolution, places, products, floor, output } = self.0;
-        let Places { first, count, columns, height, width } = places;
+        let Places { count, height, width, .. } = places;
         let vectors = convolution.features() / S::F32_LANES;
         let apart = (count * convolution.features() + GAP) / S::F32_LANES;
         let (products, _) = S::as_simd_f32s(products);
@@ -229,40 +242,40 @@ impl<const M: usize> WithSimd for FromPointsOf<'_, M> {
         let (output, _) = S::as_mut_simd_f32s(output);
         let floor = simd.splat_f32s(floor);
         for tile in 0..count {
-            let (top, left) = ((first + tile) / columns * M, (first + tile) % columns * M);
+            let (image, y, x) = places.of(tile);
+            let (top, left) = (y * M, x * M);
+            // What fits into the image, if that is not all.
+            let (down, right) = (M.min(height - top), M.min(width - left));
             for vector in 0..vectors {
                 let value = |place: usize| products[place * apart + tile * vectors + vector];
                 let columns = each!(6, x => interpolate::<S, M>(simd, each!(6, y => value(x * TILE + y))));
-                for y in (0..M).take(height - top) {
+                let corner = ((image * height + top) * width + left) * vectors + vector;
+                each!(4, y => if y < down {
                     let sums = interpolate::<S, M>(simd, each!(6, x => columns[x][y]));
-                    for (x, sum) in sums.iter().enumerate().take(width - left) {
-                        let place = (top + y) * width + left + x;
-                        output[place * vectors + vector] =
-                            simd.max_f32s(floor, simd.add_f32s(*sum, bias[vector]));
-                    }
-                }
+                    each!(4, x => if x < right {
+                        let sum = simd.add_f32s(sums[x], bias[vector]);
+                        output[corner + (y * width + x) * vectors] = simd.max_f32s(floor, sum);
+                    });
+                });
             }
         }
     }
 }
 
-/// `M` outputs from six products: powers of the points, infinity for the highest.
+/// `M` outputs from six products, of four places: powers of the points, and infinity's for the highest.
 #[inline(always)]
-fn interpolate<S: Simd, const M: usize>(simd: S, v: [S::f32s; TILE]) -> [S::f32s; M] {
+fn interpolate<S: Simd, const M: usize>(simd: S, v: [S::f32s; TILE]) -> [S::f32s; 4] {
     let (even, odd) = (simd.add_f32s(v[1], v[2]), simd.sub_f32s(v[1], v[2]));
     let (even_two, odd_two) = (simd.add_f32s(v[3], v[4]), simd.sub_f32s(v[3], v[4]));
     let powers = each!(4, degree => simd.splat_f32s((1 << degree) as f32));
-    let sums = [
-        simd.mul_add_e_f32s(powers[0], even_two, even),
+    let mut sums = [
+        simd.add_f32s(simd.add_f32s(even, even_two), v[0]),
         simd.mul_add_e_f32s(powers[1], odd_two, odd),
         simd.mul_add_e_f32s(powers[2], even_two, even),
         simd.mul_add_e_f32s(powers[3], odd_two, odd),
     ];
-    let mut outputs = [sums[0]; M];
-    outputs.copy_from_slice(&sums[..M]);
-    outputs[0] = simd.add_f32s(outputs[0], v[0]);
-    outputs[M - 1] = simd.add_f32s(outputs[M - 1], v[TILE - 1]);
-    outputs
+    sums[M - 1] = simd.add_f32s(sums[M - 1], v[TILE - 1]);
+    sums
 }
 
 #[cfg(test)]
@@ -277,7 +290,7 @@ mod tests {
         /// and more tiles than go through at a time.
         #[test]
         fn is_a_convolution(
-            kernel_size in 3usize..6, height in 1usize..14, width in 1usize..14, relu: bool,
+            kernel_size in 3usize..6, height in 1usize..14, width in 1usize..14, images in 1usize..4, relu: bool,
         ) {
             let number = |i: usize| ((i * 37 % 1009) as f32 - 500.0) / 500.0;
             let (channels, features) = (16, 32);
@@ -286,15 +299,16 @@ mod tests {
             let bias: Vec<f32> = (0..features).map(number).collect();
             let winograd = Winograd::new(&weight, bias.clone(), channels, kernel_size);
             let columns = winograd.reach(width);
-            let input: Vec<f32> = (0..winograd.reach(height) * columns * channels).map(number).collect();
-            let mut output = vec![f32::NAN; height * width * features];
+            let rows = winograd.reach(height);
+            let input: Vec<f32> = (0..images * rows * columns * channels).map(number).collect();
+            let mut output = vec![f32::NAN; images * height * width * features];
             winograd.apply(&input, [height, width], relu, &mut Buffers::default(), &mut output);
             for (at, found) in output.iter().enumerate() {
                 let (pixel, feature) = (at / features, at % features);
                 let mut sum = f64::from(bias[feature]);
                 for (place, w) in weight[feature * channels * area..][..channels * area].iter().enumerate() {
                     let (channel, y, x) = (place / area, place % area / kernel_size, place % kernel_size);
-                    let row = pixel / width + y;
+                    let row = pixel / width / height * rows + pixel / width % height + y;
                     let column = pixel % width + x;
                     sum += f64::from(*w) * f64::from(input[(row * columns + column) * channels + channel]);
                 }

@@ -46,12 +46,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Model`] for anything else.
-    pub fn load(
-        onnx: impl Into<Bytes>,
-        shape: ImageShape,
-        classes: usize,
-        path: &Path,
-    ) -> Result<Session> {
+    pub fn load(onnx: impl Into<Bytes>, shape: ImageShape, classes: usize, path: &Path) -> Result<Session> {
         let plans = || -> TractResult<_> {
             let mut network = Network::read(onnx.into(), shape)?;
             let head = network.head.take().map(plan).transpose()?;

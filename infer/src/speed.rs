@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::session::Session;
 
 /// Fewest calls of a thread that are measured, however long they take.
-const MIN_CALLS: usize = 5;
+const MIN_CALLS: usize = 2;
 /// Calls before measuring, which fill caches and buffers.
-const WARM_UP: usize = 2;
+const WARM_UP: usize = 1;
 
 /// What was measured: threads that classify images independently of each other.
 #[derive(Debug, Clone, PartialEq, Serialize)]

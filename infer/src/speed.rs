@@ -7,6 +7,10 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
+/// Largest number of images in a call.
+const MAX_BATCH: usize = 100_000;
+/// Largest number of threads.
+const MAX_THREADS: usize = 1024;
 /// Fewest calls of a thread that are measured, however long they take.
 const MIN_CALLS: usize = 2;
 /// Calls before measuring, which fill caches and buffers.
@@ -32,10 +36,12 @@ pub struct Speed {
 /// Classifies images of no meaning, `batch` to a call, for about `duration`.
 ///
 /// # Errors
-/// [`Error::Usage`] if `batch` or `threads` is 0; else as for [`crate::Worker::probabilities`].
+/// [`Error::Usage`] if `batch` or `threads` is 0 or too large; else as for [`crate::Worker::probabilities`].
 pub fn speed(session: &Session, batch: usize, threads: usize, duration: Duration) -> Result<Speed> {
-    if batch == 0 || threads == 0 {
-        return Err(Error::Usage(format!("batch {batch}, threads {threads}: expected at least 1")));
+    for (what, found, most) in [("batch", batch, MAX_BATCH), ("threads", threads, MAX_THREADS)] {
+        if !(1..=most).contains(&found) {
+            return Err(Error::Usage(format!("{what} {found}, expected 1 to {most}")));
+        }
     }
     let numel = session.shape().numel();
     let pixels: Vec<u8> = (0..batch * numel).map(|i| (i * 7 % 256) as u8).collect();

@@ -55,9 +55,13 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn paths_and_names() {
     let empty = tempfile::tempdir().unwrap();
     let folder = empty.path().to_str().unwrap();
-    let rows: [(&str, Vec<&str>, &str); 8] = [
+    let rows: [(&str, Vec<&str>, &str); 12] = [
         ("no such file", vec!["predict", "no-such.png"], "no-such.png: "),
         ("a folder without images", vec!["predict", folder], "no images in this folder"),
+        ("no images to a call", vec!["bench", "--batch", "0"], "batch 0, expected 1 to 100000"),
+        ("far too many", vec!["bench", "--batch", "18446744073709551615"], "expected 1 to 100000"),
+        ("no threads", vec!["bench", "--threads", "1,0"], "threads 0, expected 1 to 1024"),
+        ("negative time", vec!["bench", "--seconds=-1"], "--seconds -1"),
         ("no such zoo", vec!["list", "--zoo", "/no/such"], "/no/such/models: not found"),
         (
             "no such model",

@@ -100,6 +100,21 @@ fn every_image_format_gives_the_same_answer() {
 }
 
 #[test]
+fn bench_measures_every_combination() {
+    let arguments = ["bench", "mnist-lite", "--batch", "1,9", "--threads", "1,2", "--seconds", "0", "--json"];
+    let result = json(&succeed("infer", &root(), arguments));
+    let speeds: Vec<&serde_json::Value> = result.as_array().unwrap().iter().map(|r| &r["speed"]).collect();
+    let combinations: Vec<_> = speeds.iter().map(|s| (s["threads"].as_u64(), s["batch"].as_u64())).collect();
+    let expected = [(1, 1), (1, 9), (2, 1), (2, 9)].map(|(threads, batch)| (Some(threads), Some(batch)));
+    assert_eq!(combinations, expected);
+    for speed in speeds {
+        let number = |field: &str| speed[field].as_f64().unwrap();
+        assert!(number("p50_us") > 0.0 && number("p99_us") >= number("p50_us"), "{speed}");
+        assert!(number("images_per_second") > 0.0, "{speed}");
+    }
+}
+
+#[test]
 fn the_datasets_own_images_pass_unchanged() {
     for name in ["mnist", "fashion-mnist"] {
         let dataset = datasets::Dataset::find(&root().join("datasets"), name).unwrap();

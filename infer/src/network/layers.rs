@@ -129,6 +129,14 @@ impl Convolution {
         Convolution { layer: Arc::new(layer), relu: false, pool: None }
     }
 
+    /// `[H, W, features]` that comes out.
+    fn output(&self) -> [usize; 3] {
+        let [height, width, features] = self.layer.output;
+        let [height, width] =
+            self.pool.as_ref().map_or([height, width], |pool| pool.0.output([height, width]));
+        [height, width, features]
+    }
+
     /// Followed by ReLU, unless something else follows already.
     pub(super) fn with_relu(&self) -> Option<Convolution> {
         (!self.relu && self.pool.is_none()).then(|| Convolution { relu: true, ..self.clone() })
@@ -197,16 +205,15 @@ impl EvalOp for Convolution {
         let input = args_1!(inputs);
         let layer = &*self.layer;
         let [n, ..] = image(&input)?;
-        let [height, width, features] = layer.output;
-        let size = self.pool.as_ref().map_or([height, width], |pool| pool.0.output([height, width]));
-        let mut output = Tensor::zero::<f32>(&[n, size[0], size[1], features])?;
+        let [height, width, features] = self.output();
+        let mut output = Tensor::zero::<f32>(&[n, height, width, features])?;
         let images = input.try_as_plain_ram()?.as_slice::<f32>()?;
         let mut view = output.try_as_plain_ram_mut()?;
         let outputs = view.as_slice_mut()?;
         SCRATCH.with_borrow_mut(|Scratch { padded, convolved, buffers }| match &self.pool {
             None => layer.apply(images, self.relu, (padded, buffers), outputs),
             Some(pool) => {
-                convolved.resize(n * height * width * features, 0.0);
+                convolved.resize(n * layer.output.iter().product::<usize>(), 0.0);
                 layer.apply(images, self.relu, (padded, buffers), convolved);
                 pool.apply(convolved, layer.output, outputs);
             }
@@ -220,9 +227,8 @@ impl TypedOp for Convolution {
         let [n, shape] = image_fact(inputs)?;
         let [height, width, channels] = self.layer.input;
         ensure!(shape.as_slice() == [height.to_dim(), width.to_dim(), channels.to_dim()], "{shape:?}");
-        let [height, width, features] = self.layer.output;
-        let size = self.pool.as_ref().map_or([height, width], |pool| pool.0.output([height, width]));
-        Ok(tvec!(f32::fact([n[0].clone(), size[0].to_dim(), size[1].to_dim(), features.to_dim()])))
+        let [height, width, features] = self.output();
+        Ok(tvec!(f32::fact([n[0].clone(), height.to_dim(), width.to_dim(), features.to_dim()])))
     }
 
     as_op!();
@@ -238,8 +244,9 @@ impl MaxPool {
         let [height, width, channels] = shape;
         let [output_height, output_width] = self.0.output([height, width]);
         let outputs = output.chunks_exact_mut(output_height * output_width * channels);
+        let arch = Arch::new();
         for (image, output) in images.chunks_exact(height * width * channels).zip(outputs) {
-            Arch::new().dispatch(Maxima { window: &self.0, image, shape, output });
+            arch.dispatch(Maxima { window: &self.0, image, shape, output });
         }
     }
 }

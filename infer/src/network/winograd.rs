@@ -57,10 +57,13 @@ impl Winograd {
         let dot = |values: &[f64], powers: &[f64]| values.iter().zip(powers).map(|(v, p)| v * p).sum::<f64>();
         // Values of every kernel, `[features, channels, 36]`: first of its rows, then of these values.
         let mut values = Vec::with_capacity(features * channels * TILE * TILE);
+        let weight: Vec<f64> = weight.iter().map(|&w| w.into()).collect();
         for kernel in weight.chunks_exact(area) {
-            let kernel: Vec<f64> = kernel.iter().map(|&w| w.into()).collect();
             for across in &powers {
-                let rows: Vec<f64> = kernel.chunks_exact(kernel_size).map(|row| dot(row, across)).collect();
+                let mut rows = [0.0; TILE];
+                for (value, row) in rows.iter_mut().zip(kernel.chunks_exact(kernel_size)) {
+                    *value = dot(row, across);
+                }
                 values.extend(powers.iter().map(|down| dot(&rows, down) as f32));
             }
         }
@@ -73,7 +76,7 @@ impl Winograd {
         Winograd { weights, bias, channels, step: TILE + 1 - kernel_size }
     }
 
-    /// Outputs per image row or column.
+    /// Channels of the output.
     pub(super) fn features(&self) -> usize {
         self.bias.len()
     }
@@ -100,8 +103,8 @@ impl Winograd {
         let Buffers { inputs, products } = buffers;
         for first in (0..tiles).step_by(GROUP) {
             let count = GROUP.min(tiles - first);
-            let [apart, features_apart] = [self.channels, self.features()].map(|each| count * each + GAP);
             let places = Places { first, count, rows, columns, height, width };
+            let [apart, features_apart] = [self.channels, self.features()].map(|each| places.apart(each));
             inputs.resize(TILE * TILE * apart, 0.0);
             products.resize(TILE * TILE * features_apart, 0.0);
             arch.dispatch(IntoPoints { convolution: self, places, input, values: inputs });
@@ -145,6 +148,12 @@ struct Places {
 }
 
 impl Places {
+    /// From the values of one place of all tiles to those of the next, `each` to a tile.
+    #[inline(always)]
+    fn apart(&self, each: usize) -> usize {
+        self.count * each + GAP
+    }
+
     /// Number of the image of a tile of the group, and the tile's row and column in it.
     #[inline(always)]
     fn of(&self, tile: usize) -> (usize, usize, usize) {
@@ -170,7 +179,7 @@ impl WithSimd for IntoPoints<'_> {
         let Places { count, height, width, .. } = self.places;
         let vectors = channels / S::F32_LANES;
         let row = self.convolution.reach(width) * vectors;
-        let apart = (count * channels + GAP) / S::F32_LANES;
+        let apart = self.places.apart(channels) / S::F32_LANES;
         let (input, _) = S::as_simd_f32s(self.input);
         let (values, _) = S::as_mut_simd_f32s(self.values);
         for tile in 0..count {
@@ -236,7 +245,7 @@ impl<const M: usize> WithSimd for FromPointsOf<'_, M> {
         let FromPoints { convolution, places, products, floor, output } = self.0;
         let Places { count, height, width, .. } = places;
         let vectors = convolution.features() / S::F32_LANES;
-        let apart = (count * convolution.features() + GAP) / S::F32_LANES;
+        let apart = places.apart(convolution.features()) / S::F32_LANES;
         let (products, _) = S::as_simd_f32s(products);
         let (bias, _) = S::as_simd_f32s(&convolution.bias);
         let (output, _) = S::as_mut_simd_f32s(output);

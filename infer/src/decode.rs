@@ -37,6 +37,14 @@ pub fn read_image(path: &Path) -> Result<DynamicImage> {
 /// # Errors
 /// [`Error::Image`].
 pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
+    decode_within(bytes, path, MAX_DECODED_BYTES)
+}
+
+/// Decodes an image that needs at most `max_bytes` of memory, as [`decode`] does.
+///
+/// # Errors
+/// [`Error::Image`].
+pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<DynamicImage> {
     if bytes.is_empty() {
         return Err(Error::image(path, "the file is empty; expected an image"));
     }
@@ -51,17 +59,13 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    limits.max_alloc = Some(max_bytes);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(wrong)?;
-    if decoder.total_bytes() > MAX_DECODED_BYTES {
-        return Err(Error::image(
-            path,
-            format!(
-                "needs {} bytes in memory; at most {MAX_DECODED_BYTES} are allowed",
-                decoder.total_bytes()
-            ),
-        ));
+    let needed = decoder.total_bytes();
+    if needed > max_bytes {
+        let problem = format!("needs {needed} bytes in memory; at most {max_bytes} are allowed");
+        return Err(Error::image(path, problem));
     }
     let orientation = decoder.orientation().map_err(wrong)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(wrong)?;

@@ -15,16 +15,23 @@ pub mod decode;
 mod embedded;
 mod error;
 mod evaluate;
+mod explain;
+pub mod export;
 pub mod golden;
 mod network;
+#[cfg(feature = "registry")]
+pub mod oci;
 mod predictor;
 pub mod preprocess;
+#[cfg(feature = "serve")]
+pub mod serve;
 mod session;
 mod speed;
 mod verify;
 
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
+pub use explain::{Explainer, Planes};
 pub use predictor::{ClassProbability, Prediction, Predictor, Source};
 pub use session::{Session, Worker};
 pub use speed::{Speed, speed};

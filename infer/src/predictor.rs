@@ -85,6 +85,12 @@ impl Predictor {
         Ok(Predictor { session, manifest, source })
     }
 
+    /// A version's network that is loaded already.
+    #[cfg(feature = "serve")]
+    pub(crate) fn of(version: zoo::VersionDir, session: Session) -> Predictor {
+        Predictor { session, manifest: version.manifest, source: Source::Zoo(version.path) }
+    }
+
     /// What the model's manifest says.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -115,6 +121,11 @@ impl Predictor {
     /// [`Error::Usage`] for a wrong number of pixels.
     pub fn predict_pixels(&self, pixels: Vec<u8>) -> Result<Prediction> {
         let probabilities = self.session.worker()?.probabilities(&pixels)?;
+        Ok(self.prediction(pixels, probabilities))
+    }
+
+    /// The classes in order, from what the network gave for one image.
+    pub(crate) fn prediction(&self, pixels: Vec<u8>, probabilities: Vec<f32>) -> Prediction {
         let mut classes: Vec<ClassProbability> = self
             .manifest
             .labels
@@ -124,6 +135,6 @@ impl Predictor {
             .collect();
         classes.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         let label = classes.first().map(|best| best.label.clone()).unwrap_or_default();
-        Ok(Prediction { label, classes, pixels })
+        Prediction { label, classes, pixels }
     }
 }

@@ -30,7 +30,7 @@ pub struct Session {
     path: std::path::PathBuf,
 }
 
-type Plan = Arc<TypedRunnableModel>;
+pub(crate) type Plan = Arc<TypedRunnableModel>;
 
 /// One thread's buffers for a session.
 pub struct Worker<'a> {
@@ -135,13 +135,13 @@ impl Worker<'_> {
                 let count = pixels.len() / numel;
                 let size = features.len() / count;
                 let input = tract_ndarray::Array2::from_shape_vec((count, size), features)?.into_tensor();
-                output(head.run(tvec![input.into()])?)
+                output(&head.run(tvec![input.into()])?)
             }
         }
     }
 }
 
-fn plan(model: TypedModel) -> TractResult<Plan> {
+pub(crate) fn plan(model: TypedModel) -> TractResult<Plan> {
     model.into_optimized()?.into_runnable()
 }
 
@@ -149,16 +149,17 @@ fn body(state: &mut TypedSimpleState, images: &[u8], shape: ImageShape) -> Tract
     let ImageShape { channels, height, width } = shape;
     let count = images.len() / shape.numel();
     let input = Tensor::from_shape(&[count, channels, height, width], images)?;
-    output(state.run(tvec![input.into()])?)
+    output(&state.run(tvec![input.into()])?)
 }
 
-fn output(outputs: TVec<TValue>) -> TractResult<Vec<f32>> {
+/// The values of the first output.
+pub(crate) fn output(outputs: &[TValue]) -> TractResult<Vec<f32>> {
     let output = outputs.first().ok_or_else(|| TractError::msg("no output"))?;
     Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
 }
 
 /// The innermost reason says what is wrong with a file; the outer ones say what tract was doing.
-fn problem(error: &TractError) -> String {
+pub(crate) fn problem(error: &TractError) -> String {
     let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
     format!("not a usable ONNX model: {}", chain.join(": "))
 }

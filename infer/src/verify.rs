@@ -125,7 +125,8 @@ pub fn verify(zoo: &Zoo, spec: &Spec, datasets: &Path, key: Option<&PublicKey>) 
     Ok(report)
 }
 
-fn check_files(version: &VersionDir) -> std::result::Result<String, String> {
+/// Every file has its length and hash, none is missing or extra.
+pub(crate) fn check_files(version: &VersionDir) -> std::result::Result<String, String> {
     let problems = version.problems().map_err(|e| e.to_string())?;
     match problems.as_slice() {
         [] => Ok(format!("{} files", version.manifest.files.len())),
@@ -144,7 +145,8 @@ fn load(version: &VersionDir) -> std::result::Result<Session, String> {
     Session::load(onnx, manifest.image_shape(), manifest.labels.len(), &path).map_err(|e| e.to_string())
 }
 
-fn check_golden(version: &VersionDir, session: &Session) -> std::result::Result<String, String> {
+/// The network gives what libtorch gave.
+pub(crate) fn check_golden(version: &VersionDir, session: &Session) -> std::result::Result<String, String> {
     let golden = Golden::read(version).map_err(|e| e.to_string())?;
     let difference = golden.max_difference(session).map_err(|e| e.to_string())?;
     let tolerance = version.manifest.self_check.tolerance;

@@ -18,6 +18,7 @@ mod atomic;
 mod count;
 mod error;
 mod index;
+mod layout;
 mod manifest;
 pub mod signature;
 mod spec;
@@ -29,6 +30,7 @@ pub use atomic::{sync_dir, write_atomic};
 pub use count::Count;
 pub use error::{Error, Result};
 pub use index::{INDEX, Index, IndexModel, IndexVersion, grouped};
+pub use layout::{Engine, Violation};
 pub use manifest::{
     ClassCount, DatasetInfo, Dim, FileRecord, Manifest, NetworkInfo, NumericProfileInfo, OnnxInfo, SCHEMA,
     SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, check_name,

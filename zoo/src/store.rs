@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use datasets::Digest;
+
 use crate::atomic::sync_dir;
 use crate::error::{Error, Result};
 use crate::manifest::check_name;
@@ -138,17 +140,55 @@ impl Zoo {
         fill: impl FnOnce(&Path, u32) -> std::result::Result<(), E>,
     ) -> std::result::Result<VersionDir, E> {
         let _lock = self.lock()?;
+        let newest = folder_names_if_any(&self.models_dir().join(name))?;
+        let version = newest.iter().filter_map(|v| parse_version(v)).max().unwrap_or(0) + 1;
+        self.place(name, version, |folder| fill(folder, version))
+    }
+
+    /// Adds a version that was published elsewhere under its own number, as [`Zoo::publish`] does.
+    /// Nothing happens if it is there already, with a manifest of this sha256.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if another version has the number, else as for [`Zoo::publish`].
+    pub fn add<E: From<Error>>(
+        &self,
+        name: &str,
+        version: u32,
+        manifest_sha256: &Digest,
+        fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
+    ) -> std::result::Result<VersionDir, E> {
+        let _lock = self.lock()?;
+        let dir = self.models_dir().join(name).join(version.to_string());
+        if !dir.exists() {
+            return self.place(name, version, fill);
+        }
+        let path = dir.join(MANIFEST);
+        let (found, _) = Digest::of_file(&path).map_err(Error::from)?;
+        if found != *manifest_sha256 {
+            let problem = format!(
+                "sha256 {found}: another version {version} is there; expected {manifest_sha256} or nothing"
+            );
+            return Err(Error::Damaged { path, problem }.into());
+        }
+        Ok(VersionDir::open(&dir)?)
+    }
+
+    /// Fills a staged folder, checks it and renames it into place. Call with the lock held.
+    fn place<E: From<Error>>(
+        &self,
+        name: &str,
+        version: u32,
+        fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
+    ) -> std::result::Result<VersionDir, E> {
         let staging = self.clean_staging()?;
         let model_dir = self.models_dir().join(name);
-        let newest = folder_names_if_any(&model_dir)?.iter().filter_map(|v| parse_version(v)).max();
-        let version = newest.unwrap_or(0) + 1;
         let work = tempfile::Builder::new()
             .prefix(&format!("{name}-{version}-"))
             .tempdir_in(&staging)
             .map_err(Error::io(&staging))?;
         let folder = work.path().join(version.to_string());
         std::fs::create_dir(&folder).map_err(Error::io(&folder))?;
-        fill(&folder, version)?;
+        fill(&folder)?;
         let target = model_dir.join(version.to_string());
         self.check_staged(&folder, name, version)?;
         sync_tree(&folder)?;
@@ -196,7 +236,7 @@ impl Zoo {
 }
 
 /// `7` is version 7; `07` and `0` are not versions.
-fn parse_version(name: &str) -> Option<u32> {
+pub(crate) fn parse_version(name: &str) -> Option<u32> {
     let version: u32 = name.parse().ok()?;
     (version > 0 && version.to_string() == name).then_some(version)
 }
@@ -205,7 +245,7 @@ fn folder_names_if_any(dir: &Path) -> Result<Vec<String>> {
     if dir.exists() { folder_names(dir) } else { Ok(Vec::new()) }
 }
 
-fn folder_names(dir: &Path) -> Result<Vec<String>> {
+pub(crate) fn folder_names(dir: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
         let entry = entry.map_err(Error::io(dir))?;

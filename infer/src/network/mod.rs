@@ -50,22 +50,68 @@ impl Network {
         let (body, head) = graph.nodes.split_at(graph.cut());
         let joint = head.first().and_then(|node| node.input.first()).unwrap_or(&graph.output);
         let model = TypedModel::default();
-        let ImageShape { channels, height, width } = shape;
-        let n = model.symbols.sym(BATCH).to_dim();
-        let pixels = u8::fact([n, channels.to_dim(), height.to_dim(), width.to_dim()]);
-        let body = graph.wire(model, body, &graph.input, pixels, joint)?;
+        let pixels = images(model.symbols.sym(BATCH).to_dim(), shape);
+        let body = graph.wire(model, body, &graph.input, pixels, &[joint])?;
         if head.is_empty() {
             return Ok(Network { body, head: None });
         }
         let features = per_image(&body, body.output_outlets()?[0])?.iter().product::<usize>();
         let model = TypedModel::default();
         let fact = f32::fact([model.symbols.sym(BATCH).to_dim(), features.to_dim()]);
-        let head = graph.wire(model, head, joint, fact, &graph.output)?;
+        let head = graph.wire(model, head, joint, fact, &[&graph.output])?;
         Ok(Network { body, head: Some(head) })
     }
 }
 
+/// What convolutions see and make of one image.
+pub(crate) struct Convolutions {
+    /// `uint8 [1, C, H, W]` to one `float32 [1, H, W, features]` for each convolution.
+    pub(crate) model: TypedModel,
+    /// Names of the convolutions, in the order of the outputs.
+    pub(crate) names: Vec<String>,
+    /// `[features, C, kernel_height, kernel_width]` of the first one, and its values.
+    pub(crate) filters: (Vec<usize>, Vec<f32>),
+}
+
+impl Convolutions {
+    /// Reads the part of an ONNX file that ends with its last convolution; `None` if it has none.
+    pub(crate) fn read(onnx: Bytes, shape: ImageShape) -> TractResult<Option<Convolutions>> {
+        ensure!(shape.numel() > 0, "images of {shape:?}");
+        let graph = Graph::read(onnx)?;
+        let convolutions: Vec<&NodeProto> =
+            graph.nodes.iter().filter(|node| node.op_type == "Conv").collect();
+        let Some(first) = convolutions.first() else { return Ok(None) };
+        let weight = first.input.get(1).and_then(|name| graph.constants.get(name));
+        let weight = weight.with_context(|| format!("node {:?}: without a weight", first.name))?;
+        let outputs: Vec<&str> = convolutions.iter().map(|node| graph.activated(node)).collect();
+        let makes_one = |node: &NodeProto| node.output.iter().any(|name| outputs.contains(&name.as_str()));
+        let end = graph.nodes.iter().rposition(makes_one).map_or(0, |last| last + 1);
+        let nodes = graph.nodes.get(..end).unwrap_or_default();
+        let pixels = images(1.to_dim(), shape);
+        let model = graph.wire(TypedModel::default(), nodes, &graph.input, pixels, &outputs)?;
+        let names = convolutions.iter().map(|node| node.name.clone()).collect();
+        Ok(Some(Convolutions { model, names, filters: (weight.shape.clone(), weight.values()) }))
+    }
+}
+
 impl Graph {
+    /// The value that a convolution's output has become before the next layer: after normalisation,
+    /// activation and the like, which keep its shape.
+    fn activated<'a>(&'a self, convolution: &'a NodeProto) -> &'a str {
+        let mut name = convolution.output.first().map_or("", String::as_str);
+        // A malicious file may go in circles.
+        for _ in &self.nodes {
+            let mut readers = self.nodes.iter().filter(|node| node.input.iter().any(|input| input == name));
+            match (readers.next(), readers.next()) {
+                (Some(reader), None) if operators::keeps_shape(&reader.op_type) => {
+                    name = reader.output.first().map_or("", String::as_str);
+                }
+                _ => break,
+            }
+        }
+        name
+    }
+
     /// Number of nodes in the first part: up to the first `Flatten` whose output is all that
     /// the later nodes need. All nodes, if there is none.
     fn cut(&self) -> usize {
@@ -82,14 +128,14 @@ impl Graph {
         (1..self.nodes.len()).find(|&at| ends_part(at)).unwrap_or(self.nodes.len())
     }
 
-    /// Adds `nodes` to an empty model, from the value called `input` to the one called `output`.
+    /// Adds `nodes` to an empty model, from the value called `input` to those called `outputs`.
     fn wire(
         &self,
         mut model: TypedModel,
         nodes: &[NodeProto],
         input: &str,
         fact: TypedFact,
-        output: &str,
+        outputs: &[&str],
     ) -> TractResult<TypedModel> {
         let source = model.add_source(input, fact)?;
         let value = match model.outlet_fact(source)?.rank() {
@@ -107,7 +153,8 @@ impl Graph {
                     (None, None) => bail!("{}: input {name:?} is nowhere", place()),
                 });
             }
-            let alone = node.input.first().is_some_and(|name| self.uses(name) == 1);
+            let alone = |name: &String| self.uses(name) == 1 && !outputs.contains(&name.as_str());
+            let alone = node.input.first().is_some_and(alone);
             let outlet = operators::wire(&mut model, node, &inputs, alone).with_context(place)?;
             let size = per_image(&model, outlet)?.iter().try_fold(1usize, |all, &d| all.checked_mul(d));
             ensure!(
@@ -118,10 +165,17 @@ impl Graph {
             let [name] = node.output.as_slice() else { bail!("{}: expected one output", place()) };
             ensure!(values.insert(name, outlet).is_none(), "{}: output {name:?} is there twice", place());
         }
-        let outlet = *values.get(output).with_context(|| format!("output {output:?} is nowhere"))?;
-        model.select_output_outlets(&[outlet])?;
+        let outlet = |name| values.get(name).copied().with_context(|| format!("output {name:?} is nowhere"));
+        let outlets = outputs.iter().map(|&name| outlet(name)).collect::<TractResult<Vec<_>>>()?;
+        model.select_output_outlets(&outlets)?;
         Ok(model)
     }
+}
+
+/// `uint8 [N, C, H, W]`.
+fn images(n: TDim, shape: ImageShape) -> TypedFact {
+    let ImageShape { channels, height, width } = shape;
+    u8::fact([n, channels.to_dim(), height.to_dim(), width.to_dim()])
 }
 
 fn only(outlets: &[OutletId]) -> TractResult<OutletId> {

@@ -62,6 +62,11 @@ pub(super) fn wire(
     }
 }
 
+/// Whether an operator's output has the shape of its input, value for value.
+pub(super) fn keeps_shape(op_type: &str) -> bool {
+    ["Add", "Elu", "Erf", "LeakyRelu", "Mul", "Relu", "Sigmoid", "Tanh"].contains(&op_type)
+}
+
 struct Operator<'a> {
     model: &'a mut TypedModel,
     node: &'a NodeProto,

@@ -121,25 +121,14 @@ impl PublicKey {
     /// # Errors
     /// What does not hold.
     pub fn open(&self, bundle: &str) -> Result<Vec<u8>, String> {
-        let bundle: Bundle =
-            serde_json::from_str(bundle).map_err(|e| format!("not a signature bundle: {e}"))?;
-        if bundle.media_type != MEDIA_TYPE {
-            return Err(format!("media type {}, expected {MEDIA_TYPE}", bundle.media_type));
-        }
-        let hint = bundle.verification_material.public_key.hint;
+        let (hint, payload, envelope) = take_apart(bundle)?;
         if hint != self.hint() {
             return Err(format!("signed with another key: hint {hint}, expected {}", self.hint()));
         }
-        let envelope = bundle.dsse_envelope;
-        if envelope.payload_type != PAYLOAD_TYPE {
-            return Err(format!("payload type {}, expected {PAYLOAD_TYPE}", envelope.payload_type));
-        }
-        let decode = |text: &str| Base64::decode_vec(text).map_err(|e| format!("not base64: {e}"));
-        let payload = decode(&envelope.payload)?;
         let [signature] = envelope.signatures.as_slice() else {
             return Err(format!("{} signatures, expected one", envelope.signatures.len()));
         };
-        let signature = DerSignature::try_from(decode(&signature.sig)?.as_slice())
+        let signature = DerSignature::try_from(base64(&signature.sig)?.as_slice())
             .map_err(|e| format!("not a DER signature: {e}"))?;
         let signed = pre_authentication_encoding(&payload);
         self.0
@@ -147,4 +136,26 @@ impl PublicKey {
             .map_err(|_| "the signature does not fit the content".to_owned())?;
         Ok(payload)
     }
+}
+
+/// The key's hint and the payload of a bundle **whose signature is not checked**.
+pub(super) fn unchecked(bundle: &str) -> Result<(String, Vec<u8>), String> {
+    take_apart(bundle).map(|(hint, payload, _)| (hint, payload))
+}
+
+fn take_apart(bundle: &str) -> Result<(String, Vec<u8>, Envelope), String> {
+    let bundle: Bundle = serde_json::from_str(bundle).map_err(|e| format!("not a signature bundle: {e}"))?;
+    if bundle.media_type != MEDIA_TYPE {
+        return Err(format!("media type {}, expected {MEDIA_TYPE}", bundle.media_type));
+    }
+    let envelope = bundle.dsse_envelope;
+    if envelope.payload_type != PAYLOAD_TYPE {
+        return Err(format!("payload type {}, expected {PAYLOAD_TYPE}", envelope.payload_type));
+    }
+    let payload = base64(&envelope.payload)?;
+    Ok((bundle.verification_material.public_key.hint, payload, envelope))
+}
+
+fn base64(text: &str) -> Result<Vec<u8>, String> {
+    Base64::decode_vec(text).map_err(|e| format!("not base64: {e}"))
 }

@@ -17,9 +17,11 @@ use std::path::{Path, PathBuf};
 pub use bundle::{PrivateKey, PublicKey};
 
 use datasets::Digest;
+use serde::Serialize;
 
 use crate::atomic::write_atomic;
 use crate::error::{Error, Result};
+use crate::version::list_files;
 use crate::{VersionDir, Zoo};
 
 /// File name of the signature over all files.
@@ -28,6 +30,17 @@ pub const SIGNATURE: &str = "model.sig";
 pub const PROVENANCE: &str = "provenance.sig";
 /// File name of the test result attestation.
 pub const TEST_RESULT: &str = "test_result.sig";
+/// What somebody who retrained a version reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reproduction {
+    /// The report's file beside the signatures.
+    pub file: String,
+    /// The hint of the key that it names, see [`PublicKey::hint`].
+    pub key: String,
+    /// Whether retraining gave the published weights.
+    pub passed: bool,
+}
+
 /// Signature files are small; larger ones are refused.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -75,6 +88,34 @@ impl Zoo {
         Ok(path)
     }
 
+    /// What people who retrained a version reported, by file name. Whether the signature fits is
+    /// not checked: that needs their keys.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a file that is no report, [`Error::Io`].
+    pub fn reproductions(&self, version: &VersionDir) -> Result<Vec<Reproduction>> {
+        let dir = self.signature_dir(version);
+        if !dir.is_dir() {
+            return Ok(Vec::new());
+        }
+        let names = list_files(&dir)?.into_iter();
+        let names: Vec<String> =
+            names.filter(|name| name.starts_with("reproduction-") && name.ends_with(".sig")).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let files = statement::hashed_files(version)?;
+        let reports = names.into_iter().map(|file| {
+            let path = dir.join(&file);
+            let report = read_small(&path)?;
+            let report = bundle::unchecked(&report)
+                .and_then(|(key, payload)| Ok((key, statement::passed_reproduction(&payload, &files)?)));
+            let (key, passed) = report.map_err(|problem| Error::Damaged { path, problem })?;
+            Ok(Reproduction { file, key, passed })
+        });
+        reports.collect()
+    }
+
     /// Checks that `key` signed exactly the files that are there.
     ///
     /// # Errors
@@ -82,13 +123,11 @@ impl Zoo {
     pub fn verify_signature(&self, version: &VersionDir, key: &PublicKey) -> Result<usize> {
         let dir = self.signature_dir(version);
         let path = dir.join(SIGNATURE);
-        let length = std::fs::metadata(&path)
-            .map_err(|_| Error::NotFound { path: path.clone(), hint: "the version is not signed".into() })?;
-        let damaged = |problem: String| Error::Damaged { path: path.clone(), problem };
-        if length.len() > MAX_BYTES {
-            return Err(damaged(format!("{} bytes, expected at most {MAX_BYTES}", length.len())));
+        if !path.exists() {
+            return Err(Error::NotFound { path, hint: "the version is not signed".into() });
         }
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = read_small(&path)?;
+        let damaged = |problem: String| Error::Damaged { path: path.clone(), problem };
         let payload = key.open(&text).map_err(damaged)?;
         let signed = statement::signed_files(&payload).map_err(damaged)?;
         let present = statement::hashed_files(version)?;
@@ -116,6 +155,15 @@ fn undamaged_files(version: &VersionDir) -> Result<BTreeMap<String, Digest>> {
         }
         None => statement::hashed_files(version),
     }
+}
+
+fn read_small(path: &Path) -> Result<String> {
+    let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    if length > MAX_BYTES {
+        let problem = format!("{length} bytes, expected at most {MAX_BYTES}");
+        return Err(Error::Damaged { path: path.to_owned(), problem });
+    }
+    std::fs::read_to_string(path).map_err(Error::io(path))
 }
 
 fn write_signed(path: &Path, statement: &serde_json::Value, key: &PrivateKey) -> Result<()> {

@@ -145,14 +145,55 @@ struct Resource {
     digest: Digest,
 }
 
+#[derive(Deserialize)]
+struct Report {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    predicate: Outcome,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    result: String,
+}
+
+/// Whether a report on retraining a version with these files says that it gave the same.
+pub(super) fn passed_reproduction(
+    payload: &[u8],
+    files: &BTreeMap<String, Digest>,
+) -> std::result::Result<bool, String> {
+    let report: Report =
+        serde_json::from_slice(payload).map_err(|e| format!("not a report of a retraining: {e}"))?;
+    expect("statement type", &report.kind, STATEMENT)?;
+    expect("predicate type", &report.predicate_type, TEST_RESULT)?;
+    check_subject(&report.subject, &root_digest(files.values()))?;
+    Ok(report.predicate.result == "PASSED")
+}
+
+fn expect(what: &str, found: &str, expected: &str) -> std::result::Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what} {found}, expected {expected}")) }
+}
+
+fn check_subject(subjects: &[Subject], root: &Digest) -> std::result::Result<(), String> {
+    let [subject] = subjects else {
+        return Err(format!("{} subjects, expected one", subjects.len()));
+    };
+    let found = subject.digest.get("sha256");
+    if found == Some(root) {
+        Ok(())
+    } else {
+        Err(format!("subject digest {found:?}, expected {root}, that of the files"))
+    }
+}
+
 /// The files that a model signature lists. What a signature asks to ignore is not ignored:
 /// every file of a version must be listed.
 pub(super) fn signed_files(payload: &[u8]) -> std::result::Result<BTreeMap<String, Digest>, String> {
     let signed: Signed =
         serde_json::from_slice(payload).map_err(|e| format!("not a model signature: {e}"))?;
-    let expect = |what: &str, found: &str, expected: &str| {
-        if found == expected { Ok(()) } else { Err(format!("{what} {found}, expected {expected}")) }
-    };
     expect("statement type", &signed.kind, STATEMENT)?;
     expect("predicate type", &signed.predicate_type, MODEL_SIGNATURE)?;
     expect("serialization method", &signed.predicate.serialization.method, "files")?;
@@ -161,15 +202,7 @@ pub(super) fn signed_files(payload: &[u8]) -> std::result::Result<BTreeMap<Strin
         expect("digest algorithm", &resource.algorithm, "sha256")?;
     }
     let root = root_digest(resources.iter().map(|resource| &resource.digest));
-    let [subject] = signed.subject.as_slice() else {
-        return Err(format!("{} subjects, expected one", signed.subject.len()));
-    };
-    if subject.digest.get("sha256") != Some(&root) {
-        return Err(format!(
-            "subject digest {:?}, expected {root}, that of its resources",
-            subject.digest.get("sha256")
-        ));
-    }
+    check_subject(&signed.subject, &root)?;
     let count = resources.len();
     let files: BTreeMap<String, Digest> = resources.into_iter().map(|r| (r.name, r.digest)).collect();
     if files.len() == count { Ok(files) } else { Err("a file is listed twice".into()) }

@@ -1,0 +1,96 @@
+//! `infer predict`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use infer::{Error, Predictor, Result, Source, decode};
+use serde_json::json;
+use zoo::Spec;
+
+use super::{ZooArgs, print_json, report};
+use crate::render;
+
+#[derive(clap::Args)]
+pub(super) struct PredictArgs {
+    /// Image files (PNG, JPEG, BMP, GIF, WebP), folders of them, or `-`.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// NAME or NAME@VERSION.
+    #[arg(long, default_value = "mnist-cnn")]
+    model: String,
+    /// How many classes to print.
+    #[arg(long, default_value_t = 3)]
+    top_k: usize,
+    /// Draw what the network sees.
+    #[arg(long)]
+    show: bool,
+    #[command(flatten)]
+    zoo: ZooArgs,
+}
+
+/// The model asked for; the built-in one where no zoo is at hand.
+fn open_predictor(args: &PredictArgs) -> Result<Predictor> {
+    if args.zoo.is_there() {
+        return Predictor::open(args.zoo.path(), &args.model);
+    }
+    let predictor = Predictor::embedded()?;
+    let spec: Spec = args.model.parse().map_err(Error::Usage)?;
+    let manifest = predictor.manifest();
+    let fits =
+        spec == Spec::latest(&manifest.name) || spec == Spec::version(&manifest.name, manifest.version);
+    if !fits {
+        let built_in = format!("{}@{}", manifest.name, manifest.version);
+        return Err(Error::Usage(format!(
+            "no zoo here, and the built-in model is {built_in}, not {spec}; name the zoo with --zoo DIR"
+        )));
+    }
+    Ok(predictor)
+}
+
+/// Prints what is on each image.
+pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
+    let predictor = open_predictor(args)?;
+    let manifest = predictor.manifest();
+    let embedded = *predictor.source() == Source::Embedded;
+    if embedded && !args.zoo.json {
+        eprintln!("no zoo here: using the built-in {}@{}", manifest.name, manifest.version);
+    }
+    let mut code = ExitCode::SUCCESS;
+    let mut results = Vec::new();
+    for path in &args.images {
+        for file in decode::image_files(path).unwrap_or_else(|error| {
+            report(&error);
+            code = ExitCode::from(2);
+            Vec::new()
+        }) {
+            let name = file.display().to_string();
+            match decode::read_image(&file).and_then(|image| predictor.predict(&image)) {
+                Ok(prediction) if args.zoo.json => results.push(json!({
+                    "file": name,
+                    "label": prediction.label,
+                    "classes": prediction.classes.iter().take(args.top_k).collect::<Vec<_>>(),
+                })),
+                Ok(prediction) => {
+                    println!("{}", render::prediction(&name, &prediction, args.top_k));
+                    if args.show {
+                        print!("{}", render::picture(&prediction, manifest));
+                    }
+                }
+                Err(error) => {
+                    report(&error);
+                    code = ExitCode::from(2);
+                }
+            }
+        }
+    }
+    if args.zoo.json {
+        print_json(&json!({
+            "model": manifest.name,
+            "version": manifest.version,
+            "model_sha256": manifest.files.get(zoo::ONNX).map(|record| record.sha256),
+            "embedded": embedded,
+            "predictions": results,
+        }));
+    }
+    Ok(code)
+}

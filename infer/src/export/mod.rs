@@ -1,0 +1,7 @@
+//! Published versions in the form of other hubs.
+
+mod hugging_face;
+mod onnx_hub;
+
+pub use hugging_face::hugging_face;
+pub use onnx_hub::{ONNX_HUB_MANIFEST, onnx_hub};

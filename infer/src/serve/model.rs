@@ -1,0 +1,92 @@
+//! A model that is being served, with the proof that it is what was published.
+
+use datasets::Digest;
+use serde::Serialize;
+use zoo::signature::PublicKey;
+use zoo::{Spec, VersionDir, Zoo};
+
+use crate::embedded;
+use crate::explain::Explainer;
+use crate::predictor::Predictor;
+use crate::session::Session;
+use crate::verify::{check_files, check_golden};
+
+/// A loaded version of which every file and the golden outputs were checked.
+pub(super) struct Model {
+    pub(super) predictor: Predictor,
+    /// `None` for a network without convolutions.
+    pub(super) explainer: Option<Explainer>,
+    /// sha256 of `model.onnx`.
+    pub(super) sha256: Digest,
+    pub(super) proof: Proof,
+    /// Its folder; `None` for the built-in model.
+    pub(super) version_dir: Option<VersionDir>,
+}
+
+/// What was checked before the model became ready.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Proof {
+    /// Files whose length and hash are as the manifest says.
+    pub(super) files: String,
+    /// Golden images, and the largest difference from libtorch's probabilities.
+    pub(super) golden: String,
+    /// Files that the operator's key signed; `None` without a key.
+    pub(super) signature: Option<String>,
+    /// Signed reports of people who retrained the model.
+    pub(super) reproductions: Vec<zoo::signature::Reproduction>,
+}
+
+impl Model {
+    /// Checks and loads a version; with a key, only one that the key signed.
+    ///
+    /// # Errors
+    /// Why it must not be served.
+    pub(super) fn load(zoo: &Zoo, spec: &Spec, key: Option<&PublicKey>) -> Result<Model, String> {
+        let version = zoo.version(spec).map_err(|e| e.to_string())?;
+        let files = check_files(&version)?;
+        let signed = |key| zoo.verify_signature(&version, key).map(|count| format!("{count} files"));
+        let signature = key.map(signed).transpose().map_err(|e| e.to_string())?;
+        let onnx = bytes::Bytes::from(version.read(zoo::ONNX).map_err(|e| e.to_string())?);
+        let sha256 = Digest::of(&onnx);
+        let (shape, path) = (version.manifest.image_shape(), version.path.join(zoo::ONNX));
+        let classes = version.manifest.labels.len();
+        let session = Session::load(onnx.clone(), shape, classes, &path).map_err(|e| e.to_string())?;
+        let golden = check_golden(&version, &session)?;
+        let explainer = Explainer::load(onnx, shape, &path).map_err(|e| e.to_string())?;
+        // A report that cannot be read says nothing about the model.
+        let reproductions = zoo.reproductions(&version).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a reproduction report is passed over");
+            Vec::new()
+        });
+        let proof = Proof { files, golden, signature, reproductions };
+        let predictor = Predictor::of(version.clone(), session);
+        Ok(Model { predictor, explainer, sha256, proof, version_dir: Some(version) })
+    }
+
+    /// The model built into the program, whose hash was checked.
+    ///
+    /// # Errors
+    /// If none is built in.
+    pub(super) fn embedded() -> Result<Model, String> {
+        let (manifest, onnx) = embedded::model().map_err(|e| e.to_string())?;
+        let sha256 = Digest::of(onnx);
+        let path = std::path::Path::new("(embedded model)");
+        let explainer = Explainer::load(onnx, manifest.image_shape(), path).map_err(|e| e.to_string())?;
+        let predictor = Predictor::embedded().map_err(|e| e.to_string())?;
+        let proof = Proof {
+            files: "model.onnx, built in".into(),
+            golden: "not checked: golden data are not built in".into(),
+            signature: None,
+            reproductions: Vec::new(),
+        };
+        Ok(Model { predictor, explainer, sha256, proof, version_dir: None })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.predictor.manifest().name
+    }
+
+    pub(super) fn version(&self) -> u32 {
+        self.predictor.manifest().version
+    }
+}

@@ -1,0 +1,396 @@
+//! Which models are served: what is in the zoo, checked, and kept up to date while it changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use zoo::signature::PublicKey;
+use zoo::{Spec, Zoo};
+
+use super::metrics::Metrics;
+use super::model::Model;
+use crate::verify::check_files;
+
+/// The models that are served.
+pub(super) struct Repository {
+    /// `None` if only the built-in model is served.
+    zoo: Option<Zoo>,
+    /// With it, only versions that it signed are served.
+    key: Option<PublicKey>,
+    /// So many of the newest good versions of each model are served.
+    keep: usize,
+    metrics: Arc<Metrics>,
+    state: RwLock<State>,
+    /// Models taken out of service by request.
+    unloaded: Mutex<BTreeSet<String>>,
+    /// Held while the zoo is looked through.
+    scanning: Mutex<()>,
+    scanned: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    models: BTreeMap<String, BTreeMap<u32, Entry>>,
+    aliases: BTreeMap<String, BTreeMap<String, u32>>,
+}
+
+/// A version in the zoo.
+enum Entry {
+    Ready {
+        model: Arc<Model>,
+        stamp: Stamp,
+        /// What became of its files since; the model in memory is the one that was checked.
+        damage: Option<String>,
+    },
+    Unavailable {
+        reason: String,
+        stamp: Stamp,
+    },
+}
+
+/// Length and time of every file of a version: tells cheaply whether to look again.
+type Stamp = Vec<(std::path::PathBuf, u64, Option<SystemTime>)>;
+
+/// Why there is no model.
+#[derive(Debug, PartialEq)]
+pub(super) enum NotServed {
+    /// No such model or version.
+    Unknown(String),
+    /// It is there but must not be used.
+    Unavailable(String),
+}
+
+/// A line of the index.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct IndexEntry {
+    name: String,
+    version: String,
+    pub(super) state: &'static str,
+    /// Why it is not ready, or what is wrong with its files; empty if nothing is.
+    reason: String,
+}
+
+impl Repository {
+    pub(super) fn new(
+        zoo: Option<Zoo>,
+        key: Option<PublicKey>,
+        keep: usize,
+        metrics: Arc<Metrics>,
+    ) -> Repository {
+        Repository {
+            zoo,
+            key,
+            keep: keep.max(1),
+            metrics,
+            state: RwLock::default(),
+            unloaded: Mutex::default(),
+            scanning: Mutex::default(),
+            scanned: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the zoo has been looked through once.
+    pub(super) fn scanned(&self) -> bool {
+        self.scanned.load(Ordering::Acquire)
+    }
+
+    /// The model asked for: a version, an alias, or the newest good version.
+    ///
+    /// # Errors
+    /// [`NotServed`].
+    pub(super) fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<Model>, NotServed> {
+        let state = self.state();
+        let unknown = || NotServed::Unknown(format!("no model {name:?}"));
+        let versions = state.models.get(name).ok_or_else(unknown)?;
+        let Some(version) = version else {
+            let newest = versions.values().rev().find_map(Entry::ready);
+            return newest.cloned().ok_or_else(|| {
+                let reasons: Vec<String> = versions
+                    .iter()
+                    .filter_map(|(version, entry)| Some(format!("version {version}: {}", entry.reason()?)))
+                    .collect();
+                NotServed::Unavailable(format!("no version of {name} is ready; {}", reasons.join("; ")))
+            });
+        };
+        let aliased = || state.aliases.get(name)?.get(version).copied();
+        let number = version.parse().ok().or_else(aliased);
+        match number.and_then(|number| versions.get(&number)) {
+            None => Err(NotServed::Unknown(format!("{name} has no version {version:?}"))),
+            Some(Entry::Ready { model, .. }) => Ok(Arc::clone(model)),
+            Some(Entry::Unavailable { reason, .. }) => {
+                Err(NotServed::Unavailable(format!("{name} version {version}: {reason}")))
+            }
+        }
+    }
+
+    /// The versions of a model that are ready, ascending.
+    pub(super) fn versions(&self, name: &str) -> Vec<String> {
+        let state = self.state();
+        let ready = state.models.get(name).into_iter().flatten();
+        ready.filter(|(_, entry)| entry.ready().is_some()).map(|(version, _)| version.to_string()).collect()
+    }
+
+    /// Every model that is ready, by name and version.
+    pub(super) fn ready_models(&self) -> Vec<Arc<Model>> {
+        let state = self.state();
+        state.models.values().flat_map(BTreeMap::values).filter_map(Entry::ready).cloned().collect()
+    }
+
+    /// Every version that is there, by name.
+    pub(super) fn index(&self) -> Vec<IndexEntry> {
+        let state = self.state();
+        let versions = state.models.iter().flat_map(|(name, versions)| {
+            versions.iter().map(move |(version, entry)| IndexEntry {
+                name: name.clone(),
+                version: version.to_string(),
+                state: if entry.ready().is_some() { "READY" } else { "UNAVAILABLE" },
+                reason: entry.reason().unwrap_or_default(),
+            })
+        });
+        versions.collect()
+    }
+
+    /// Takes a model into service again, looking at its files anew.
+    ///
+    /// # Errors
+    /// [`NotServed`] if it is not ready afterwards.
+    pub(super) fn load(&self, name: &str) -> Result<(), NotServed> {
+        self.unloaded().remove(name);
+        if let Some(versions) = self.state_mut().models.get_mut(name) {
+            versions.retain(|_, entry| entry.ready().is_some());
+        }
+        self.scan();
+        self.find(name, None).map(|_| ())
+    }
+
+    /// Takes a model out of service; requests that it has are answered.
+    ///
+    /// # Errors
+    /// [`NotServed::Unknown`].
+    pub(super) fn unload(&self, name: &str) -> Result<(), NotServed> {
+        if !self.state().models.contains_key(name) {
+            return Err(NotServed::Unknown(format!("no model {name:?}")));
+        }
+        self.unloaded().insert(name.to_owned());
+        self.scan();
+        Ok(())
+    }
+
+    /// Looks through the zoo: takes new good versions into service, and old ones out of it.
+    /// If the zoo cannot be read, everything stays as it is.
+    pub(super) fn scan(&self) {
+        let _alone = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
+        match &self.zoo {
+            None => self.scan_embedded(),
+            Some(zoo) => {
+                if let Err(error) = self.scan_zoo(zoo) {
+                    tracing::error!(%error, "the zoo cannot be read; serving what is loaded");
+                }
+            }
+        }
+        self.scanned.store(true, Ordering::Release);
+    }
+
+    fn scan_embedded(&self) {
+        if !self.state().models.is_empty() {
+            return;
+        }
+        match Model::embedded() {
+            Ok(model) => {
+                let (name, version) = (model.name().to_owned(), model.version());
+                self.take_in(&name, version, model, Stamp::new());
+            }
+            Err(error) => tracing::error!(error, "no zoo, and no built-in model"),
+        }
+    }
+
+    fn scan_zoo(&self, zoo: &Zoo) -> zoo::Result<()> {
+        let found = zoo.models()?;
+        let mut aliases: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
+        for entry in zoo.alias_history()? {
+            aliases.entry(entry.model).or_default().insert(entry.alias, entry.version);
+        }
+        // First what is new, then the aliases, last what goes: no request falls between.
+        let mut leaving = Vec::new();
+        for (name, versions) in &found {
+            let aliased: Vec<u32> =
+                aliases.get(name).into_iter().flat_map(BTreeMap::values).copied().collect();
+            leaving.extend(self.scan_model(zoo, name, versions, &aliased));
+        }
+        self.state_mut().aliases = aliases;
+        for (name, version, reason) in leaving {
+            self.take_out(&name, version, &reason);
+        }
+        for (name, versions) in &found {
+            self.keep_only(name, versions);
+        }
+        let gone: Vec<String> = {
+            let state = self.state();
+            let known = |name: &String| found.iter().any(|(other, _)| other == name);
+            state.models.keys().filter(|name| !known(name)).cloned().collect()
+        };
+        for name in gone {
+            self.keep_only(&name, &[]);
+        }
+        Ok(())
+    }
+
+    /// Loads the newest good versions and those with an alias; returns the others, and why they leave.
+    fn scan_model(
+        &self,
+        zoo: &Zoo,
+        name: &str,
+        versions: &[u32],
+        aliased: &[u32],
+    ) -> Vec<(String, u32, String)> {
+        let unloaded = self.unloaded().contains(name);
+        let (mut ready, mut leaving) = (0, Vec::new());
+        for &version in versions.iter().rev() {
+            if unloaded {
+                leaving.push((name.to_owned(), version, "unloaded by request".to_owned()));
+            } else if ready < self.keep || aliased.contains(&version) {
+                ready += usize::from(self.keep_in_service(zoo, name, version));
+            } else {
+                let reason = format!("older than the newest {}, which are served", self.keep);
+                leaving.push((name.to_owned(), version, reason));
+            }
+        }
+        leaving
+    }
+
+    /// Loads a version that is not loaded; returns whether it is ready.
+    fn keep_in_service(&self, zoo: &Zoo, name: &str, version: u32) -> bool {
+        let stamp = stamp(&zoo.models_dir().join(name).join(version.to_string()));
+        let old = {
+            let state = self.state();
+            let entry = state.models.get(name).and_then(|versions| versions.get(&version));
+            match entry {
+                Some(Entry::Ready { stamp: old, .. }) => Some((true, *old == stamp)),
+                Some(Entry::Unavailable { stamp: old, .. }) => Some((false, *old == stamp)),
+                None => None,
+            }
+        };
+        match old {
+            Some((ready, true)) => ready,
+            Some((true, false)) => {
+                self.look_again(zoo, name, version, stamp);
+                true
+            }
+            Some((false, false)) | None => {
+                match Model::load(zoo, &Spec::version(name, version), self.key.as_ref()) {
+                    Ok(model) => {
+                        self.take_in(name, version, model, stamp);
+                        true
+                    }
+                    Err(reason) => {
+                        tracing::error!(model = name, version, reason, "not served");
+                        self.set(name, version, Entry::Unavailable { reason, stamp });
+                        false
+                    }
+                }
+            }
+        }
+    }
+
+    /// The files of a loaded version changed, which they never should.
+    fn look_again(&self, zoo: &Zoo, name: &str, version: u32, new: Stamp) {
+        let opened = zoo.version(&Spec::version(name, version)).map_err(|e| e.to_string());
+        let problem = opened.and_then(|opened| check_files(&opened)).err();
+        let now = problem.map(|problem| format!("on disk: {problem}; serving the copy that was checked"));
+        if let Some(problem) = &now {
+            tracing::error!(model = name, version, problem, "a published version changed");
+        }
+        let mut state = self.state_mut();
+        let entry = state.models.get_mut(name).and_then(|versions| versions.get_mut(&version));
+        if let Some(Entry::Ready { stamp, damage, .. }) = entry {
+            (*stamp, *damage) = (new, now);
+        }
+    }
+
+    fn take_in(&self, name: &str, version: u32, model: Model, stamp: Stamp) {
+        tracing::info!(model = name, version, sha256 = %model.sha256, "ready");
+        self.set(name, version, Entry::Ready { model: Arc::new(model), stamp, damage: None });
+        self.metrics.model_ready.get_or_create(&Metrics::version(name, version)).set(1);
+    }
+
+    /// Requests that hold the model are answered; new ones do not find it.
+    fn take_out(&self, name: &str, version: u32, reason: &str) {
+        let entry = Entry::Unavailable { reason: reason.into(), stamp: Stamp::new() };
+        if self.set(name, version, entry).is_some_and(|old| old.ready().is_some()) {
+            tracing::info!(model = name, version, reason, "taken out of service");
+            self.metrics.model_ready.get_or_create(&Metrics::version(name, version)).set(0);
+        }
+    }
+
+    /// Forgets versions whose folders are gone.
+    fn keep_only(&self, name: &str, versions: &[u32]) {
+        let mut state = self.state_mut();
+        let Some(entries) = state.models.get_mut(name) else { return };
+        entries.retain(|version, entry| {
+            let stays = versions.contains(version);
+            if !stays && entry.ready().is_some() {
+                tracing::info!(model = name, version, "its folder is gone; taken out of service");
+                self.metrics.model_ready.get_or_create(&Metrics::version(name, *version)).set(0);
+            }
+            stays
+        });
+        if entries.is_empty() {
+            state.models.remove(name);
+        }
+    }
+
+    fn set(&self, name: &str, version: u32, entry: Entry) -> Option<Entry> {
+        self.state_mut().models.entry(name.to_owned()).or_default().insert(version, entry)
+    }
+
+    // No code that holds one of these locks can panic, so a poisoned one is as good as any.
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unloaded(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unloaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn ready(&self) -> Option<&Arc<Model>> {
+        match self {
+            Entry::Ready { model, .. } => Some(model),
+            Entry::Unavailable { .. } => None,
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        match self {
+            Entry::Ready { damage, .. } => damage.clone(),
+            Entry::Unavailable { reason, .. } => Some(reason.clone()),
+        }
+    }
+}
+
+/// Empty if the folder cannot be read.
+fn stamp(dir: &Path) -> Stamp {
+    let mut stamp = Stamp::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else {
+                stamp.push((entry.path(), metadata.len(), metadata.modified().ok()));
+            }
+        }
+    }
+    stamp.sort();
+    stamp
+}

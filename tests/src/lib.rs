@@ -1,5 +1,9 @@
 //! What the end-to-end tests share: the binaries as processes, and small copies of real things.
 
+mod server;
+
+pub use server::{Answer, Server, read_all};
+
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};

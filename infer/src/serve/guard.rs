@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -21,6 +21,11 @@ use super::{Limits, Server};
 
 /// How long a refused client is asked to wait.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Of a refused body, so many times the longest one allowed are read and thrown away.
+const DISCARDED: u64 = 4;
+/// For no longer than this.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// An answer that is not the one asked for: `{"error": "..."}`.
 #[derive(Debug)]
@@ -149,44 +154,85 @@ pub(super) async fn read_body(
         let message = format!("content-encoding {encoding:?}, expected none");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
-    let length = body.size_hint().lower();
-    let too_long = || {
-        let message = format!("the body has more than {} bytes", limits.body_bytes);
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
-    if length > limits.body_bytes as u64 {
-        return Err(too_long());
+    let most = limits.body_bytes;
+    let announced = body.size_hint().lower();
+    if announced > DISCARDED.saturating_mul(most as u64) {
+        return Err(too_long(most));
     }
-    let collect = collect(body, limits.body_bytes, room, too_long);
-    tokio::time::timeout(limits.timeout, collect).await.unwrap_or_else(|_| {
+    let late = |_| {
         let message = format!("the body did not arrive within {:?}", limits.timeout);
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, message))
-    })
+    };
+    let mut body = Receiving { body, bytes: Vec::new(), taken: None };
+    let collected = tokio::time::timeout(limits.timeout, body.collect(most, announced, room)).await;
+    match collected.unwrap_or_else(late) {
+        Ok(()) => Ok(Buffered { bytes: body.bytes, _room: body.taken }),
+        Err(problem) => {
+            (body.bytes, body.taken) = (Vec::new(), None);
+            // Most clients send everything before they look at the answer, and would only see a
+            // broken connection.
+            let _ = tokio::time::timeout(LINGER, body.discard(DISCARDED.saturating_mul(most as u64))).await;
+            Err(problem)
+        }
+    }
 }
 
-async fn collect(
-    mut body: Body,
-    most: usize,
-    room: &Arc<Semaphore>,
-    too_long: impl Fn() -> Problem,
-) -> Result<Buffered, Problem> {
-    let mut bytes = Vec::new();
-    let mut taken: Option<OwnedSemaphorePermit> = None;
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = frame.map_err(|e| Problem::bad_request(format!("the body broke off: {e}")))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > most {
-            return Err(too_long());
+fn too_long(most: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {most} bytes"))
+}
+
+struct Receiving {
+    body: Body,
+    bytes: Vec<u8>,
+    /// The room that `bytes` take.
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Receiving {
+    /// The next piece; `None` at the end.
+    async fn next(&mut self) -> Option<Result<Bytes, Problem>> {
+        loop {
+            let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await?;
+            match frame.map(|frame| frame.into_data()) {
+                Ok(Ok(data)) => return Some(Ok(data)),
+                // Trailers say nothing here.
+                Ok(Err(_)) => continue,
+                Err(error) => return Some(Err(Problem::bad_request(format!("the body broke off: {error}")))),
+            }
         }
-        let more =
-            u32::try_from(data.len()).ok().and_then(|n| Arc::clone(room).try_acquire_many_owned(n).ok());
-        let no_room = || Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "no room for more request bodies");
-        let more = more.ok_or_else(no_room)?;
-        match &mut taken {
-            Some(taken) => taken.merge(more),
-            None => taken = Some(more),
-        }
-        bytes.extend_from_slice(&data);
     }
-    Ok(Buffered { bytes, _room: taken })
+
+    async fn collect(&mut self, most: usize, announced: u64, room: &Arc<Semaphore>) -> Result<(), Problem> {
+        if announced > most as u64 {
+            return Err(too_long(most));
+        }
+        while let Some(data) = self.next().await {
+            let data = data?;
+            if self.bytes.len() + data.len() > most {
+                return Err(too_long(most));
+            }
+            let size = u32::try_from(data.len()).ok();
+            let more = size.and_then(|size| Arc::clone(room).try_acquire_many_owned(size).ok());
+            let no_room =
+                || Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "no room for more request bodies");
+            let more = more.ok_or_else(no_room)?;
+            match &mut self.taken {
+                Some(taken) => taken.merge(more),
+                None => self.taken = Some(more),
+            }
+            self.bytes.extend_from_slice(&data);
+        }
+        Ok(())
+    }
+
+    /// Reads on and keeps nothing, up to `most` bytes.
+    async fn discard(&mut self, most: u64) {
+        let mut left = most;
+        while let Some(Ok(data)) = self.next().await {
+            left = left.saturating_sub(data.len() as u64);
+            if left == 0 {
+                break;
+            }
+        }
+    }
 }

@@ -147,6 +147,7 @@ async fn models(State(server): State<Arc<Server>>) -> Json<Value> {
             "manifest": manifest,
             "sha256": model.sha256,
             "proof": model.proof,
+            "files": model.version_dir.is_some(),
             "filters": model.explainer.as_ref().map(|explainer| planes(explainer.filters())),
         })
     };

@@ -1,0 +1,137 @@
+//! A zoo that changes while it is served: no request fails, and nothing damaged is ever used.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use tests::{Server, copy_dir, root};
+use zoo::Zoo;
+
+const MODEL: &str = "mnist-lite";
+
+/// A zoo with version 1 of one model.
+fn small_zoo(dir: &Path) -> Zoo {
+    copy_dir(&root().join("zoo/models").join(MODEL), &dir.join("models").join(MODEL)).unwrap();
+    Zoo::open(dir).unwrap()
+}
+
+/// Publishes version 1 again as the next one.
+fn publish_next(zoo: &Zoo) -> u32 {
+    let first = zoo.models_dir().join(MODEL).join("1");
+    let published = zoo.publish(MODEL, |dir, version| -> zoo::Result<()> {
+        copy_dir(&first, dir).map_err(zoo::Error::io(dir))?;
+        let path = dir.join(zoo::MANIFEST);
+        let text = std::fs::read_to_string(&path).map_err(zoo::Error::io(&path))?;
+        let text = text.replacen("\nversion: 1\n", &format!("\nversion: {version}\n"), 1);
+        std::fs::write(&path, text).map_err(zoo::Error::io(&path))
+    });
+    published.unwrap().manifest.version
+}
+
+fn flip_a_byte(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn index_entry(server: &Server, version: u32) -> Value {
+    let index = server.post("/v2/repository/index", b"").json();
+    let version = version.to_string();
+    let mut entries = index.as_array().unwrap().iter();
+    entries.find(|entry| entry["version"].as_str() == Some(&version)).cloned().unwrap_or_default()
+}
+
+fn newest(server: &Server) -> Value {
+    server.get(&format!("/v2/models/{MODEL}")).json()["versions"]
+        .as_array()
+        .and_then(|v| v.last().cloned())
+        .unwrap_or_default()
+}
+
+#[test]
+fn publishing_and_damage_under_load() {
+    let dir = tempfile::tempdir().unwrap();
+    let zoo = small_zoo(dir.path());
+    zoo.set_alias(&"mnist-lite@1".parse().unwrap(), "stable").unwrap();
+    let server = Server::start(dir.path(), &[]);
+    let request = json!({ "inputs": [{ "name": "image", "shape": [1, 1, 28, 28], "datatype": "UINT8", "data": vec![7; 784] }] });
+    let request = request.to_string();
+    let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let ask = |path: &'static str| {
+            let mut failures = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let answer = server.post(path, request.as_bytes());
+                if answer.status != 200 {
+                    failures.push(format!("{path}: {} {}", answer.status, answer.json()));
+                }
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+            failures
+        };
+        let paths = ["/v2/models/mnist-lite/infer", "/v2/models/mnist-lite/versions/stable/infer"];
+        let clients: Vec<_> =
+            paths.into_iter().cycle().take(4).map(|path| scope.spawn(move || ask(path))).collect();
+
+        // A new version comes into service.
+        assert_eq!(publish_next(&zoo), 2);
+        server.wait_for("version 2", |server| newest(server) == "2");
+
+        // One that is damaged does not, and says why; the one before goes on.
+        let staged = dir.path().join("damaged");
+        copy_dir(&zoo.models_dir().join(MODEL).join("2"), &staged).unwrap();
+        let manifest = std::fs::read_to_string(staged.join(zoo::MANIFEST)).unwrap();
+        std::fs::write(staged.join(zoo::MANIFEST), manifest.replacen("\nversion: 2\n", "\nversion: 3\n", 1))
+            .unwrap();
+        flip_a_byte(&staged.join(zoo::ONNX));
+        std::fs::rename(&staged, zoo.models_dir().join(MODEL).join("3")).unwrap();
+        server.wait_for("version 3 to be refused", |server| index_entry(server, 3)["state"] == "UNAVAILABLE");
+        let reason = index_entry(&server, 3)["reason"].to_string();
+        assert!(reason.contains("model.onnx: changed: sha256"), "{reason}");
+        assert_eq!(server.get("/v2/models/mnist-lite/versions/3/ready").status, 503);
+        assert_eq!(newest(&server), "2");
+
+        // A served version is damaged on disk: what is in memory was checked, and goes on.
+        flip_a_byte(&zoo.models_dir().join(MODEL).join("2").join(zoo::ONNX));
+        server.wait_for("damage to be seen", |server| {
+            index_entry(server, 2)["reason"].to_string().contains("on disk")
+        });
+        assert_eq!(index_entry(&server, 2)["state"], "READY");
+        flip_a_byte(&zoo.models_dir().join(MODEL).join("2").join(zoo::ONNX));
+        server.wait_for("repair to be seen", |server| index_entry(server, 2)["reason"] == "");
+
+        // Old ones leave when there are newer good ones, but not while an alias points to them.
+        std::fs::remove_dir_all(zoo.models_dir().join(MODEL).join("3")).unwrap();
+        assert_eq!((publish_next(&zoo), publish_next(&zoo)), (3, 4));
+        server.wait_for("version 2 to leave", |server| index_entry(server, 2)["state"] == "UNAVAILABLE");
+        assert_eq!(server.get("/v2/models/mnist-lite").json()["versions"], json!(["1", "3", "4"]));
+        zoo.set_alias(&"mnist-lite@4".parse().unwrap(), "stable").unwrap();
+        server.wait_for("version 1 to leave", |server| index_entry(server, 1)["state"] == "UNAVAILABLE");
+        let stable = server.post("/v2/models/mnist-lite/versions/stable/infer", request.as_bytes()).json();
+        assert_eq!(stable["model_version"], "4");
+
+        stop.store(true, Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    let answered = answered.into_inner();
+    println!("{answered} requests, {} failed", failures.len());
+    assert!(failures.is_empty() && answered > 100, "{answered} requests: {failures:?}\n{}", server.log());
+}
+
+#[test]
+fn a_repaired_version_comes_into_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let zoo = small_zoo(dir.path());
+    let onnx = zoo.models_dir().join(MODEL).join("1").join(zoo::ONNX);
+    flip_a_byte(&onnx);
+    let server = Server::start(dir.path(), &[]);
+    let refused = server.get("/v2/models/mnist-lite/ready");
+    assert_eq!(refused.status, 503);
+    assert!(refused.json()["error"].as_str().unwrap().contains("model.onnx: changed"), "{}", refused.json());
+    assert_eq!(server.post("/v2/repository/models/mnist-lite/load", b"").status, 503);
+    flip_a_byte(&onnx);
+    server.wait_for("the model", |server| server.get("/v2/models/mnist-lite/ready").status == 200);
+    std::fs::remove_dir_all(zoo.models_dir().join(MODEL)).unwrap();
+    server.wait_for("it to be gone", |server| server.get("/v2/models/mnist-lite/ready").status == 404);
+}

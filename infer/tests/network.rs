@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use datasets::ImageShape;
-use infer::Session;
 use infer::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto,
 };
+use infer::{Explainer, Session};
 use prost::Message;
 
 const SHAPE: ImageShape = ImageShape { channels: 1, height: 4, width: 4 };
@@ -184,4 +184,54 @@ fn what_is_not_understood_is_refused() {
         let problem = load(graph).err().unwrap_or_else(|| panic!("{row}: accepted")).to_string();
         assert!(problem.contains(expected), "{row}: {problem}");
     }
+}
+
+fn explain(graph: GraphProto) -> infer::Result<Option<Explainer>> {
+    let model = ModelProto { graph: Some(graph), ..Default::default() };
+    Explainer::load(model.encode_to_vec(), SHAPE, Path::new("model.onnx"))
+}
+
+/// A kernel that is 1 in the middle and 0 elsewhere gives the image back; ReLU and the bias show
+/// that the map is what the next layer gets, and pooling that it is not what comes after.
+#[test]
+fn feature_maps_are_what_a_convolution_gives_after_its_activation() {
+    let mut graph = good();
+    let mut kernel = [0f32; 18];
+    (kernel[4], kernel[13]) = (1.0, -1.0);
+    let raw = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    graph.initializer[0].raw_data = raw(&kernel);
+    graph.initializer[1].raw_data = raw(&[0.0, 10.0]);
+    graph.node.insert(2, node("Relu", &["conv"], "relu", vec![]));
+    graph.node[3].input[0] = "relu".into();
+    let explainer = explain(graph).unwrap().unwrap();
+    let filters = explainer.filters();
+    assert_eq!((filters.layer.as_str(), filters.count, filters.height, filters.width), ("conv", 2, 3, 3));
+    assert_eq!(filters.values, kernel);
+    let pixels: Vec<u8> = (0..16).collect();
+    let maps = explainer.feature_maps(&pixels).unwrap();
+    assert_eq!(maps.len(), 1);
+    let expected: Vec<f32> =
+        (0..16).map(|v| v as f32).chain((0..16).map(|v| (10 - v).max(0) as f32)).collect();
+    assert_eq!((maps[0].count, maps[0].height, maps[0].width, &maps[0].values), (2, 4, 4, &expected));
+    assert!(explainer.feature_maps(&pixels[1..]).is_err());
+}
+
+#[test]
+fn explaining_what_cannot_be_explained() {
+    let mut without = good();
+    without.node.drain(1..3);
+    without.node[1].input[0] = "cast".into();
+    assert!(explain(without).unwrap().is_none());
+    // In circles: it ends, and what is used to classify is refused.
+    let mut circle = good();
+    circle.node[2] = node("Relu", &["conv"], "a", vec![]);
+    circle.node.insert(3, node("Relu", &["a"], "conv", vec![]));
+    let _ = explain(circle.clone());
+    assert!(load(circle).is_err());
+    let mut nothing = good();
+    nothing.node[1].output.clear();
+    assert!(explain(nothing).is_err());
+    let mut flat = good();
+    flat.node[1].input[1] = "dense.weight".into();
+    assert!(explain(flat).is_err());
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use datasets::{ImageShape, Preprocessing};
 use image::{DynamicImage, GrayImage, RgbaImage};
 use infer::preprocess::preprocess;
-use infer::{Session, decode};
+use infer::{Explainer, Session, decode};
 use proptest::prelude::*;
 
 const SHAPE: ImageShape = ImageShape { channels: 1, height: 28, width: 28 };
@@ -74,6 +74,9 @@ proptest! {
         mutate(&mut bytes[start..], &changes);
         if cut {
             bytes.truncate(start + changes[0].0);
+        }
+        if let Ok(Some(explainer)) = Explainer::load(bytes.clone(), SHAPE, Path::new("x.onnx")) {
+            let _ = explainer.feature_maps(&[0; 784]);
         }
         let _ = Session::load(bytes, SHAPE, 10, Path::new("x.onnx"));
     }

@@ -51,3 +51,13 @@ fn index_and_results_are_those_of_the_manifests() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     assert!(readme.contains(&table), "the README's table is not:\n{table}");
 }
+
+#[test]
+fn other_engines_and_hubs_find_what_is_published() {
+    assert_eq!(zoo::Zoo::open(&root().join("zoo")).unwrap().layout_violations().unwrap(), []);
+    let dir = tempfile::tempdir().unwrap();
+    tests::copy_dir(&root().join("zoo/models"), &dir.path().join("zoo/models")).unwrap();
+    succeed("infer", dir.path(), ["export", "onnx-hub", "."]);
+    let read = |dir: &std::path::Path| std::fs::read_to_string(dir.join("ONNX_HUB_MANIFEST.json")).unwrap();
+    assert_eq!(read(&root()), read(dir.path()), "`infer export onnx-hub .` writes it anew");
+}

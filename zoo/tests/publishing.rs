@@ -215,3 +215,39 @@ fn aliases_move_and_their_history_grows() {
     assert_eq!(index, zoo.index().unwrap().to_json().unwrap());
     assert!(index.contains("\"stable\": 2"));
 }
+
+/// As after `infer pull`: the same number in another zoo, whole or not at all.
+#[test]
+fn a_version_from_elsewhere_keeps_its_number() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (source, target) = (Zoo::create(from.path()).unwrap(), Zoo::create(to.path()).unwrap());
+    publish(&source, 3, 100).unwrap();
+    let second = publish(&source, 3, 100).unwrap();
+    let (sha256, _) = Digest::of_file(&second.path.join(MANIFEST)).unwrap();
+    let copy = |dir: &Path| -> Result<()> {
+        for file in second.manifest.files.keys().map(String::as_str).chain([MANIFEST]) {
+            let path = dir.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::copy(second.path.join(file), path).unwrap();
+        }
+        Ok(())
+    };
+    let wrong = target.add("model", 3, &sha256, copy);
+    assert!(matches!(wrong, Err(Error::Damaged { .. })), "{wrong:?}");
+    let damaged = target.add("model", 2, &sha256, |dir| {
+        copy(dir)?;
+        std::fs::write(dir.join(ONNX), "x").unwrap();
+        Ok(())
+    });
+    assert!(matches!(damaged, Err(Error::Damaged { .. })), "{damaged:?}");
+    assert_eq!(target.models().unwrap(), []);
+    target.add("model", 2, &sha256, copy).unwrap();
+    assert_eq!(target.models().unwrap(), [("model".to_owned(), vec![2])]);
+    assert!(to.path().join(INDEX).is_file());
+    // There already, and another one in its place.
+    let again = target.add("model", 2, &sha256, |_| -> Result<()> { panic!("nothing to fill") });
+    assert_eq!(again.unwrap().manifest, second.manifest);
+    let other = target.add("model", 2, &Digest::of(b"other"), copy);
+    assert!(matches!(other, Err(Error::Damaged { .. })), "{other:?}");
+    assert_eq!(publish(&target, 1, 1).unwrap().manifest.version, 3);
+}

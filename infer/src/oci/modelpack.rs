@@ -122,3 +122,59 @@ pub(super) fn check(manifest: &Manifest, layers: &BTreeMap<String, OciDescriptor
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed() -> (Manifest, OciImageManifest) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../zoo/models/mnist-lite/1");
+        let version = zoo::VersionDir::open(&path).unwrap();
+        let (sha256, bytes) = Digest::of_file(&path.join(MANIFEST)).unwrap();
+        let mut files = version.manifest.files.clone();
+        files.insert(MANIFEST.into(), FileRecord { bytes, sha256 });
+        let pack = pack(&version.manifest, &files).1;
+        (version.manifest, pack)
+    }
+
+    fn problem(change: impl FnOnce(&mut OciImageManifest)) -> String {
+        let (manifest, mut pack) = packed();
+        change(&mut pack);
+        unpack(pack).and_then(|layers| check(&manifest, &layers)).err().unwrap_or_default()
+    }
+
+    fn file_path(layer: &mut OciDescriptor) -> &mut String {
+        layer.annotations.as_mut().unwrap().get_mut(FILE_PATH).unwrap()
+    }
+
+    #[test]
+    fn a_pack_is_its_version_and_the_same_every_time() {
+        assert_eq!(problem(|_| ()), "");
+        assert_eq!(packed().1.to_string(), packed().1.to_string());
+    }
+
+    #[test]
+    fn other_packs_are_refused() {
+        let zeros = format!("sha256:{}", "0".repeat(64));
+        assert!(problem(|p| p.artifact_type = None).contains("artifactType none"));
+        assert!(problem(|p| p.layers.clear()).contains("without manifest.yaml"));
+        assert!(
+            problem(|p| p.layers[0].media_type = "application/vnd.cncf.model.doc.v1.tar".into())
+                .contains("raw")
+        );
+        assert!(problem(|p| p.layers[0].annotations = None).contains("without annotation"));
+        assert!(problem(|p| p.layers.push(p.layers[0].clone())).contains("twice"));
+        assert!(problem(|p| p.layers[0].digest = zeros.clone()).contains("expected sha256:"));
+        assert!(problem(|p| p.layers[0].size = -1).contains("expected sha256:"));
+        assert!(problem(|p| p.layers = vec![p.layers[0].clone(); MAX_LAYERS + 1]).contains("1001 layers"));
+        let elsewhere = |p: &mut OciImageManifest| {
+            let mut layer = p.layers[0].clone();
+            *file_path(&mut layer) = "../../evil".into();
+            p.layers.push(layer);
+        };
+        assert!(problem(elsewhere).contains("\"../../evil\" is not in manifest.yaml"));
+        assert!(
+            problem(|p| *file_path(&mut p.layers[0]) = "/etc/passwd".into()).contains("without a layer for")
+        );
+    }
+}

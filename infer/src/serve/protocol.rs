@@ -323,3 +323,66 @@ pub(super) fn server_metadata() -> Value {
         "extensions": ["binary_tensor_data", "classification", "model_repository"],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn manifest() -> Manifest {
+        crate::embedded::model().unwrap().0
+    }
+
+    fn body(images: usize, parameters: Value) -> Value {
+        json!({ "inputs": [{
+            "name": "image", "shape": [images, 1, 28, 28], "datatype": "UINT8", "parameters": parameters,
+        }] })
+    }
+
+    #[test]
+    fn unknown_fields_and_parameters_are_passed_over() {
+        let mut body = body(1, json!({ "binary_data_size": 784, "shared_memory_region": "x" }));
+        body["priority"] = json!(3);
+        body["parameters"] = json!({ "timeout": 1, "sequence_id": "a" });
+        let json = body.to_string();
+        let bytes = [json.as_bytes(), &[9; 784]].concat();
+        let request = Request::parse(&bytes, Some(json.len()), &manifest()).unwrap();
+        assert_eq!((request.pixels, request.binary), (vec![9; 784], false));
+    }
+
+    #[test]
+    fn an_outputs_own_wish_for_binary_data_counts() {
+        let mut body = body(1, json!({ "binary_data_size": 784 }));
+        body["parameters"] = json!({ "binary_data_output": true });
+        body["outputs"] = json!([{ "name": "probabilities", "parameters": { "binary_data": false } }]);
+        let json = body.to_string();
+        let bytes = [json.as_bytes(), &[0; 784]].concat();
+        assert!(!Request::parse(&bytes, Some(json.len()), &manifest()).unwrap().binary);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_and_lengths(bytes in proptest::collection::vec(any::<u8>(), 0..300), length in proptest::option::of(0usize..400)) {
+            let _ = Request::parse(&bytes, length, &manifest());
+        }
+
+        #[test]
+        fn any_tensor(shape in proptest::collection::vec(any::<u64>(), 0..6), size in any::<usize>(), data in 0usize..2000) {
+            let mut body = body(1, json!({ "binary_data_size": size }));
+            body["inputs"][0]["shape"] = json!(shape);
+            let json = body.to_string();
+            let bytes = [json.as_bytes(), &vec![0; data]].concat();
+            let parsed = Request::parse(&bytes, Some(json.len()), &manifest());
+            prop_assert!(parsed.is_err() || (size == data && shape[0] == data as u64 / 784));
+        }
+
+        #[test]
+        fn pixels_come_through_in_any_nesting(pixels in proptest::collection::vec(any::<u8>(), 784), row in 1usize..785) {
+            let mut body = body(1, Value::Null);
+            body["inputs"][0]["parameters"] = json!({});
+            body["inputs"][0]["data"] = json!([[pixels.chunks(row).collect::<Vec<_>>()]]);
+            let request = Request::parse(body.to_string().as_bytes(), None, &manifest()).unwrap();
+            prop_assert_eq!(request.pixels, pixels);
+        }
+    }
+}

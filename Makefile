@@ -4,7 +4,7 @@ FEATURES = --features tests/trainer
 TARGET = $(or $(CARGO_TARGET_DIR),target)/debug
 ZOO = zoo
 
-.PHONY: publish test build libtorch dist bench
+.PHONY: publish test build libtorch dist server bench
 
 ## The main job: train and publish what is not published yet, then predict one sample.
 publish: build
@@ -20,6 +20,10 @@ test: libtorch
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(FEATURES)
 	scripts/check-onnx
 	scripts/check-signing $(TARGET)
+	scripts/check-serve $(TARGET)
+	scripts/check-page $(TARGET)
+	scripts/check-registry $(TARGET)
+	scripts/check-exports $(TARGET)
 	scripts/check-instructions $(TARGET)
 
 build: libtorch
@@ -28,15 +32,19 @@ build: libtorch
 libtorch:
 	scripts/fetch-libtorch
 
-## `infer` for shipping: small and statically linked, in target/<host>/dist.
+## `infer` for shipping: small and statically linked, without `serve`, `push` and `pull`, in target/<host>/dist.
 # Backtraces' unwind tables go, equal functions are merged, relocations are packed.
 DIST = -C target-feature=+crt-static -C force-unwind-tables=no \
 	-C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 dist:
-	RUSTFLAGS="$(DIST)" cargo build --profile dist --package infer --target $(HOST)
+	RUSTFLAGS="$(DIST)" cargo build --profile dist --package infer --no-default-features --target $(HOST)
+
+## `infer` for servers: everything, statically linked, optimised for speed, in target/<host>/release.
+server:
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --package infer --target $(HOST)
 
 ## Measures this project beside PyTorch, onnxruntime, candle and burn; writes BENCHMARKS.md.
-bench: build dist
-	benchmarks/run --infer target/$(HOST)/dist/infer
+bench: build dist server
+	benchmarks/run --infer target/$(HOST)/dist/infer --server target/$(HOST)/release/infer

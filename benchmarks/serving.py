@@ -1,0 +1,98 @@
+"""`infer serve` under load from wrk, beside the same predictor in the process (`infer bench`)."""
+import json
+import os
+import statistics
+import subprocess
+from pathlib import Path
+from urllib.request import urlopen
+
+HERE = Path(__file__).resolve().parent
+ZOO = HERE.parent / "zoo"
+
+
+class Server:
+    def __init__(self, infer, *options):
+        command = [infer, "serve", "--zoo", ZOO, "--listen", "127.0.0.1:0", "--json", "--log-level", "error", *options]
+        self.process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True)
+        text = ""
+        while "}" not in text:
+            text += self.process.stdout.readline()
+        self.url = json.loads(text)["url"]
+        while True:
+            try:
+                urlopen(self.url + "/v2/health/ready")
+                break
+            except OSError:
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        assert self.process.wait(timeout=60) == 0
+
+    def megabytes(self, field="VmRSS"):
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) / 1024
+
+    def load(self, model, images, connections, seconds):
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", HERE / "serve.lua", self.url]
+        environment = {**os.environ, "MODEL": model, "IMAGES": str(images)}
+        output = subprocess.run([str(c) for c in command], env=environment, check=True, capture_output=True, text=True)
+        line = next(line for line in output.stdout.splitlines() if line.startswith("RESULT "))
+        result = json.loads(line.removeprefix("RESULT "))
+        result["images_per_second"] = (result["requests"] - result["refused"]) * images / result["seconds"]
+        return result
+
+    def answers(self):
+        """Number of answers to inference by status."""
+        lines = urlopen(self.url + "/metrics").read().decode().splitlines()
+        start = 'infer_requests_total{route="/v2/models/{model}/infer",code="'
+        found = (line.removeprefix(start).split('"} ') for line in lines if line.startswith(start))
+        return {code: int(count) for code, count in found}
+
+
+def throughput(infer, models, alternate, ratio, table, speed):
+    """Images per second through the server and in the process."""
+    rows = []
+    for model in models:
+        for images, connections in [(1, 8), (1, 64), (32, 8)]:
+            with Server(infer) as server:
+                loads = []
+
+                def served():
+                    loads.append(server.load(model, images, connections, 8))
+                    return loads[-1]["images_per_second"]
+
+                values = alternate({
+                    "served": served,
+                    "in process": lambda: speed(infer, model, images, os.cpu_count(), 3)["images_per_second"],
+                })
+            median = lambda field: statistics.median(load[field] for load in loads)
+            assert sum(load["broken"] + load["refused"] for load in loads) == 0, loads
+            rows.append([model, images, connections, f"{statistics.median(values['served']):,.0f}",
+                         f"{statistics.median(values['in process']):,.0f}",
+                         f"{ratio(values['served'], values['in process']):.2f}",
+                         f"{median('p50_ms'):.2f} ms", f"{median('p99_ms'):.2f} ms"])
+    return table(["model", "images to a request", "connections", "images/s served", "images/s in process",
+                  "served / in process", "median", "99 %"], rows)
+
+
+def endurance(infer, table):
+    """A minute below the limits, and half a minute far above them."""
+    with Server(infer) as server:
+        server.load("mnist-cnn", 1, 64, 5)
+        before = server.megabytes()
+        result = server.load("mnist-cnn", 1, 64, 60)
+        rows = [["60 s, 64 connections, one image each", f"{result['requests']:,}", f"{result['broken'] + result['refused']}",
+                 "", f"{result['p50_ms']:.2f} ms", f"{result['p99_ms']:.2f} ms", f"{before:.0f} to {server.megabytes():.0f} MB"]]
+    with Server(infer, "--max-queue", 256, "--max-requests", 64, "--max-connections", 400) as server:
+        result = server.load("fashion-cnn", 32, 300, 30)
+        answers = server.answers()
+        assert set(answers) <= {"200", "429", "503"}, answers
+        refused = ", ".join(f"{count:,} with {code}" for code, count in sorted(answers.items()) if code != "200")
+        rows.append(["30 s, 300 connections, 32 images each, room for 256 images and 64 requests",
+                     f"{answers['200']:,}", f"{result['broken']}", refused, f"{result['p50_ms']:.2f} ms",
+                     f"{result['p99_ms']:.2f} ms", f"at most {server.megabytes('VmHWM'):.0f} MB"])
+    return table(["load", "answered", "failed", "refused", "median", "99 %", "memory"], rows)

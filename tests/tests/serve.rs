@@ -36,8 +36,8 @@ fn health_and_metadata() {
     }
     let about = server.get("/v2").json();
     assert_eq!(about["extensions"], json!(["binary_tensor_data", "classification", "model_repository"]));
-    for path in ["/v2/models/mnist-lite", "/v2/models/mnist-lite/versions/1"] {
-        let model = server.get(path).json();
+    for path in ["", "/versions/1", "/versions/latest"].map(|end| format!("/v2/models/mnist-lite{end}")) {
+        let model = server.get(&path).json();
         assert_eq!(model["versions"], json!(["1"]));
         assert_eq!(
             model["inputs"],
@@ -201,6 +201,21 @@ fn a_token_is_asked_for() {
         assert_eq!(server.get_with_token(path, "s3cre").status, 401, "{path}");
         assert_eq!(server.get_with_token(path, "s3cret").status, 200, "{path}");
     }
+}
+
+#[test]
+fn pages_of_other_sites_are_refused() {
+    let server = Server::start(&zoo(), &[]);
+    let ask = |path: &str, site: &str| {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\nsec-fetch-site: {site}\r\n\r\n"
+        );
+        server.raw(request.as_bytes())[9..12].to_owned()
+    };
+    let path = "/v2/repository/models/mnist-lite/unload";
+    assert_eq!(ask(path, "cross-site"), "403");
+    assert_eq!(server.get("/v2/models/mnist-lite/ready").status, 200);
+    assert_eq!(ask(path, "same-origin"), "200");
 }
 
 #[test]

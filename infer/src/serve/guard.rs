@@ -96,17 +96,16 @@ pub(super) async fn admit(State(server): State<Arc<Server>>, request: Request, n
     } else {
         match check(&server, &route, request.headers()) {
             Ok(_permit) => {
-                server.metrics.requests_in_flight.inc();
-                let response = next.run(request).await;
-                server.metrics.requests_in_flight.dec();
-                response
+                let _counted = InFlight::new(&server);
+                next.run(request).await
             }
             Err(problem) => problem.into_response(),
         }
     };
     let status = response.status();
-    if status.is_server_error() {
-        tracing::warn!(route, status = status.as_u16(), "refused or failed");
+    // What a limit refuses is counted, not logged: there may be very much of it.
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(route, "failed");
     } else {
         tracing::debug!(route, status = status.as_u16(), "answered");
     }
@@ -114,8 +113,30 @@ pub(super) async fn admit(State(server): State<Arc<Server>>, request: Request, n
     response
 }
 
+/// Counts a request until it is answered, or its client is gone.
+struct InFlight<'a>(&'a Server);
+
+impl InFlight<'_> {
+    fn new(server: &Server) -> InFlight<'_> {
+        server.metrics.requests_in_flight.inc();
+        InFlight(server)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.requests_in_flight.dec();
+    }
+}
+
 fn check(server: &Server, route: &str, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Problem> {
+    // Browsers say where a request comes from: other sites' pages have no business here.
+    let from = headers.get("sec-fetch-site").map_or(&b"none"[..], HeaderValue::as_bytes);
     let open = ["/", "/app.js", "/style.css"].contains(&route);
+    if !open && ![&b"none"[..], b"same-origin"].contains(&from) {
+        server.metrics.refuse("origin");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "asked for by a page of another site"));
+    }
     if let Some(token) = server.token.as_ref().filter(|_| !open) {
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let given = given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();

@@ -78,7 +78,7 @@ pub struct Limits {
     pub requests: usize,
     /// Connections at a time.
     pub connections: usize,
-    /// For a request's head, its body, its answer, and each write.
+    /// For a request's head, its body, its answer, and each write; an idle connection is closed after it.
     pub timeout: Duration,
     /// How long open requests may go on after the signal to stop.
     pub drain: Duration,
@@ -107,7 +107,8 @@ struct Server {
     limits: Limits,
     requests: Arc<Semaphore>,
     body_room: Arc<Semaphore>,
-    decoding: Semaphore,
+    /// Images being decoded.
+    decoding: Arc<Semaphore>,
     stopping: AtomicBool,
 }
 
@@ -157,7 +158,7 @@ pub fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<()>
         token: options.token,
         requests: Arc::new(Semaphore::new(limits.requests)),
         body_room: Arc::new(Semaphore::new(limits.all_bodies_bytes)),
-        decoding: Semaphore::new(threads),
+        decoding: Arc::new(Semaphore::new(threads)),
         stopping: AtomicBool::new(false),
         limits,
     });

@@ -60,18 +60,20 @@ async fn predict(
     let model = find(&server, query.model.as_deref())?;
     let body = read_body(&headers, body, &server.limits, &server.body_room).await?;
     let pixels = {
-        let model = Arc::clone(&model);
         // Decoding may need much memory: only so many at a time.
-        let _turn = server.decoding.acquire().await;
-        aside(true, move || decode(&body.bytes, &model)).await?.map_err(Problem::bad_request)?
+        let turn = Arc::clone(&server.decoding).acquire_owned();
+        let turn = tokio::time::timeout(server.limits.timeout, turn).await;
+        let turn = turn.map_err(|_| Problem::timeout(server.limits.timeout))?;
+        let model = Arc::clone(&model);
+        let decode = move || {
+            let _turn = turn;
+            decode(&body.bytes, &model)
+        };
+        aside(true, decode).await?.map_err(Problem::bad_request)?
     };
     let probabilities = server.classify(&model, pixels.clone()).await?;
-    let maps = match model.explainer.as_ref().filter(|_| query.explain) {
-        Some(explainer) => explainer.feature_maps(&pixels).map_err(failed)?,
-        None => Vec::new(),
-    };
-    let manifest = model.predictor.manifest();
     let prediction = model.predictor.prediction(pixels, probabilities);
+    let manifest = model.predictor.manifest();
     let top_k = query.top_k.unwrap_or(usize::MAX);
     let mut answer = json!({
         "model": manifest.name,
@@ -86,7 +88,8 @@ async fn predict(
             "shape": [shape.channels, shape.height, shape.width],
             "pixels": Base64::encode_string(&prediction.pixels),
         });
-        answer["layers"] = maps.iter().map(planes).collect();
+        let model = Arc::clone(&model);
+        answer["layers"] = aside(true, move || layers(&model, &prediction.pixels)).await?.map_err(failed)?;
     }
     server
         .metrics
@@ -94,6 +97,15 @@ async fn predict(
         .get_or_create(&Metrics::of(&model))
         .observe(start.elapsed().as_secs_f64());
     Ok(Json(answer))
+}
+
+/// What each convolution makes of an image.
+fn layers(model: &Model, pixels: &[u8]) -> crate::Result<Value> {
+    let maps = match &model.explainer {
+        Some(explainer) => explainer.feature_maps(pixels)?,
+        None => Vec::new(),
+    };
+    Ok(maps.iter().map(planes).collect())
 }
 
 fn failed(error: crate::Error) -> Problem {

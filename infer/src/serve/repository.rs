@@ -105,7 +105,7 @@ impl Repository {
         let state = self.state();
         let unknown = || NotServed::Unknown(format!("no model {name:?}"));
         let versions = state.models.get(name).ok_or_else(unknown)?;
-        let Some(version) = version else {
+        let Some(version) = version.filter(|version| *version != "latest") else {
             let newest = versions.values().rev().find_map(Entry::ready);
             return newest.cloned().ok_or_else(|| {
                 let reasons: Vec<String> = versions

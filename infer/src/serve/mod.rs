@@ -2,12 +2,12 @@
 //!
 //! | route | what |
 //! |---|---|
-//! | `/v2/...` | Open Inference Protocol v2, see [`api`] and [`protocol`] |
-//! | `/predict`, `/models`, `/` | an image as it is, model cards, the page to draw on, see [`page`] |
+//! | `/v2/...` | Open Inference Protocol v2, see `api` and `protocol` |
+//! | `/predict`, `/models`, `/` | an image as it is, model cards, the page to draw on, see `page` |
 //! | `/metrics` | OpenMetrics for Prometheus |
 //!
-//! A request goes through [`guard`] (permission and limits) to its route, and with its pixels to
-//! the queue of [`pool`]. Which models there are is up to [`repository`].
+//! A request goes through `guard` (permission and limits) to its route, and with its pixels to
+//! the queue of `pool`. Which models there are is up to `repository`.
 
 mod api;
 mod guard;

@@ -42,8 +42,10 @@ dist:
 	RUSTFLAGS="$(DIST)" cargo build --profile dist --package infer --no-default-features --target $(HOST)
 
 ## `infer` for servers: everything, statically linked, optimised for speed, in target/<host>/release.
+SERVER = -C target-feature=+crt-static -C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr
+
 server:
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --package infer --target $(HOST)
+	RUSTFLAGS="$(SERVER)" cargo build --release --package infer --target $(HOST)
 
 ## Measures this project beside PyTorch, onnxruntime, candle and burn; writes BENCHMARKS.md.
 bench: build dist server

@@ -48,7 +48,7 @@ pub(super) struct ServeArgs {
     #[arg(long, default_value_t = 256)]
     max_requests: usize,
     /// Connections at a time; more get 503.
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 512)]
     max_connections: usize,
     /// Seconds for a request's head, its body, its answer, and each write.
     #[arg(long, default_value_t = 10.0)]

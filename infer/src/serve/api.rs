@@ -162,5 +162,6 @@ async fn unload(State(server): State<Arc<Server>>, Path(name): Path<Name>) -> Re
 }
 
 async fn metrics(State(server): State<Arc<Server>>) -> Response {
+    server.metrics.queue_images.set(server.pool.taken());
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], server.metrics.encode()).into_response()
 }

@@ -91,7 +91,7 @@ impl Default for Limits {
             all_bodies_bytes: 128 << 20,
             queue_images: 4096,
             requests: 256,
-            connections: 1024,
+            connections: 512,
             timeout: Duration::from_secs(10),
             drain: Duration::from_secs(30),
         }

@@ -24,7 +24,6 @@ pub(super) struct Pool {
     /// One permit for each image that may wait or be worked on.
     room: Arc<Semaphore>,
     capacity: usize,
-    metrics: Arc<Metrics>,
 }
 
 /// Why a request was not answered.
@@ -58,7 +57,7 @@ struct Job {
     pixels: Vec<u8>,
     images: usize,
     reply: oneshot::Sender<Result<Vec<f32>, String>>,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 impl Pool {
@@ -77,7 +76,7 @@ impl Pool {
                 }
             })?;
         }
-        Ok(Pool { queue, room: Arc::new(Semaphore::new(capacity)), capacity, metrics })
+        Ok(Pool { queue, room: Arc::new(Semaphore::new(capacity)), capacity })
     }
 
     /// Probabilities `[N, classes]` for images `[N, C, H, W]`.
@@ -92,17 +91,17 @@ impl Pool {
         let permits = u32::try_from(images).map_err(|_| Refusal::TooMany { most: self.capacity })?;
         let room = Arc::clone(&self.room).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
         let (reply, answer) = oneshot::channel();
-        self.metrics.queue_images.set(self.taken());
-        let job = Job { model: Arc::clone(model), pixels, images, reply, _room: room };
+        let job = Job { model: Arc::clone(model), pixels, images, reply, room };
         self.queue.lock().waiting.push_back(job);
         self.queue.changed.notify_one();
-        let answer = answer.await;
-        self.metrics.queue_images.set(self.taken());
-        answer.map_err(|_| Refusal::Failed("the classifying thread failed".into()))?.map_err(Refusal::Failed)
+        answer
+            .await
+            .map_err(|_| Refusal::Failed("the classifying thread failed".into()))?
+            .map_err(Refusal::Failed)
     }
 
     /// Images that wait or are worked on.
-    fn taken(&self) -> i64 {
+    pub(super) fn taken(&self) -> i64 {
         self.capacity.saturating_sub(self.room.available_permits()).try_into().unwrap_or(i64::MAX)
     }
 }
@@ -179,6 +178,8 @@ fn classify(mut batch: Vec<Job>, metrics: &Metrics) {
     for job in batch {
         let end = start + job.images * classes;
         let share = outcome.as_ref().map(|all| all.get(start..end).unwrap_or_default().to_vec());
+        // Before the answer, so that whoever has it finds the place free.
+        drop(job.room);
         // Whoever asked may have gone meanwhile.
         let _ = job.reply.send(share.map_err(Clone::clone));
         start = end;

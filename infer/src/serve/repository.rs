@@ -169,8 +169,11 @@ impl Repository {
     /// Takes a model out of service; requests that it has are answered.
     ///
     /// # Errors
-    /// [`NotServed::Unknown`].
+    /// [`NotServed::Unknown`], or [`NotServed::Unavailable`] for the built-in model.
     pub(super) fn unload(&self, name: &str) -> Result<(), NotServed> {
+        if self.zoo.is_none() {
+            return Err(NotServed::Unavailable("the built-in model stays in service".into()));
+        }
         if !self.state().models.contains_key(name) {
             return Err(NotServed::Unknown(format!("no model {name:?}")));
         }

@@ -109,7 +109,10 @@ pub fn verify(zoo: &Zoo, spec: &Spec, datasets: &Path, key: Option<&PublicKey>) 
     let files = report.add(Check::Files, check_files(&version));
     if let Some(key) = key {
         let outcome = zoo.verify_signature(&version, key);
-        report.add(Check::Signature, outcome.map(|n| format!("{n} files")).map_err(|e| e.to_string()));
+        report.add(
+            Check::Signature,
+            outcome.map(|signed| format!("{} files", signed.len())).map_err(|e| e.to_string()),
+        );
     }
     if files {
         match load(&version) {

@@ -34,6 +34,12 @@ fn health_and_metadata() {
     for path in ["/v2/health/live", "/v2/health/ready", "/v2/models/mnist-lite/ready"] {
         assert_eq!(server.get(path).status, 200, "{path}");
     }
+    assert_eq!(server.get("/v2/health/live").json(), json!({ "live": true }));
+    assert_eq!(server.get("/v2/health/ready").json(), json!({ "ready": true }));
+    assert_eq!(
+        server.get("/v2/models/mnist-lite/ready").json(),
+        json!({ "name": "mnist-lite", "ready": true })
+    );
     let about = server.get("/v2").json();
     assert_eq!(about["extensions"], json!(["binary_tensor_data", "classification", "model_repository"]));
     for path in ["", "/versions/1", "/versions/latest"].map(|end| format!("/v2/models/mnist-lite{end}")) {
@@ -127,6 +133,7 @@ fn an_image_as_it_is() {
     let sizes: Vec<_> = layers.iter().map(|l| (&l["count"], &l["height"])).collect();
     assert_eq!(sizes, [(&json!(32), &json!(24)), (&json!(64), &json!(8))]);
     assert_eq!(server.post("/predict?model=Not-A-Name", &seven).status, 400);
+    assert!(server.post("/predict?top_k=x", &seven).json()["error"].is_string());
     assert_eq!(server.post("/predict?model=nobody", &seven).status, 404);
 }
 
@@ -216,6 +223,16 @@ fn pages_of_other_sites_are_refused() {
     assert_eq!(ask(path, "cross-site"), "403");
     assert_eq!(server.get("/v2/models/mnist-lite/ready").status, 200);
     assert_eq!(ask(path, "same-origin"), "200");
+    // Without that header, browsers still name the page's origin.
+    let origin = |origin: &str| {
+        let request =
+            format!("GET /v2 HTTP/1.1\r\nhost: x:80\r\nconnection: close\r\norigin: {origin}\r\n\r\n");
+        server.raw(request.as_bytes())[9..12].to_owned()
+    };
+    assert_eq!(
+        ["http://evil.example", "null", "http://x:81", "http://x:80"].map(origin),
+        ["403", "403", "403", "200"]
+    );
 }
 
 #[test]
@@ -301,6 +318,9 @@ fn only_signed_versions_with_a_key() {
     let refused = server.get("/v2/models/fashion-lite/ready");
     assert_eq!(refused.status, 503);
     assert!(refused.json()["error"].as_str().unwrap().contains("not signed"), "{}", refused.json());
+    // Signing comes after publishing: then it is looked at again.
+    opened.sign(&opened.version(&"fashion-lite@1".parse().unwrap()).unwrap(), &key).unwrap();
+    server.wait_for("the signed version", |server| server.get("/v2/models/fashion-lite/ready").status == 200);
 }
 
 #[test]
@@ -337,7 +357,11 @@ fn bad_options_are_refused() {
         (vec!["--token-file", "empty"], "empty: expected a token"),
         (vec!["--token-file", "missing"], "missing"),
         (vec!["--max-queue", "0"], "--max-queue 0"),
+        (vec!["--max-connections", "99999999999999"], "--max-connections 99999999999999"),
+        (vec!["--max-body", "4096"], "--max-body 4096"),
         (vec!["--timeout=-1"], "--timeout -1"),
+        (vec!["--timeout", "0"], "--timeout 0"),
+        (vec!["--poll", "inf"], "--poll inf"),
         (vec!["--tls-cert", "empty", "--tls-key", "empty"], "empty"),
     ] {
         let outcome = run("infer", dir.path(), [&["serve"], &arguments[..]].concat());

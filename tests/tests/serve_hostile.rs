@@ -122,7 +122,7 @@ fn requests_that_make_no_sense() {
         (with("shape", json!([2, 1, 28, 28])), "784 values"),
         (with("shape", json!([1u64 << 62, 1, 28, 28])), "784 values"),
         (with("shape", json!([u64::MAX, u64::MAX, u64::MAX, u64::MAX])), "expected [N, 1, 28, 28]"),
-        (with("shape", json!(vec![1; 10_000])), "expected [N, 1, 28, 28]"),
+        (with("shape", json!(vec![1; 10_000])), "more than 8"),
         (with("data", json!(vec![0; IMAGE - 1])), "783 values"),
         (with("data", json!(vec![256; IMAGE])), "256, expected 0 to 255"),
         (with("data", json!(vec![-1; IMAGE])), "invalid type"),
@@ -175,6 +175,77 @@ fn images_that_are_none() {
         assert!(message.contains("memory") || message.contains("imit"), "{message}");
     }
     error(400, &server.post("/predict?model=mnist-lite", b"<svg xmlns='http://www.w3.org/2000/svg'/>"));
+    assert_well(&server);
+}
+
+/// Valid, small as files, as large as is allowed when decoded.
+#[test]
+fn images_that_become_large() {
+    let server = server(&["--threads", "2"]);
+    let png = |image: image::GrayImage| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    let square = png(image::GrayImage::from_fn(8192, 8192, |x, y| {
+        image::Luma([if (2000..6000).contains(&x) && (2000..6000).contains(&y) { 0 } else { 255 }])
+    }));
+    let strip = png(image::GrayImage::from_fn(16_384, 2, |x, _| {
+        image::Luma([if x % 16_383 == 0 { 255 } else { 0 }])
+    }));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(server.post("/predict?model=mnist-lite", &square).status, 200));
+            scope.spawn(|| {
+                assert_eq!(server.post("/predict?model=mnist-lite&explain=true", &strip).status, 200)
+            });
+        }
+    });
+    assert_well(&server);
+}
+
+/// Clients that ask for much and read nothing.
+#[test]
+fn answers_that_nobody_reads() {
+    let server = server(&["--timeout", "2"]);
+    let ask: Vec<_> = (0..60)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(b"GET /models/fashion-cnn/1/model.onnx HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    server.wait_for("the room to be taken", |server| {
+        let refused = server.get("/models/fashion-cnn/1/model.onnx");
+        refused.status == 503 && refused.retry_after.is_some()
+    });
+    assert_well(&server);
+    drop(ask);
+    server.wait_for("room", |server| server.get("/models/fashion-cnn/1/model.onnx").status == 200);
+    assert_well(&server);
+}
+
+#[test]
+fn what_a_client_sent_is_not_repeated_at_length() {
+    let server = server(&[]);
+    let long = "\u{7f}".repeat(3 << 20);
+    let many = vec![json!({ "name": "" }); 200_000];
+    let image = json!(vec![0; IMAGE]);
+    for body in [
+        json!({ "inputs": [{ "name": long, "shape": [], "datatype": "" }] }),
+        json!({ "inputs": [{ "name": "image", "shape": long, "datatype": "" }] }),
+        json!({ "id": long, "inputs": [input(json!([1, 1, 28, 28]), image.clone())] }),
+        json!({ "inputs": many }),
+        json!({ "inputs": [input(json!([1, 1, 28, 28]), image)], "outputs": many }),
+    ] {
+        let answer = server.post(INFER, body.to_string().as_bytes());
+        assert!(
+            answer.status == 400 && answer.body.len() < 10_000,
+            "{} {}",
+            answer.status,
+            answer.body.len()
+        );
+    }
     assert_well(&server);
 }
 

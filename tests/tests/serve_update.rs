@@ -108,8 +108,25 @@ fn publishing_and_damage_under_load() {
         assert_eq!(server.get("/v2/models/mnist-lite").json()["versions"], json!(["1", "3", "4"]));
         zoo.set_alias(&"mnist-lite@4".parse().unwrap(), "stable").unwrap();
         server.wait_for("version 1 to leave", |server| index_entry(server, 1)["state"] == "UNAVAILABLE");
-        let stable = server.post("/v2/models/mnist-lite/versions/stable/infer", request.as_bytes()).json();
-        assert_eq!(stable["model_version"], "4");
+        let stable = |server: &Server| {
+            let answer =
+                server.post("/v2/models/mnist-lite/versions/stable/infer", request.as_bytes()).json();
+            answer["model_version"].as_str().unwrap_or_default().to_owned()
+        };
+        assert_eq!(stable(&server), "4");
+
+        // An alias that moves to a version at the moment of its publication, and to one that is damaged.
+        for version in 5..8 {
+            assert_eq!(publish_next(&zoo), version);
+            zoo.set_alias(&format!("mnist-lite@{version}").parse().unwrap(), "stable").unwrap();
+        }
+        server.wait_for("the alias to move", |server| stable(server) == "7");
+        assert_eq!(publish_next(&zoo), 8);
+        flip_a_byte(&zoo.models_dir().join(MODEL).join("8").join(zoo::ONNX));
+        zoo.set_alias(&"mnist-lite@8".parse().unwrap(), "stable").unwrap();
+        server.wait_for("version 8 to be seen", |server| !index_entry(server, 8).is_null());
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(["7", "8"].contains(&stable(&server).as_str()), "{}", stable(&server));
 
         stop.store(true, Ordering::Relaxed);
         clients.into_iter().flat_map(|client| client.join().unwrap()).collect()

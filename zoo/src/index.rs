@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::atomic::write_atomic;
 use crate::error::{Error, Result};
-use crate::version::MANIFEST;
 use crate::{Count, ONNX, Spec, Zoo};
 
 /// File name of the index in the zoo.
@@ -69,7 +68,6 @@ impl Zoo {
     fn index_model(&self, name: String, versions: &[u32]) -> Result<IndexModel> {
         let entries = versions.iter().map(|&version| {
             let opened = self.version(&Spec::version(&name, version))?;
-            let (manifest_sha256, _) = Digest::of_file(&opened.path.join(MANIFEST))?;
             let manifest = opened.manifest;
             Ok(IndexVersion {
                 version,
@@ -78,7 +76,7 @@ impl Zoo {
                 test: manifest.test.correct,
                 parameters: manifest.network.parameters,
                 macs: manifest.network.macs,
-                manifest_sha256,
+                manifest_sha256: opened.manifest_sha256,
                 onnx_sha256: manifest.files.get(ONNX).map(|record| record.sha256),
             })
         });

@@ -36,5 +36,5 @@ pub use manifest::{
     SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, check_name,
 };
 pub use spec::{Selector, Spec};
-pub use store::{ModelVersions, Zoo};
+pub use store::{ModelVersions, Zoo, parse_version};
 pub use version::{MANIFEST, ONNX, Problem, VersionDir};

@@ -149,7 +149,8 @@ impl Zoo {
     /// Nothing happens if it is there already, with a manifest of this sha256.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if another version has the number, else as for [`Zoo::publish`].
+    /// [`Error::Damaged`] if another version has the number, or what is there is damaged; else as
+    /// for [`Zoo::publish`].
     pub fn add<E: From<Error>>(
         &self,
         name: &str,
@@ -162,15 +163,18 @@ impl Zoo {
         if !dir.exists() {
             return self.place(name, version, fill);
         }
-        let path = dir.join(MANIFEST);
-        let (found, _) = Digest::of_file(&path).map_err(Error::from)?;
+        let there = VersionDir::open(&dir)?;
+        let found = there.manifest_sha256;
         if found != *manifest_sha256 {
             let problem = format!(
                 "sha256 {found}: another version {version} is there; expected {manifest_sha256} or nothing"
             );
-            return Err(Error::Damaged { path, problem }.into());
+            return Err(Error::Damaged { path: dir.join(MANIFEST), problem }.into());
         }
-        Ok(VersionDir::open(&dir)?)
+        if let Some((file, problem)) = there.problems()?.into_iter().next() {
+            return Err(Error::Damaged { path: dir.join(file), problem: problem.to_string() }.into());
+        }
+        Ok(there)
     }
 
     /// Fills a staged folder, checks it and renames it into place. Call with the lock held.
@@ -236,7 +240,7 @@ impl Zoo {
 }
 
 /// `7` is version 7; `07` and `0` are not versions.
-pub(crate) fn parse_version(name: &str) -> Option<u32> {
+pub fn parse_version(name: &str) -> Option<u32> {
     let version: u32 = name.parse().ok()?;
     (version > 0 && version.to_string() == name).then_some(version)
 }

@@ -26,6 +26,8 @@ pub struct VersionDir {
     pub path: PathBuf,
     /// Its checked manifest.
     pub manifest: Manifest,
+    /// sha256 of the text that the manifest was read from.
+    pub manifest_sha256: Digest,
 }
 
 /// How a file differs from what its manifest says.
@@ -78,9 +80,10 @@ impl VersionDir {
                 hint: "expected the manifest of a published version".into(),
             });
         }
-        let manifest: Manifest = yaml::read(&file)?;
+        let text = yaml::read_text(&file)?;
+        let manifest: Manifest = yaml::parse(&text, &file)?;
         manifest.check(&file)?;
-        Ok(VersionDir { path: path.to_owned(), manifest })
+        Ok(VersionDir { path: path.to_owned(), manifest, manifest_sha256: Digest::of(text.as_bytes()) })
     }
 
     /// Reads a file and checks length and hash, so that nothing unproved is used.

@@ -12,6 +12,11 @@ use serde_json::json;
 
 use super::{ZooArgs, print_json, read_public_key};
 
+/// More of anything is a slip of the finger.
+const MAX_NUMBER: usize = 1 << 20;
+/// Semaphores count bytes in 32 bits.
+const MAX_BODY_MIB: usize = 2048;
+
 #[derive(clap::Args)]
 pub(super) struct ServeArgs {
     /// Address to listen on; port 0 takes a free one.
@@ -39,7 +44,7 @@ pub(super) struct ServeArgs {
     #[arg(long)]
     threads: Option<usize>,
     /// Longest request body, in MiB.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 4)]
     max_body: usize,
     /// Images that may wait; more get 429.
     #[arg(long, default_value_t = 4096)]
@@ -84,25 +89,31 @@ enum LogLevel {
 /// Serves until it is told to stop.
 pub(super) fn serve(args: ServeArgs) -> Result<ExitCode> {
     start_log(args.log_format, args.log_level);
-    let seconds = |name: &str, value: f64| {
-        Duration::try_from_secs_f64(value).map_err(|e| Error::Usage(format!("--{name} {value}: {e}")))
+    let seconds = |name: &str, value: f64| match value {
+        0.01..=86_400.0 => Ok(Duration::from_secs_f64(value)),
+        _ => Err(Error::Usage(format!("--{name} {value}: expected 0.01 to 86400 seconds"))),
     };
-    let at_least_one = |name: &str, value: usize| match value {
-        0 => Err(Error::Usage(format!("--{name} 0: expected 1 or more"))),
-        value => Ok(value),
+    let number = |name: &str, value: usize| match value {
+        1..=MAX_NUMBER => Ok(value),
+        _ => Err(Error::Usage(format!("--{name} {value}: expected 1 to {MAX_NUMBER}"))),
     };
-    let body_bytes = at_least_one("max-body", args.max_body)?.saturating_mul(1 << 20);
+    let body_bytes = match args.max_body {
+        1..=MAX_BODY_MIB => args.max_body << 20,
+        other => {
+            return Err(Error::Usage(format!("--max-body {other}: expected 1 to {MAX_BODY_MIB} MiB")));
+        }
+    };
     let limits = Limits {
         body_bytes,
-        all_bodies_bytes: Limits::default().all_bodies_bytes.max(body_bytes).min(u32::MAX as usize),
-        queue_images: at_least_one("max-queue", args.max_queue)?,
-        requests: at_least_one("max-requests", args.max_requests)?,
-        connections: at_least_one("max-connections", args.max_connections)?,
+        all_bodies_bytes: Limits::default().all_bodies_bytes.max(body_bytes),
+        queue_images: number("max-queue", args.max_queue)?,
+        requests: number("max-requests", args.max_requests)?,
+        connections: number("max-connections", args.max_connections)?,
         timeout: seconds("timeout", args.timeout)?,
         drain: seconds("drain", args.drain)?,
     };
     let threads = match args.threads {
-        Some(threads) => at_least_one("threads", threads)?,
+        Some(threads) => number("threads", threads)?,
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
     let options = Options {
@@ -111,8 +122,8 @@ pub(super) fn serve(args: ServeArgs) -> Result<ExitCode> {
         tls: args.tls_cert.zip(args.tls_key),
         token: args.token_file.as_deref().map(read_token).transpose()?,
         key: args.key.as_deref().map(read_public_key).transpose()?,
-        versions: at_least_one("versions", args.versions)?,
-        poll: seconds("poll", args.poll.max(0.01))?,
+        versions: number("versions", args.versions)?,
+        poll: seconds("poll", args.poll)?,
         threads,
         limits,
     };

@@ -87,6 +87,12 @@ pub(super) fn export(form: Form, dir: &Path, models: &[String], args: &ZooArgs) 
     let mut written = Vec::new();
     match form {
         Form::Hf => {
+            let mut names: Vec<&str> = versions.iter().map(|version| &*version.manifest.name).collect();
+            names.sort_unstable();
+            if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                let problem = "named twice; each model has one folder, expected one version of it";
+                return Err(Error::Usage(format!("{}: {problem}", twice[0])));
+            }
             for version in &versions {
                 written.extend(export::hugging_face(version, &dir.join(&version.manifest.name))?);
             }

@@ -22,6 +22,9 @@ use crate::error::{Error, Result};
 /// Larger manifests are refused.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
+/// How long a registry may take for the OCI manifest.
+const MANIFEST_TIME: Duration = Duration::from_secs(60);
+
 /// A client for OCI registries.
 pub struct Registry {
     client: Client,
@@ -122,7 +125,9 @@ impl Registry {
         let from = parse(reference)?;
         let wrong = |problem: String| Error::Registry { reference: from.to_string(), problem };
         let layers = self.runtime.block_on(async {
-            let pulled = self.client.pull_image_manifest(&from, &self.auth).await;
+            let pulled =
+                tokio::time::timeout(MANIFEST_TIME, self.client.pull_image_manifest(&from, &self.auth));
+            let pulled = pulled.await.map_err(|_| wrong(format!("no manifest within {MANIFEST_TIME:?}")))?;
             modelpack::unpack(pulled.map_err(|e| wrong(e.to_string()))?.0).map_err(wrong)
         })?;
         let mut text = Vec::new();
@@ -137,8 +142,12 @@ impl Registry {
         let manifest: Manifest = yaml::parse(&text, path)?;
         manifest.check(path)?;
         modelpack::check(&manifest, &layers).map_err(wrong)?;
+        // Beside the zoo's models, and without its lock: a download may take long.
+        let work = tempfile::Builder::new().prefix(".pull-").tempdir_in(zoo.root());
+        let work = work.map_err(Error::io(zoo.root()))?;
+        self.pull_files(&from, &layers, work.path())?;
         zoo.add(&manifest.name, manifest.version, &Digest::of(text.as_bytes()), |dir| {
-            self.pull_files(&from, &layers, dir)
+            layers.keys().try_for_each(|path| move_file(&work.path().join(path), &dir.join(path)))
         })
     }
 
@@ -150,9 +159,7 @@ impl Registry {
     ) -> Result<()> {
         for (path, layer) in layers {
             let path = dir.join(path);
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
-            }
+            make_parent(&path)?;
             let file = std::fs::File::create_new(&path).map_err(Error::io(&path))?;
             self.pull_blob(from, layer, file)?;
         }
@@ -167,6 +174,15 @@ impl Registry {
         let pull = self.client.pull_blob(from, layer, Bounded { to, left });
         self.runtime.block_on(pull).map_err(|e| wrong(format!("{}: {e}", layer.digest)))
     }
+}
+
+fn move_file(from: &Path, to: &Path) -> Result<()> {
+    make_parent(to)?;
+    std::fs::rename(from, to).map_err(Error::io(to))
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    path.parent().map_or(Ok(()), |parent| std::fs::create_dir_all(parent).map_err(Error::io(parent)))
 }
 
 fn parse(reference: &str) -> Result<Reference> {

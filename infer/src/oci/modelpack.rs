@@ -89,7 +89,9 @@ pub(super) fn unpack(pack: OciImageManifest) -> Result<BTreeMap<String, OciDescr
         return Err(format!("{} layers, expected at most {MAX_LAYERS}", pack.layers.len()));
     }
     let mut layers = BTreeMap::new();
-    for layer in pack.layers {
+    for mut layer in pack.layers {
+        // The blob comes from this registry or not at all: other addresses are not asked.
+        layer.urls = None;
         if !layer.media_type.ends_with(".raw") {
             return Err(format!("layer of type {}, expected raw files", layer.media_type));
         }

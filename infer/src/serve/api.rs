@@ -10,21 +10,22 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Server;
-use super::guard::{Buffered, Problem, read_body};
+use super::body::{holding, read_body};
+use super::guard::Problem;
 use super::metrics::{self, Metrics};
 use super::model::Model;
 use super::protocol;
+use super::{Server, aside};
 
-/// Bodies longer than this are read and written beside the threads that serve connections.
+/// Bodies longer than this are parsed beside the threads that serve connections.
 const LONG_BODY: usize = 128 << 10;
 
 pub(super) fn routes() -> Router<Arc<Server>> {
     Router::new()
         .route("/v2", get(|| async { Json(protocol::server_metadata()) }))
-        .route("/v2/health/live", get(|| async { StatusCode::OK }))
+        .route("/v2/health/live", get(|| async { Json(json!({ "live": true })) }))
         .route("/v2/health/ready", get(ready))
         .route("/v2/models/{model}", get(metadata))
         .route("/v2/models/{model}/ready", get(model_ready))
@@ -51,8 +52,10 @@ impl Name {
     }
 }
 
-async fn ready(State(server): State<Arc<Server>>) -> StatusCode {
-    if server.ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+async fn ready(State(server): State<Arc<Server>>) -> Response {
+    let ready = server.ready();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": ready }))).into_response()
 }
 
 async fn metadata(State(server): State<Arc<Server>>, Path(name): Path<Name>) -> Result<Json<Value>, Problem> {
@@ -64,8 +67,9 @@ async fn metadata(State(server): State<Arc<Server>>, Path(name): Path<Name>) -> 
 async fn model_ready(
     State(server): State<Arc<Server>>,
     Path(name): Path<Name>,
-) -> Result<StatusCode, Problem> {
-    name.find(&server).map(|_| StatusCode::OK)
+) -> Result<Json<Value>, Problem> {
+    let model = name.find(&server)?;
+    Ok(Json(json!({ "name": model.name(), "ready": true })))
 }
 
 async fn infer(
@@ -74,28 +78,25 @@ async fn infer(
     request: Request,
 ) -> Result<Response, Problem> {
     let start = Instant::now();
-    let model = name.find(&server)?;
     let (head, body) = request.into_parts();
+    let body = read_body(&head.headers, body, &server.limits, &server.body_room).await?;
     let header_length = header_length(&head.headers)?;
-    let buffered = read_body(&head.headers, body, &server.limits, &server.body_room).await?;
-    let long = buffered.bytes.len() > LONG_BODY;
-    let parsed = {
+    let model = name.find(&server)?;
+    let long = body.bytes.len() > LONG_BODY;
+    let parse = {
         let model = Arc::clone(&model);
-        aside(long, move || parse(&buffered, header_length, &model)).await?
+        move || {
+            let parsed = protocol::Request::parse(&body.bytes, header_length, model.predictor.manifest());
+            (parsed, body.room)
+        }
     };
+    let (parsed, room) = if long { server.heavy(parse).await? } else { parse() };
     let mut request = parsed.map_err(Problem::bad_request)?;
     let probabilities = server.classify(&model, std::mem::take(&mut request.pixels)).await?;
-    let (body, json_length) = {
-        let model = Arc::clone(&model);
-        let answer = move || request.answer(&probabilities, model.predictor.manifest(), &model.sha256);
-        aside(long, answer).await?
-    };
-    server
-        .metrics
-        .request_duration
-        .get_or_create(&Metrics::of(&model))
-        .observe(start.elapsed().as_secs_f64());
-    Ok(match json_length {
+    let (body, json_length) = request.answer(&probabilities, model.predictor.manifest(), &model.sha256);
+    let duration = server.metrics.request_duration.get_or_create(&Metrics::of(&model)).clone();
+    duration.observe(start.elapsed().as_secs_f64());
+    let response = match json_length {
         None => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Some(length) => {
             let headers = [
@@ -104,11 +105,8 @@ async fn infer(
             ];
             (headers, body).into_response()
         }
-    })
-}
-
-fn parse(body: &Buffered, header_length: Option<usize>, model: &Model) -> Result<protocol::Request, String> {
-    protocol::Request::parse(&body.bytes, header_length, model.predictor.manifest())
+    };
+    Ok(holding(response, room))
 }
 
 fn header_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
@@ -116,18 +114,6 @@ fn header_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
     let wrong = || Problem::bad_request(format!("{}: {value:?}, expected a number", protocol::HEADER_LENGTH));
     number.map(Some).ok_or_else(wrong)
-}
-
-/// Runs `work` here, or where it may take its time.
-pub(super) async fn aside<T: Send + 'static>(
-    long: bool,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    if !long {
-        return Ok(work());
-    }
-    let failed = |e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("a task failed: {e}"));
-    tokio::task::spawn_blocking(work).await.map_err(failed)
 }
 
 #[derive(Default, Deserialize)]
@@ -152,12 +138,22 @@ async fn index(
 }
 
 async fn load(State(server): State<Arc<Server>>, Path(name): Path<Name>) -> Result<StatusCode, Problem> {
-    aside(true, move || server.repository.load(&name.model)).await??;
+    if !server.repository.may_have(&name.model) {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("no model {:?}", name.model)));
+    }
+    let limit = server.limits.timeout;
+    let alone = tokio::time::timeout(limit, Arc::clone(&server.loading).lock_owned()).await;
+    let alone = alone.map_err(|_| Problem::timeout(limit))?;
+    let load = move || {
+        let _alone = alone;
+        server.repository.load(&name.model)
+    };
+    aside(load).await??;
     Ok(StatusCode::OK)
 }
 
 async fn unload(State(server): State<Arc<Server>>, Path(name): Path<Name>) -> Result<StatusCode, Problem> {
-    aside(true, move || server.repository.unload(&name.model)).await??;
+    server.repository.unload(&name.model)?;
     Ok(StatusCode::OK)
 }
 

@@ -1,31 +1,27 @@
 //! Limits and permission: what is refused before any work is done on a request, and how.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hyper::body::Body as _;
 use serde_json::json;
 use subtle::ConstantTimeEq;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::Server;
+use super::body::{discard, holding};
+use super::metrics::Metrics;
 use super::pool::Refusal;
 use super::repository::NotServed;
-use super::{Limits, Server};
 
 /// How long a refused client is asked to wait.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-/// Of a refused body, so many times the longest one allowed are read and thrown away.
-const DISCARDED: u64 = 4;
-/// For no longer than this.
-const LINGER: Duration = Duration::from_secs(1);
+/// Longest message, in characters.
+const MAX_MESSAGE: usize = 400;
 
 /// An answer that is not the one asked for: `{"error": "..."}`.
 #[derive(Debug)]
@@ -38,14 +34,20 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Problem {
-        Problem { status, message: message.into(), retry: false }
+        // Some messages repeat what the client sent, which may be long.
+        let mut message: String = message.into();
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+            message.truncate(end);
+            message.push('…');
+        }
+        Problem { status, message, retry: false }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, message)
     }
 
-    fn busy(status: StatusCode, message: &str) -> Problem {
+    pub(super) fn busy(status: StatusCode, message: &str) -> Problem {
         Problem { status, message: message.into(), retry: true }
     }
 
@@ -58,6 +60,9 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(json!({ "error": self.message }))).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.retry {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
@@ -95,11 +100,15 @@ pub(super) async fn admit(State(server): State<Arc<Server>>, request: Request, n
         next.run(request).await
     } else {
         match check(&server, &route, request.headers()) {
-            Ok(_permit) => {
-                let _counted = InFlight::new(&server);
-                next.run(request).await
+            // Until the client has the whole answer.
+            Ok(permit) => {
+                let counted = InFlight::new(&server);
+                holding(next.run(request).await, (permit, counted))
             }
-            Err(problem) => problem.into_response(),
+            Err(problem) => {
+                discard(request.into_body(), &server.limits).await;
+                problem.into_response()
+            }
         }
     };
     let status = response.status();
@@ -114,32 +123,43 @@ pub(super) async fn admit(State(server): State<Arc<Server>>, request: Request, n
 }
 
 /// Counts a request until it is answered, or its client is gone.
-struct InFlight<'a>(&'a Server);
+struct InFlight(Arc<Metrics>);
 
-impl InFlight<'_> {
-    fn new(server: &Server) -> InFlight<'_> {
+impl InFlight {
+    fn new(server: &Server) -> InFlight {
         server.metrics.requests_in_flight.inc();
-        InFlight(server)
+        InFlight(Arc::clone(&server.metrics))
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.metrics.requests_in_flight.dec();
+        self.0.requests_in_flight.dec();
     }
+}
+
+/// Whether a browser asks for the page of another site. It says so in `Sec-Fetch-Site`, or, where
+/// that is not sent (plain HTTP to other machines), by an `Origin` that is not this `Host`.
+fn from_another_site(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    let site = text("sec-fetch-site").unwrap_or(b"none");
+    let origin = text("origin").map(|origin| origin.splitn(2, |&byte| byte == b'/').nth(1).unwrap_or(origin));
+    let host = text("host").unwrap_or_default();
+    let other_origin = origin.is_some_and(|origin| origin.strip_prefix(b"/") != Some(host));
+    ![&b"none"[..], b"same-origin"].contains(&site) || other_origin
 }
 
 fn check(server: &Server, route: &str, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Problem> {
-    // Browsers say where a request comes from: other sites' pages have no business here.
-    let from = headers.get("sec-fetch-site").map_or(&b"none"[..], HeaderValue::as_bytes);
     let open = ["/", "/app.js", "/style.css"].contains(&route);
-    if !open && ![&b"none"[..], b"same-origin"].contains(&from) {
+    if !open && from_another_site(headers) {
         server.metrics.refuse("origin");
         return Err(Problem::new(StatusCode::FORBIDDEN, "asked for by a page of another site"));
     }
     if let Some(token) = server.token.as_ref().filter(|_| !open) {
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        let given = given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+        let bearer =
+            |value: &'_ [u8]| value.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"bearer "));
+        let given = given.filter(|value| bearer(value)).and_then(|value| value.get(7..)).unwrap_or_default();
         if !bool::from(given.ct_eq(token.as_bytes())) {
             server.metrics.refuse("token");
             return Err(Problem::new(
@@ -152,108 +172,4 @@ fn check(server: &Server, route: &str, headers: &HeaderMap) -> Result<OwnedSemap
         server.metrics.refuse("requests");
         Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time")
     })
-}
-
-/// A body in memory, and the room that it takes.
-pub(super) struct Buffered {
-    pub(super) bytes: Vec<u8>,
-    _room: Option<OwnedSemaphorePermit>,
-}
-
-/// Reads a body that is not too long, in time, while there is room for it. All bodies together
-/// share the room; a slow sender takes only as much as it has sent.
-///
-/// # Errors
-/// 413, 415, 408, 400, or 503 when there is no room.
-pub(super) async fn read_body(
-    headers: &HeaderMap,
-    body: Body,
-    limits: &Limits,
-    room: &Arc<Semaphore>,
-) -> Result<Buffered, Problem> {
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|value| *value != "identity") {
-        let message = format!("content-encoding {encoding:?}, expected none");
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    }
-    let most = limits.body_bytes;
-    let announced = body.size_hint().lower();
-    if announced > DISCARDED.saturating_mul(most as u64) {
-        return Err(too_long(most));
-    }
-    let late = |_| {
-        let message = format!("the body did not arrive within {:?}", limits.timeout);
-        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, message))
-    };
-    let mut body = Receiving { body, bytes: Vec::new(), taken: None };
-    let collected = tokio::time::timeout(limits.timeout, body.collect(most, announced, room)).await;
-    match collected.unwrap_or_else(late) {
-        Ok(()) => Ok(Buffered { bytes: body.bytes, _room: body.taken }),
-        Err(problem) => {
-            (body.bytes, body.taken) = (Vec::new(), None);
-            // Most clients send everything before they look at the answer, and would only see a
-            // broken connection.
-            let _ = tokio::time::timeout(LINGER, body.discard(DISCARDED.saturating_mul(most as u64))).await;
-            Err(problem)
-        }
-    }
-}
-
-fn too_long(most: usize) -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {most} bytes"))
-}
-
-struct Receiving {
-    body: Body,
-    bytes: Vec<u8>,
-    /// The room that `bytes` take.
-    taken: Option<OwnedSemaphorePermit>,
-}
-
-impl Receiving {
-    /// The next piece; `None` at the end.
-    async fn next(&mut self) -> Option<Result<Bytes, Problem>> {
-        loop {
-            let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await?;
-            match frame.map(|frame| frame.into_data()) {
-                Ok(Ok(data)) => return Some(Ok(data)),
-                // Trailers say nothing here.
-                Ok(Err(_)) => continue,
-                Err(error) => return Some(Err(Problem::bad_request(format!("the body broke off: {error}")))),
-            }
-        }
-    }
-
-    async fn collect(&mut self, most: usize, announced: u64, room: &Arc<Semaphore>) -> Result<(), Problem> {
-        if announced > most as u64 {
-            return Err(too_long(most));
-        }
-        while let Some(data) = self.next().await {
-            let data = data?;
-            if self.bytes.len() + data.len() > most {
-                return Err(too_long(most));
-            }
-            let size = u32::try_from(data.len()).ok();
-            let more = size.and_then(|size| Arc::clone(room).try_acquire_many_owned(size).ok());
-            let no_room =
-                || Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "no room for more request bodies");
-            let more = more.ok_or_else(no_room)?;
-            match &mut self.taken {
-                Some(taken) => taken.merge(more),
-                None => self.taken = Some(more),
-            }
-            self.bytes.extend_from_slice(&data);
-        }
-        Ok(())
-    }
-
-    /// Reads on and keeps nothing, up to `most` bytes.
-    async fn discard(&mut self, most: u64) {
-        let mut left = most;
-        while let Some(Ok(data)) = self.next().await {
-            left = left.saturating_sub(data.len() as u64);
-            if left == 0 {
-                break;
-            }
-        }
-    }
 }

@@ -66,7 +66,8 @@ pub(super) async fn serve(
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of file descriptors, or the client is gone: others go on.
-                tracing::warn!(%error, "a connection was not accepted");
+                server.metrics.refuse("system");
+                tracing::debug!(%error, "a connection was not accepted");
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }

@@ -10,6 +10,7 @@
 //! the queue of `pool`. Which models there are is up to `repository`.
 
 mod api;
+mod body;
 mod guard;
 mod listener;
 mod metrics;
@@ -70,7 +71,7 @@ pub struct Options {
 pub struct Limits {
     /// Longest body, in bytes.
     pub body_bytes: usize,
-    /// All bodies being received or read, in bytes.
+    /// All bodies being received or worked on, in bytes; as much again for files being sent.
     pub all_bodies_bytes: usize,
     /// Images that wait or are being classified.
     pub queue_images: usize,
@@ -87,8 +88,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            body_bytes: 8 << 20,
-            all_bodies_bytes: 128 << 20,
+            body_bytes: 4 << 20,
+            all_bodies_bytes: 64 << 20,
             queue_images: 4096,
             requests: 256,
             connections: 512,
@@ -107,14 +108,32 @@ struct Server {
     limits: Limits,
     requests: Arc<Semaphore>,
     body_room: Arc<Semaphore>,
-    /// Images being decoded.
-    decoding: Arc<Semaphore>,
+    file_room: Arc<Semaphore>,
+    /// Work that needs much memory or time: as much at a time as there are threads that classify.
+    heavy: Arc<Semaphore>,
+    /// Held while a client has the zoo looked through.
+    loading: Arc<tokio::sync::Mutex<()>>,
     stopping: AtomicBool,
 }
 
 impl Server {
     fn ready(&self) -> bool {
         self.repository.scanned() && !self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Does heavy work beside the threads that serve connections, when its turn comes in time.
+    async fn heavy<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::result::Result<T, Problem> {
+        let turn = tokio::time::timeout(self.limits.timeout, Arc::clone(&self.heavy).acquire_owned()).await;
+        let turn = turn.map_err(|_| Problem::timeout(self.limits.timeout))?;
+        aside(move || {
+            // It goes on even if the client is gone.
+            let _turn = turn;
+            work()
+        })
+        .await
     }
 
     /// Probabilities `[N, classes]`, in time.
@@ -158,13 +177,15 @@ pub fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<()>
         token: options.token,
         requests: Arc::new(Semaphore::new(limits.requests)),
         body_room: Arc::new(Semaphore::new(limits.all_bodies_bytes)),
-        decoding: Arc::new(Semaphore::new(threads)),
+        file_room: Arc::new(Semaphore::new(limits.all_bodies_bytes)),
+        heavy: Arc::new(Semaphore::new(threads)),
+        loading: Arc::default(),
         stopping: AtomicBool::new(false),
         limits,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(|e| system("threads", e))?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let at = |e| system(&options.listen.to_string(), e);
         let listener = TcpListener::bind(options.listen).await.map_err(at)?;
         let address = listener.local_addr().map_err(at)?;
@@ -181,9 +202,20 @@ pub fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<()>
         };
         listener::serve(listener, tls, router(&server), server, stop).await;
         watching.abort();
-        tracing::info!("stopped");
         Ok(())
-    })
+    });
+    // Work whose client is gone is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    tracing::info!("stopped");
+    served
+}
+
+/// Runs what may block where it blocks nobody.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::result::Result<T, Problem> {
+    let failed = |e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("a task failed: {e}"));
+    tokio::task::spawn_blocking(work).await.map_err(failed)
 }
 
 /// Looks through the zoo now and then.

@@ -2,8 +2,8 @@
 
 use datasets::Digest;
 use serde::Serialize;
-use zoo::signature::PublicKey;
-use zoo::{Spec, VersionDir, Zoo};
+use zoo::signature::{PublicKey, Reproduction};
+use zoo::{MANIFEST, ONNX, Spec, VersionDir, Zoo};
 
 use crate::embedded;
 use crate::explain::Explainer;
@@ -33,7 +33,7 @@ pub(super) struct Proof {
     /// Files that the operator's key signed; `None` without a key.
     pub(super) signature: Option<String>,
     /// Signed reports of people who retrained the model.
-    pub(super) reproductions: Vec<zoo::signature::Reproduction>,
+    pub(super) reproductions: Vec<Reproduction>,
 }
 
 impl Model {
@@ -44,20 +44,20 @@ impl Model {
     pub(super) fn load(zoo: &Zoo, spec: &Spec, key: Option<&PublicKey>) -> Result<Model, String> {
         let version = zoo.version(spec).map_err(|e| e.to_string())?;
         let files = check_files(&version)?;
-        let signed = |key| zoo.verify_signature(&version, key).map(|count| format!("{count} files"));
-        let signature = key.map(signed).transpose().map_err(|e| e.to_string())?;
-        let onnx = bytes::Bytes::from(version.read(zoo::ONNX).map_err(|e| e.to_string())?);
+        let onnx = bytes::Bytes::from(version.read(ONNX).map_err(|e| e.to_string())?);
         let sha256 = Digest::of(&onnx);
-        let (shape, path) = (version.manifest.image_shape(), version.path.join(zoo::ONNX));
+        let signature = key.map(|key| check_signature(zoo, &version, key, sha256)).transpose()?;
+        let (shape, path) = (version.manifest.image_shape(), version.path.join(ONNX));
         let classes = version.manifest.labels.len();
         let session = Session::load(onnx.clone(), shape, classes, &path).map_err(|e| e.to_string())?;
         let golden = check_golden(&version, &session)?;
         let explainer = Explainer::load(onnx, shape, &path).map_err(|e| e.to_string())?;
+        let reports = zoo.reproductions(&version).map_err(|e| e.to_string())?;
         // A report that cannot be read says nothing about the model.
-        let reproductions = zoo.reproductions(&version).unwrap_or_else(|error| {
-            tracing::warn!(%error, "a reproduction report is passed over");
-            Vec::new()
-        });
+        let readable = |report: zoo::Result<Reproduction>| {
+            report.inspect_err(|error| tracing::warn!(%error, "a report is passed over")).ok()
+        };
+        let reproductions = reports.into_iter().filter_map(readable).collect();
         let proof = Proof { files, golden, signature, reproductions };
         let predictor = Predictor::of(version.clone(), session);
         Ok(Model { predictor, explainer, sha256, proof, version_dir: Some(version) })
@@ -82,6 +82,11 @@ impl Model {
         Ok(Model { predictor, explainer, sha256, proof, version_dir: None })
     }
 
+    /// `None` for the built-in model.
+    pub(super) fn manifest_sha256(&self) -> Option<Digest> {
+        self.version_dir.as_ref().map(|dir| dir.manifest_sha256)
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.predictor.manifest().name
     }
@@ -89,4 +94,15 @@ impl Model {
     pub(super) fn version(&self) -> u32 {
         self.predictor.manifest().version
     }
+}
+
+/// The key signed the version's files, and the very manifest and network that were read.
+fn check_signature(zoo: &Zoo, version: &VersionDir, key: &PublicKey, onnx: Digest) -> Result<String, String> {
+    let signed = zoo.verify_signature(version, key).map_err(|e| e.to_string())?;
+    for (file, read) in [(MANIFEST, version.manifest_sha256), (ONNX, onnx)] {
+        if signed.get(file) != Some(&read) {
+            return Err(format!("{file} changed while it was being read"));
+        }
+    }
+    Ok(format!("{} files", signed.len()))
 }

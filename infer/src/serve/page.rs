@@ -4,26 +4,28 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64ct::{Base64, Encoding};
+use datasets::Digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use zoo::{Selector, Spec};
+use zoo::{MANIFEST, Selector, Spec, VersionDir};
 
-use super::Server;
-use super::api::aside;
-use super::guard::{Problem, read_body};
+use super::body::{holding, read_body};
+use super::guard::Problem;
 use super::metrics::Metrics;
 use super::model::Model;
+use super::{Server, aside};
 use crate::decode::decode_within;
 use crate::explain::Planes;
 use crate::preprocess::preprocess;
 
-/// Images that need more memory than this when decoded are refused (16 million pixels).
+/// Images that need more memory than this when decoded are refused (22 million coloured pixels).
 const MAX_DECODED_BYTES: u64 = 64 << 20;
 
 pub(super) fn routes() -> Router<Arc<Server>> {
@@ -52,24 +54,17 @@ struct PredictQuery {
 
 async fn predict(
     State(server): State<Arc<Server>>,
-    Query(query): Query<PredictQuery>,
+    query: Result<Query<PredictQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     let start = Instant::now();
-    let model = find(&server, query.model.as_deref())?;
     let body = read_body(&headers, body, &server.limits, &server.body_room).await?;
+    let Query(query) = query.map_err(|e| Problem::bad_request(e.to_string()))?;
+    let model = find(&server, query.model.as_deref())?;
     let pixels = {
-        // Decoding may need much memory: only so many at a time.
-        let turn = Arc::clone(&server.decoding).acquire_owned();
-        let turn = tokio::time::timeout(server.limits.timeout, turn).await;
-        let turn = turn.map_err(|_| Problem::timeout(server.limits.timeout))?;
         let model = Arc::clone(&model);
-        let decode = move || {
-            let _turn = turn;
-            decode(&body.bytes, &model)
-        };
-        aside(true, decode).await?.map_err(Problem::bad_request)?
+        server.heavy(move || decode(&body.bytes, &model)).await?.map_err(Problem::bad_request)?
     };
     let probabilities = server.classify(&model, pixels.clone()).await?;
     let prediction = model.predictor.prediction(pixels, probabilities);
@@ -89,7 +84,7 @@ async fn predict(
             "pixels": Base64::encode_string(&prediction.pixels),
         });
         let model = Arc::clone(&model);
-        answer["layers"] = aside(true, move || layers(&model, &prediction.pixels)).await?.map_err(failed)?;
+        answer["layers"] = server.heavy(move || layers(&model, &prediction.pixels)).await?.map_err(failed)?;
     }
     server
         .metrics
@@ -173,23 +168,35 @@ async fn file(
 ) -> Result<Response, Problem> {
     let model = server.repository.find(&name, Some(&version))?;
     let missing = || Problem::new(StatusCode::NOT_FOUND, format!("{name} version {version} has no {file:?}"));
-    let dir = model.version_dir.as_ref().ok_or_else(missing)?;
-    if file != zoo::MANIFEST && !dir.manifest.files.contains_key(&file) {
-        return Err(missing());
-    }
+    let dir = model.version_dir.clone().ok_or_else(missing)?;
+    let size = match dir.manifest.files.get(&file) {
+        Some(record) => record.bytes,
+        None if file == MANIFEST => 0,
+        None => return Err(missing()),
+    };
+    // A slow reader may keep a file in memory for long.
+    let most = server.limits.all_bodies_bytes as u64;
+    let size = u32::try_from(size.min(most)).unwrap_or(u32::MAX);
+    let room = Arc::clone(&server.file_room).try_acquire_many_owned(size);
+    let no_room = |_| Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "no room for more files");
+    let room = room.map_err(no_room)?;
     let content_type = match file.rsplit('.').next() {
         Some("svg") => "image/svg+xml",
         Some("png") => "image/png",
         Some("md" | "csv" | "yaml") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     };
-    let dir = dir.clone();
-    let read = move || match file.as_str() {
-        zoo::MANIFEST => std::fs::read(dir.path.join(&file)).map_err(|e| e.to_string()),
-        _ => dir.read(&file).map_err(|e| e.to_string()),
-    };
-    let bytes = aside(true, read)
-        .await?
-        .map_err(|problem| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, problem))?;
-    Ok(([(header::CONTENT_TYPE, content_type)], bytes).into_response())
+    let damaged = |problem| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, problem);
+    let bytes = aside(move || read(&dir, &file)).await?.map_err(damaged)?;
+    Ok(holding(([(header::CONTENT_TYPE, content_type)], bytes).into_response(), room))
+}
+
+/// A file as it was published.
+fn read(dir: &VersionDir, file: &str) -> Result<Vec<u8>, String> {
+    if file != MANIFEST {
+        return dir.read(file).map_err(|e| e.to_string());
+    }
+    let text = datasets::yaml::read_text(&dir.path.join(file)).map_err(|e| e.to_string())?.into_bytes();
+    let unchanged = Digest::of(&text) == dir.manifest_sha256;
+    unchanged.then_some(text).ok_or_else(|| format!("{file} is not the one that was checked"))
 }

@@ -5,6 +5,7 @@
 //! protocol documents of <https://github.com/triton-inference-server/server>.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ use zoo::Manifest;
 
 /// Says where JSON ends and tensors begin in a body with binary tensors.
 pub(super) const HEADER_LENGTH: &str = "inference-header-content-length";
+
+/// Longest `id`.
+const MAX_ID_BYTES: usize = 1024;
 
 /// A request, checked against the model.
 #[derive(Debug, PartialEq)]
@@ -28,28 +32,25 @@ pub(super) struct Request {
 #[derive(Deserialize)]
 struct Body {
     id: Option<String>,
+    parameters: Option<Parameters>,
+    inputs: Few<Input>,
     #[serde(default)]
-    parameters: Parameters,
-    inputs: Vec<Input>,
-    #[serde(default)]
-    outputs: Vec<Output>,
+    outputs: Few<Output>,
 }
 
 #[derive(Deserialize)]
 struct Input {
     name: String,
-    shape: Vec<u64>,
+    shape: Few<u64>,
     datatype: String,
-    #[serde(default)]
-    parameters: Parameters,
+    parameters: Option<Parameters>,
     data: Option<Bytes>,
 }
 
 #[derive(Deserialize)]
 struct Output {
     name: String,
-    #[serde(default)]
-    parameters: Parameters,
+    parameters: Option<Parameters>,
 }
 
 /// Those that mean something here; others are passed over, as the protocol says.
@@ -60,6 +61,50 @@ struct Parameters {
     binary_data: Option<bool>,
     binary_data_output: Option<bool>,
     classification: Option<usize>,
+}
+
+/// A list that is never long; a long one is refused before it takes memory.
+struct Few<T>(Vec<T>);
+
+/// Most elements of a [`Few`].
+const MAX_FEW: usize = 8;
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Few(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FewVisitor(PhantomData))
+    }
+}
+
+struct FewVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FewVisitor<T> {
+    type Value = Few<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {MAX_FEW}")
+    }
+
+    /// `null` is nothing.
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Few<T>, E> {
+        Ok(Few::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Few<T>, A::Error> {
+        let mut few = Vec::new();
+        while let Some(element) = list.next_element()? {
+            if few.len() == MAX_FEW {
+                return Err(serde::de::Error::custom(format!("a list of more than {MAX_FEW}")));
+            }
+            few.push(element);
+        }
+        Ok(Few(few))
+    }
 }
 
 /// Numbers 0 to 255, in one list or in lists of lists.
@@ -134,17 +179,21 @@ impl Request {
             return Err(format!("{HEADER_LENGTH}: {end}, but the body has {} bytes", body.len()));
         };
         let mut request: Body = serde_json::from_slice(json).map_err(|e| format!("request: {e}"))?;
-        let [input] = request.inputs.as_mut_slice() else {
-            return Err(format!("{} inputs, expected one", request.inputs.len()));
+        if request.id.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES) {
+            return Err(format!("an id of more than {MAX_ID_BYTES} bytes"));
+        }
+        let [input] = request.inputs.0.as_mut_slice() else {
+            return Err(format!("{} inputs, expected one", request.inputs.0.len()));
         };
         let pixels = input.pixels(binary, manifest)?;
         let expected = manifest.image_shape();
-        check_shape(&input.shape, pixels.len(), expected)?;
-        let output = match request.outputs.as_slice() {
+        check_shape(&input.shape.0, pixels.len(), expected)?;
+        let output = match request.outputs.0.as_slice() {
             [] => None,
-            [output] if output.name == manifest.output.name => Some(&output.parameters),
+            [output] if output.name == manifest.output.name => output.parameters.as_ref(),
             [output] => {
-                return Err(format!("output {:?}, expected {:?}", output.name, manifest.output.name));
+                let found = start(&output.name);
+                return Err(format!("output {found:?}, expected {:?}", manifest.output.name));
             }
             outputs => return Err(format!("{} outputs, expected one", outputs.len())),
         };
@@ -153,7 +202,7 @@ impl Request {
             id: request.id,
             pixels,
             classification: output.and_then(|output| output.classification).filter(|&k| k > 0),
-            binary: binary.or(request.parameters.binary_data_output).unwrap_or(false),
+            binary: binary.or(request.parameters.unwrap_or_default().binary_data_output).unwrap_or(false),
         })
     }
 
@@ -210,12 +259,13 @@ impl Input {
             if found == expected {
                 Ok(())
             } else {
-                Err(format!("input {what} {found:?}, expected {expected:?}"))
+                Err(format!("input {what} {:?}, expected {expected:?}", start(found)))
             }
         };
         expect("name", &self.name, &manifest.input.name)?;
         expect("datatype", &self.datatype, "UINT8")?;
-        match (self.data.take(), self.parameters.binary_data_size) {
+        let size = self.parameters.as_ref().and_then(|parameters| parameters.binary_data_size);
+        match (self.data.take(), size) {
             (Some(_), Some(_)) => Err("input has both `data` and `binary_data_size`".into()),
             (None, None) => Err("input has neither `data` nor `binary_data_size`".into()),
             (Some(data), None) if binary.is_empty() => Ok(data.0),
@@ -226,6 +276,11 @@ impl Input {
             }
         }
     }
+}
+
+/// As much of a text as a message needs.
+fn start(text: &str) -> &str {
+    text.char_indices().nth(100).map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
 }
 
 fn check_shape(shape: &[u64], pixels: usize, expected: datasets::ImageShape) -> Result<(), String> {
@@ -351,6 +406,23 @@ mod tests {
     }
 
     #[test]
+    fn null_is_nothing_and_long_lists_are_refused() {
+        let mut body = body(1, json!({ "binary_data_size": 784 }));
+        (body["parameters"], body["outputs"], body["id"]) = (Value::Null, Value::Null, Value::Null);
+        let parse = |body: &Value| {
+            let json = body.to_string();
+            Request::parse(&[json.as_bytes(), &[0; 784]].concat(), Some(json.len()), &manifest())
+        };
+        assert!(parse(&body).is_ok());
+        body["outputs"] = json!(vec![json!({ "name": "" }); 9]);
+        assert!(parse(&body).unwrap_err().contains("more than 8"));
+        (body["outputs"], body["id"]) = (Value::Null, json!("x".repeat(1025)));
+        assert!(parse(&body).unwrap_err().contains("id of more than"));
+        (body["id"], body["inputs"][0]["name"]) = (Value::Null, json!("\u{7f}".repeat(100_000)));
+        assert!(parse(&body).unwrap_err().len() < 1000);
+    }
+
+    #[test]
     fn an_outputs_own_wish_for_binary_data_counts() {
         let mut body = body(1, json!({ "binary_data_size": 784 }));
         body["parameters"] = json!({ "binary_data_output": true });
@@ -367,13 +439,21 @@ mod tests {
         }
 
         #[test]
-        fn any_tensor(shape in proptest::collection::vec(any::<u64>(), 0..6), size in any::<usize>(), data in 0usize..2000) {
+        fn any_tensor(
+            shape in prop_oneof![
+                proptest::collection::vec(any::<u64>(), 0..6),
+                (0u64..4).prop_map(|n| vec![n, 1, 28, 28]),
+            ],
+            size in prop_oneof![any::<usize>(), (0usize..4).prop_map(|n| n * 784)],
+            data in (0usize..4).prop_map(|n| n * 784),
+        ) {
             let mut body = body(1, json!({ "binary_data_size": size }));
             body["inputs"][0]["shape"] = json!(shape);
             let json = body.to_string();
             let bytes = [json.as_bytes(), &vec![0; data]].concat();
             let parsed = Request::parse(&bytes, Some(json.len()), &manifest());
-            prop_assert!(parsed.is_err() || (size == data && shape[0] == data as u64 / 784));
+            let fits = size == data && data > 0 && shape == [data as u64 / 784, 1, 28, 28];
+            prop_assert_eq!(parsed.is_ok(), fits);
         }
 
         #[test]

@@ -1,18 +1,21 @@
 //! Which models are served: what is in the zoo, checked, and kept up to date while it changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use zoo::signature::PublicKey;
-use zoo::{Spec, Zoo};
+use zoo::{Spec, Zoo, check_name, parse_version};
 
 use super::metrics::Metrics;
 use super::model::Model;
-use crate::verify::check_files;
+
+/// Why a model is not served that was taken out of service by request.
+const UNLOADED: &str = "unloaded by request";
 
 /// The models that are served.
 pub(super) struct Repository {
@@ -48,8 +51,13 @@ enum Entry {
     Unavailable {
         reason: String,
         stamp: Stamp,
+        since: Instant,
     },
 }
+
+/// A version that failed is tried again when its files change, and after this time: the reason may
+/// have been the machine's.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 /// Length and time of every file of a version: tells cheaply whether to look again.
 type Stamp = Vec<(std::path::PathBuf, u64, Option<SystemTime>)>;
@@ -116,7 +124,7 @@ impl Repository {
             });
         };
         let aliased = || state.aliases.get(name)?.get(version).copied();
-        let number = version.parse().ok().or_else(aliased);
+        let number = parse_version(version).or_else(aliased);
         match number.and_then(|number| versions.get(&number)) {
             None => Err(NotServed::Unknown(format!("{name} has no version {version:?}"))),
             Some(Entry::Ready { model, .. }) => Ok(Arc::clone(model)),
@@ -153,6 +161,12 @@ impl Repository {
         versions.collect()
     }
 
+    /// Whether there may be such a model, served or not.
+    pub(super) fn may_have(&self, name: &str) -> bool {
+        let in_zoo = |zoo: &Zoo| check_name(name).is_ok() && zoo.models_dir().join(name).is_dir();
+        self.state().models.contains_key(name) || self.zoo.as_ref().is_some_and(in_zoo)
+    }
+
     /// Takes a model into service again, looking at its files anew.
     ///
     /// # Errors
@@ -174,11 +188,10 @@ impl Repository {
         if self.zoo.is_none() {
             return Err(NotServed::Unavailable("the built-in model stays in service".into()));
         }
-        if !self.state().models.contains_key(name) {
-            return Err(NotServed::Unknown(format!("no model {name:?}")));
-        }
         self.unloaded().insert(name.to_owned());
-        self.scan();
+        let versions = self.state().models.get(name).map(|versions| versions.keys().copied().collect());
+        let versions: Vec<u32> = versions.ok_or_else(|| NotServed::Unknown(format!("no model {name:?}")))?;
+        versions.into_iter().for_each(|version| self.take_out(name, version, UNLOADED));
         Ok(())
     }
 
@@ -186,44 +199,43 @@ impl Repository {
     /// If the zoo cannot be read, everything stays as it is.
     pub(super) fn scan(&self) {
         let _alone = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
-        match &self.zoo {
+        let scanned = match &self.zoo {
             None => self.scan_embedded(),
-            Some(zoo) => {
-                if let Err(error) = self.scan_zoo(zoo) {
-                    tracing::error!(%error, "the zoo cannot be read; serving what is loaded");
-                }
-            }
+            Some(zoo) => self.scan_zoo(zoo).map_err(|e| e.to_string()),
+        };
+        match scanned {
+            Ok(()) => self.scanned.store(true, Ordering::Release),
+            Err(error) => tracing::error!(error, "the zoo cannot be read; serving what is loaded"),
         }
-        self.scanned.store(true, Ordering::Release);
     }
 
-    fn scan_embedded(&self) {
-        if !self.state().models.is_empty() {
-            return;
+    fn scan_embedded(&self) -> Result<(), String> {
+        if self.state().models.is_empty() {
+            let model = Model::embedded()?;
+            let (name, version) = (model.name().to_owned(), model.version());
+            self.take_in(&name, version, model, Stamp::new());
         }
-        match Model::embedded() {
-            Ok(model) => {
-                let (name, version) = (model.name().to_owned(), model.version());
-                self.take_in(&name, version, model, Stamp::new());
-            }
-            Err(error) => tracing::error!(error, "no zoo, and no built-in model"),
-        }
+        Ok(())
     }
 
     fn scan_zoo(&self, zoo: &Zoo) -> zoo::Result<()> {
-        let found = zoo.models()?;
+        // Aliases before versions: what an alias points to was there before it.
         let mut aliases: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
         for entry in zoo.alias_history()? {
             aliases.entry(entry.model).or_default().insert(entry.alias, entry.version);
         }
+        let found = zoo.models()?;
         // First what is new, then the aliases, last what goes: no request falls between.
         let mut leaving = Vec::new();
         for (name, versions) in &found {
-            let aliased: Vec<u32> =
-                aliases.get(name).into_iter().flat_map(BTreeMap::values).copied().collect();
+            let aliased: Vec<u32> = {
+                let state = self.state();
+                let both = [aliases.get(name), state.aliases.get(name)];
+                both.into_iter().flatten().flat_map(BTreeMap::values).copied().collect()
+            };
             leaving.extend(self.scan_model(zoo, name, versions, &aliased));
         }
-        self.state_mut().aliases = aliases;
+        self.move_aliases(aliases);
         for (name, version, reason) in leaving {
             self.take_out(&name, version, &reason);
         }
@@ -241,6 +253,25 @@ impl Repository {
         Ok(())
     }
 
+    /// Lets aliases point where the zoo says, except to versions that are not ready: until they are,
+    /// an alias stays where it was.
+    fn move_aliases(&self, mut aliases: BTreeMap<String, BTreeMap<String, u32>>) {
+        let mut state = self.state_mut();
+        for (name, targets) in &mut aliases {
+            let ready = |version: &u32| {
+                let versions = state.models.get(name);
+                versions.and_then(|versions| versions.get(version)).is_some_and(|e| e.ready().is_some())
+            };
+            for (alias, version) in targets {
+                let old = state.aliases.get(name).and_then(|old| old.get(alias));
+                if let Some(old) = old.filter(|old| !ready(version) && ready(old)) {
+                    *version = *old;
+                }
+            }
+        }
+        state.aliases = aliases;
+    }
+
     /// Loads the newest good versions and those with an alias; returns the others, and why they leave.
     fn scan_model(
         &self,
@@ -253,7 +284,7 @@ impl Repository {
         let (mut ready, mut leaving) = (0, Vec::new());
         for &version in versions.iter().rev() {
             if unloaded {
-                leaving.push((name.to_owned(), version, "unloaded by request".to_owned()));
+                leaving.push((name.to_owned(), version, UNLOADED.to_owned()));
             } else if ready < self.keep || aliased.contains(&version) {
                 ready += usize::from(self.keep_in_service(zoo, name, version));
             } else {
@@ -266,50 +297,48 @@ impl Repository {
 
     /// Loads a version that is not loaded; returns whether it is ready.
     fn keep_in_service(&self, zoo: &Zoo, name: &str, version: u32) -> bool {
-        let stamp = stamp(&zoo.models_dir().join(name).join(version.to_string()));
-        let old = {
+        let number = version.to_string();
+        let mut stamp = stamp(&zoo.models_dir().join(name).join(&number));
+        stamp.extend(self::stamp(&zoo.root().join("signatures").join(name).join(&number)));
+        let loaded = {
             let state = self.state();
-            let entry = state.models.get(name).and_then(|versions| versions.get(&version));
-            match entry {
-                Some(Entry::Ready { stamp: old, .. }) => Some((true, *old == stamp)),
-                Some(Entry::Unavailable { stamp: old, .. }) => Some((false, *old == stamp)),
-                None => None,
+            match state.models.get(name).and_then(|versions| versions.get(&version)) {
+                Some(Entry::Ready { stamp: old, .. }) if *old == stamp => return true,
+                Some(Entry::Unavailable { stamp: old, since, .. })
+                    if *old == stamp && since.elapsed() < TRY_AGAIN =>
+                {
+                    return false;
+                }
+                Some(Entry::Ready { model, .. }) => Some(Arc::clone(model)),
+                _ => None,
             }
         };
-        match old {
-            Some((ready, true)) => ready,
-            Some((true, false)) => {
-                self.look_again(zoo, name, version, stamp);
-                true
+        let spec = Spec::version(name, version);
+        let load = AssertUnwindSafe(|| Model::load(zoo, &spec, self.key.as_ref()));
+        let opened = catch_unwind(load).unwrap_or_else(|_| Err("loading it made the program panic".into()));
+        match (opened, loaded) {
+            (Ok(new), Some(old)) if new.manifest_sha256() != old.manifest_sha256() => {
+                self.note_damage(name, version, stamp, "another version under the same number".into());
             }
-            Some((false, false)) | None => {
-                match Model::load(zoo, &Spec::version(name, version), self.key.as_ref()) {
-                    Ok(model) => {
-                        self.take_in(name, version, model, stamp);
-                        true
-                    }
-                    Err(reason) => {
-                        tracing::error!(model = name, version, reason, "not served");
-                        self.set(name, version, Entry::Unavailable { reason, stamp });
-                        false
-                    }
-                }
+            (Ok(new), _) => self.take_in(name, version, new, stamp),
+            (Err(problem), Some(_)) => self.note_damage(name, version, stamp, problem),
+            (Err(reason), None) => {
+                tracing::error!(model = name, version, reason, "not served");
+                self.set(name, version, Entry::Unavailable { reason, stamp, since: Instant::now() });
+                return false;
             }
         }
+        true
     }
 
-    /// The files of a loaded version changed, which they never should.
-    fn look_again(&self, zoo: &Zoo, name: &str, version: u32, new: Stamp) {
-        let opened = zoo.version(&Spec::version(name, version)).map_err(|e| e.to_string());
-        let problem = opened.and_then(|opened| check_files(&opened)).err();
-        let now = problem.map(|problem| format!("on disk: {problem}; serving the copy that was checked"));
-        if let Some(problem) = &now {
-            tracing::error!(model = name, version, problem, "a published version changed");
-        }
+    /// The files of a loaded version changed, which they never should. It stays in service.
+    fn note_damage(&self, name: &str, version: u32, new: Stamp, problem: String) {
+        tracing::error!(model = name, version, problem, "a published version changed");
         let mut state = self.state_mut();
         let entry = state.models.get_mut(name).and_then(|versions| versions.get_mut(&version));
         if let Some(Entry::Ready { stamp, damage, .. }) = entry {
-            (*stamp, *damage) = (new, now);
+            *stamp = new;
+            *damage = Some(format!("on disk: {problem}; serving the copy that was checked"));
         }
     }
 
@@ -321,10 +350,10 @@ impl Repository {
 
     /// Requests that hold the model are answered; new ones do not find it.
     fn take_out(&self, name: &str, version: u32, reason: &str) {
-        let entry = Entry::Unavailable { reason: reason.into(), stamp: Stamp::new() };
+        let entry = Entry::Unavailable { reason: reason.into(), stamp: Stamp::new(), since: Instant::now() };
         if self.set(name, version, entry).is_some_and(|old| old.ready().is_some()) {
             tracing::info!(model = name, version, reason, "taken out of service");
-            self.metrics.model_ready.get_or_create(&Metrics::version(name, version)).set(0);
+            self.metrics.model_ready.remove(&Metrics::version(name, version));
         }
     }
 
@@ -336,7 +365,7 @@ impl Repository {
             let stays = versions.contains(version);
             if !stays && entry.ready().is_some() {
                 tracing::info!(model = name, version, "its folder is gone; taken out of service");
-                self.metrics.model_ready.get_or_create(&Metrics::version(name, *version)).set(0);
+                self.metrics.model_ready.remove(&Metrics::version(name, *version));
             }
             stays
         });

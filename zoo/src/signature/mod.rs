@@ -88,12 +88,12 @@ impl Zoo {
         Ok(path)
     }
 
-    /// What people who retrained a version reported, by file name. Whether the signature fits is
-    /// not checked: that needs their keys.
+    /// What people who retrained a version reported, by file name; an error for each file that is
+    /// no report on it. Whether the signature fits is not checked: that needs their keys.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for a file that is no report, [`Error::Io`].
-    pub fn reproductions(&self, version: &VersionDir) -> Result<Vec<Reproduction>> {
+    /// [`Error::Io`] if files cannot be listed or read.
+    pub fn reproductions(&self, version: &VersionDir) -> Result<Vec<Result<Reproduction>>> {
         let dir = self.signature_dir(version);
         if !dir.is_dir() {
             return Ok(Vec::new());
@@ -113,14 +113,18 @@ impl Zoo {
             let (key, passed) = report.map_err(|problem| Error::Damaged { path, problem })?;
             Ok(Reproduction { file, key, passed })
         });
-        reports.collect()
+        Ok(reports.collect())
     }
 
-    /// Checks that `key` signed exactly the files that are there.
+    /// Checks that `key` signed exactly the files that are there; returns what it signed.
     ///
     /// # Errors
     /// [`Error::NotFound`] without a signature, [`Error::Damaged`] if it does not hold.
-    pub fn verify_signature(&self, version: &VersionDir, key: &PublicKey) -> Result<usize> {
+    pub fn verify_signature(
+        &self,
+        version: &VersionDir,
+        key: &PublicKey,
+    ) -> Result<BTreeMap<String, Digest>> {
         let dir = self.signature_dir(version);
         let path = dir.join(SIGNATURE);
         if !path.exists() {
@@ -142,7 +146,7 @@ impl Zoo {
         }
         match signed.keys().find(|name| !present.contains_key(*name)) {
             Some(name) => Err(damaged(format!("{name} is signed but not there"))),
-            None => Ok(present.len()),
+            None => Ok(signed),
         }
     }
 }

@@ -43,7 +43,7 @@ async function loadModels() {
   $("model").replaceChildren(...names.map((name) => new Option(name)));
   const first = names.findLast((name) => name === wanted || name.startsWith(`${wanted}@`));
   if (first) $("model").value = first;
-  showModel();
+  if (models.length) showModel();
 }
 
 const model = () => models[$("model").selectedIndex];
@@ -61,7 +61,8 @@ async function predict() {
       const name = encodeURIComponent($("model").value);
       const response = await ask(`predict?explain=true&model=${name}`, { method: "POST", body: image });
       const answer = await response.json();
-      if (!blank) showAnswer(answer, performance.now() - start);
+      // The paper may have been cleared, or another model chosen, meanwhile.
+      if (!blank && $("model").value === `${answer.model}@${answer.version}`) showAnswer(answer, performance.now() - start);
       complain(null);
     } catch (error) {
       complain(error);
@@ -214,10 +215,28 @@ function showCard(manifest, proof, sha256, files) {
   const base = `models/${manifest.name}/${manifest.version}`;
   const has = (file) => files && (file in manifest.files || file === "manifest.yaml");
   const pictures = [["learning_curve.svg", "Learning curve"], ["confusion_matrix.svg", "Confusion matrix"]];
-  $("pictures").replaceChildren(...pictures.filter(([file]) => has(file)).map(([file, alt]) =>
-    element("img", "", { src: `${base}/${file}`, alt, loading: "lazy" })));
+  $("pictures").replaceChildren(...pictures.filter(([file]) => has(file)).map(([file, alt]) => {
+    const image = element("img", "", { alt });
+    fileUrl(`${base}/${file}`).then((url) => { image.src = url; }, complain);
+    return image;
+  }));
   const links = ["README.md", "manifest.yaml", "recipe.yaml", "model.onnx"].filter(has);
-  $("links").replaceChildren(...links.flatMap((file) => [element("a", file, { href: `${base}/${file}` }), " "]));
+  $("links").replaceChildren(...links.flatMap((file) => {
+    const link = element("a", file, { href: `${base}/${file}` });
+    // A link cannot carry the token.
+    link.addEventListener("click", async (event) => {
+      if (!sessionStorage.getItem("token")) return;
+      event.preventDefault();
+      await fileUrl(link.href).then((url) => open(url), complain);
+    });
+    return [link, " "];
+  }));
+}
+
+// An address of a file that needs no token.
+async function fileUrl(path) {
+  if (!sessionStorage.getItem("token")) return path;
+  return URL.createObjectURL(await (await ask(path)).blob());
 }
 
 function forget() {

@@ -170,7 +170,12 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> An
     let mut response = response.unwrap_or_else(|e| panic!("no answer: {e}"));
     let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
     let (retry_after, length) = (header("retry-after"), header("inference-header-content-length"));
-    let body = response.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap_or_else(|e| panic!("no body: {e}"));
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(64 << 20)
+        .read_to_vec()
+        .unwrap_or_else(|e| panic!("no body: {e}"));
     let json_length = length.and_then(|length| length.parse().ok());
     Answer { status: response.status().as_u16(), retry_after, json_length, body }
 }

@@ -11,8 +11,10 @@
 
 mod api;
 mod body;
+mod entry;
 mod guard;
 mod listener;
+mod lists;
 mod metrics;
 mod model;
 mod page;

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use zoo::signature::PublicKey;
 use zoo::{Spec, Zoo, check_name, parse_version};
 
+use super::entry::{Entry, Stamp, stamp};
 use super::metrics::Metrics;
 use super::model::Model;
 
@@ -40,27 +40,9 @@ struct State {
     aliases: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
-/// A version in the zoo.
-enum Entry {
-    Ready {
-        model: Arc<Model>,
-        stamp: Stamp,
-        /// What became of its files since; the model in memory is the one that was checked.
-        damage: Option<String>,
-    },
-    Unavailable {
-        reason: String,
-        stamp: Stamp,
-        since: Instant,
-    },
-}
-
 /// A version that failed is tried again when its files change, and after this time: the reason may
 /// have been the machine's.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
-
-/// Length and time of every file of a version: tells cheaply whether to look again.
-type Stamp = Vec<(std::path::PathBuf, u64, Option<SystemTime>)>;
 
 /// Why there is no model.
 #[derive(Debug, PartialEq)]
@@ -298,14 +280,14 @@ impl Repository {
     /// Loads a version that is not loaded; returns whether it is ready.
     fn keep_in_service(&self, zoo: &Zoo, name: &str, version: u32) -> bool {
         let number = version.to_string();
-        let mut stamp = stamp(&zoo.models_dir().join(name).join(&number));
-        stamp.extend(self::stamp(&zoo.root().join("signatures").join(name).join(&number)));
+        let mut files = stamp(&zoo.models_dir().join(name).join(&number));
+        files.extend(stamp(&zoo.root().join("signatures").join(name).join(&number)));
         let loaded = {
             let state = self.state();
             match state.models.get(name).and_then(|versions| versions.get(&version)) {
-                Some(Entry::Ready { stamp: old, .. }) if *old == stamp => return true,
+                Some(Entry::Ready { stamp: old, .. }) if *old == files => return true,
                 Some(Entry::Unavailable { stamp: old, since, .. })
-                    if *old == stamp && since.elapsed() < TRY_AGAIN =>
+                    if *old == files && since.elapsed() < TRY_AGAIN =>
                 {
                     return false;
                 }
@@ -318,13 +300,13 @@ impl Repository {
         let opened = catch_unwind(load).unwrap_or_else(|_| Err("loading it made the program panic".into()));
         match (opened, loaded) {
             (Ok(new), Some(old)) if new.manifest_sha256() != old.manifest_sha256() => {
-                self.note_damage(name, version, stamp, "another version under the same number".into());
+                self.note_damage(name, version, files, "another version under the same number".into());
             }
-            (Ok(new), _) => self.take_in(name, version, new, stamp),
-            (Err(problem), Some(_)) => self.note_damage(name, version, stamp, problem),
+            (Ok(new), _) => self.take_in(name, version, new, files),
+            (Err(problem), Some(_)) => self.note_damage(name, version, files, problem),
             (Err(reason), None) => {
                 tracing::error!(model = name, version, reason, "not served");
-                self.set(name, version, Entry::Unavailable { reason, stamp, since: Instant::now() });
+                self.set(name, version, Entry::Unavailable { reason, stamp: files, since: Instant::now() });
                 return false;
             }
         }
@@ -391,38 +373,4 @@ impl Repository {
     fn unloaded(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.unloaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Entry {
-    fn ready(&self) -> Option<&Arc<Model>> {
-        match self {
-            Entry::Ready { model, .. } => Some(model),
-            Entry::Unavailable { .. } => None,
-        }
-    }
-
-    fn reason(&self) -> Option<String> {
-        match self {
-            Entry::Ready { damage, .. } => damage.clone(),
-            Entry::Unavailable { reason, .. } => Some(reason.clone()),
-        }
-    }
-}
-
-/// Empty if the folder cannot be read.
-fn stamp(dir: &Path) -> Stamp {
-    let mut stamp = Stamp::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            } else {
-                stamp.push((entry.path(), metadata.len(), metadata.modified().ok()));
-            }
-        }
-    }
-    stamp.sort();
-    stamp
 }

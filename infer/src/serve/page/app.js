@@ -34,7 +34,8 @@ function complain(error) {
 async function loadModels() {
   try {
     models = await (await ask("models")).json();
-    complain(models.length ? null : new Error("No model is ready."));
+    complain(models.length ? null : new Error("No model is ready yet."));
+    if (!models.length) setTimeout(loadModels, 1000);
   } catch (error) {
     return complain(error);
   }

@@ -53,7 +53,7 @@ const model = () => models[$("model").selectedIndex];
 async function predict() {
   changed = true;
   if (busy || !model()) return;
-  busy = true;
+  setBusy(true);
   while (changed && !blank) {
     changed = false;
     const image = dropped ?? (await new Promise((done) => paper.toBlob(done)));
@@ -69,7 +69,12 @@ async function predict() {
       complain(error);
     }
   }
-  busy = false;
+  setBusy(false);
+}
+
+function setBusy(value) {
+  busy = value;
+  $("answer").setAttribute("aria-busy", value);
 }
 
 // ---- showing ----

@@ -141,12 +141,12 @@ impl Drop for InFlight {
 /// Whether a browser asks for the page of another site. It says so in `Sec-Fetch-Site`, or, where
 /// that is not sent (plain HTTP to other machines), by an `Origin` that is not this `Host`.
 fn from_another_site(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-    let site = text("sec-fetch-site").unwrap_or(b"none");
-    let origin = text("origin").map(|origin| origin.splitn(2, |&byte| byte == b'/').nth(1).unwrap_or(origin));
-    let host = text("host").unwrap_or_default();
-    let other_origin = origin.is_some_and(|origin| origin.strip_prefix(b"/") != Some(host));
-    ![&b"none"[..], b"same-origin"].contains(&site) || other_origin
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => !["none", "same-origin"].contains(&site),
+        (None, Some(origin)) => origin.split_once("://").map(|(_, host)| host) != text("host"),
+        (None, None) => false,
+    }
 }
 
 fn check(server: &Server, route: &str, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Problem> {

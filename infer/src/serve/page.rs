@@ -146,8 +146,11 @@ fn planes(planes: &Planes) -> Value {
     })
 }
 
-/// What the page shows of each model: its claims, and the proof.
-async fn models(State(server): State<Arc<Server>>) -> Json<Value> {
+/// What the page shows of each model: its claims, and the proof. Not before all have been looked at.
+async fn models(State(server): State<Arc<Server>>) -> Result<Json<Value>, Problem> {
+    if !server.ready() {
+        return Err(Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "the models are being checked"));
+    }
     let card = |model: Arc<Model>| {
         let manifest = model.predictor.manifest();
         json!({
@@ -158,7 +161,7 @@ async fn models(State(server): State<Arc<Server>>) -> Json<Value> {
             "filters": model.explainer.as_ref().map(|explainer| planes(explainer.filters())),
         })
     };
-    Json(server.repository.ready_models().into_iter().map(card).collect())
+    Ok(Json(server.repository.ready_models().into_iter().map(card).collect()))
 }
 
 /// A file of a version, its hash checked. Only names that the manifest lists are looked for.

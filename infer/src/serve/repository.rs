@@ -170,9 +170,9 @@ impl Repository {
         if self.zoo.is_none() {
             return Err(NotServed::Unavailable("the built-in model stays in service".into()));
         }
-        self.unloaded().insert(name.to_owned());
         let versions = self.state().models.get(name).map(|versions| versions.keys().copied().collect());
         let versions: Vec<u32> = versions.ok_or_else(|| NotServed::Unknown(format!("no model {name:?}")))?;
+        self.unloaded().insert(name.to_owned());
         versions.into_iter().for_each(|version| self.take_out(name, version, UNLOADED));
         Ok(())
     }

@@ -23,7 +23,8 @@ async function ask(path, options = {}) {
   if (response.ok) return response;
   if (response.status === 401) $("token-form").hidden = false;
   const body = await response.json().catch(() => ({}));
-  throw new Error(body.error ?? `${response.status} ${response.statusText}`);
+  const error = new Error(body.error ?? `${response.status} ${response.statusText}`);
+  throw Object.assign(error, { status: response.status });
 }
 
 function complain(error) {
@@ -34,9 +35,10 @@ function complain(error) {
 async function loadModels() {
   try {
     models = await (await ask("models")).json();
-    complain(models.length ? null : new Error("No model is ready yet."));
-    if (!models.length) setTimeout(loadModels, 1000);
+    complain(models.length ? null : new Error("No model is ready."));
   } catch (error) {
+    // While the server looks through its zoo.
+    if (error.status === 503) setTimeout(loadModels, 300);
     return complain(error);
   }
   const names = models.map((model) => `${model.manifest.name}@${model.manifest.version}`);

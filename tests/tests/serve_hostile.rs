@@ -1,7 +1,7 @@
 //! What `infer serve` does with clients that are broken, slow or hostile: the right status, no
 //! panic, bounded memory, and everybody else served as before.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -204,23 +204,31 @@ fn images_that_become_large() {
     assert_well(&server);
 }
 
-/// Clients that ask for much and read nothing.
+/// Clients that ask for much and read the first line: some 800 MB if all of it were kept for them.
+/// How much of that the system takes off the server's hands is up to the system.
 #[test]
 fn answers_that_nobody_reads() {
-    let server = server(&["--timeout", "2"]);
-    let ask: Vec<_> = (0..60)
+    let server = server(&["--timeout", "60"]);
+    let mut asked: Vec<_> = (0..60)
         .map(|_| {
             let mut stream = server.connect();
             stream.write_all(b"GET /models/fashion-cnn/1/model.onnx HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
             stream
         })
         .collect();
-    server.wait_for("the room to be taken", |server| {
-        let refused = server.get("/models/fashion-cnn/1/model.onnx");
-        refused.status == 503 && refused.retry_after.is_some()
-    });
+    let statuses: Vec<String> = asked
+        .iter_mut()
+        .map(|stream| {
+            let mut line = [0; 12];
+            stream.read_exact(&mut line).unwrap();
+            String::from_utf8_lossy(&line).into_owned()
+        })
+        .collect();
+    let count = |line: &str| statuses.iter().filter(|status| *status == line).count();
+    let (sent, refused) = (count("HTTP/1.1 200"), count("HTTP/1.1 503"));
+    assert!(sent >= 4 && sent + refused == 60, "{statuses:?}");
     assert_well(&server);
-    drop(ask);
+    drop(asked);
     server.wait_for("room", |server| server.get("/models/fashion-cnn/1/model.onnx").status == 200);
     assert_well(&server);
 }

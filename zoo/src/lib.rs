@@ -38,4 +38,4 @@ pub use manifest::{
 };
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo, parse_version};
-pub use version::{MANIFEST, ONNX, Problem, VersionDir};
+pub use version::{MANIFEST, ONNX, Problem, VersionDir, list_files};

@@ -171,9 +171,7 @@ impl Zoo {
             );
             return Err(Error::Damaged { path: dir.join(MANIFEST), problem }.into());
         }
-        if let Some((file, problem)) = there.problems()?.into_iter().next() {
-            return Err(Error::Damaged { path: dir.join(file), problem: problem.to_string() }.into());
-        }
+        there.check()?;
         Ok(there)
     }
 
@@ -207,9 +205,7 @@ impl Zoo {
 
     fn check_staged(&self, folder: &Path, name: &str, version: u32) -> Result<()> {
         let staged = VersionDir::open(folder)?;
-        if let Some((file, problem)) = staged.problems()?.into_iter().next() {
-            return Err(Error::Damaged { path: folder.join(file), problem: problem.to_string() });
-        }
+        staged.check()?;
         if (staged.manifest.name.as_str(), staged.manifest.version) != (name, version) {
             let problem = format!(
                 "manifest of {} {}, expected {name} {version}",

@@ -92,6 +92,15 @@ impl VersionDir {
     /// [`Error::Damaged`] says how it differs.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.path.join(name);
+        if name == MANIFEST {
+            let text = yaml::read_text(&path)?.into_bytes();
+            let problem = "not the manifest that was opened".into();
+            return if Digest::of(&text) == self.manifest_sha256 {
+                Ok(text)
+            } else {
+                Err(Error::Damaged { path, problem })
+            };
+        }
         let damaged = |problem: Problem| Error::Damaged { path: path.clone(), problem: problem.to_string() };
         let expected = self.manifest.files.get(name).ok_or_else(|| damaged(Problem::Extra))?;
         let mut bytes = Vec::new();
@@ -100,6 +109,19 @@ impl VersionDir {
             .map_err(|error| damaged(unreadable(&error)))?;
         check(&bytes, expected).map_err(damaged)?;
         Ok(bytes)
+    }
+
+    /// Whether every file is as the manifest says.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] names the first that is not.
+    pub fn check(&self) -> Result<()> {
+        match self.problems()?.into_iter().next() {
+            Some((file, problem)) => {
+                Err(Error::Damaged { path: self.path.join(file), problem: problem.to_string() })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Every file that is not as the manifest says, by path.
@@ -154,7 +176,10 @@ fn compare(expected: &FileRecord, found: FileRecord) -> std::result::Result<(), 
 }
 
 /// Paths of all files below `root`, with `/`, sorted.
-pub(crate) fn list_files(root: &Path) -> Result<BTreeSet<String>> {
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn list_files(root: &Path) -> Result<BTreeSet<String>> {
     fn walk(dir: &Path, prefix: &str, files: &mut BTreeSet<String>) -> Result<()> {
         for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
             let entry = entry.map_err(Error::io(dir))?;

@@ -22,11 +22,10 @@ pub fn hugging_face(version: &VersionDir, dir: &Path) -> Result<Vec<PathBuf>> {
     let card = format!("---\n{}---\n\n{}", front_matter(&version.manifest)?, without_pictures(&card));
     let config = serde_json::to_string_pretty(&config(&version.manifest))
         .map_err(|e| Error::Usage(format!("config.json: {e}")))?;
-    let manifest = version.path.join(MANIFEST);
     let mut files = vec![
         ("README.md", card.into_bytes()),
         ("config.json", format!("{config}\n").into_bytes()),
-        (MANIFEST, std::fs::read(&manifest).map_err(Error::io(&manifest))?),
+        (MANIFEST, version.read(MANIFEST)?),
     ];
     for name in COPIED.into_iter().filter(|name| version.manifest.files.contains_key(*name)) {
         files.push((name, version.read(name)?));

@@ -71,17 +71,14 @@ impl Registry {
     /// # Errors
     /// [`Error::Zoo`] for a damaged version, [`Error::Registry`].
     pub fn push(&self, version: &VersionDir, reference: &str) -> Result<Pushed> {
-        if let Some((file, problem)) = version.problems()?.into_iter().next() {
-            let path = version.path.join(file);
-            return Err(zoo::Error::Damaged { path, problem: problem.to_string() }.into());
-        }
+        version.check()?;
         let to = match has_tag(reference) {
             true => parse(reference)?,
             false => parse(&format!("{reference}:{}", version.manifest.version))?,
         };
-        let (digest, bytes) = Digest::of_file(&version.path.join(MANIFEST))?;
+        let bytes = version.read(MANIFEST)?.len() as u64;
         let mut files = version.manifest.files.clone();
-        files.insert(MANIFEST.into(), FileRecord { bytes, sha256: digest });
+        files.insert(MANIFEST.into(), FileRecord { bytes, sha256: version.manifest_sha256 });
         let (config, pack) = modelpack::pack(&version.manifest, &files);
         let wrong = |problem: String| Error::Registry { reference: to.to_string(), problem };
         let push = async {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::body::{holding, read_body};
 use super::guard::Problem;
-use super::metrics::{self, Metrics};
+use super::metrics;
 use super::model::Model;
 use super::protocol;
 use super::{Server, aside};
@@ -94,8 +94,7 @@ async fn infer(
     let mut request = parsed.map_err(Problem::bad_request)?;
     let probabilities = server.classify(&model, std::mem::take(&mut request.pixels)).await?;
     let (body, json_length) = request.answer(&probabilities, model.predictor.manifest(), &model.sha256);
-    let duration = server.metrics.request_duration.get_or_create(&Metrics::of(&model)).clone();
-    duration.observe(start.elapsed().as_secs_f64());
+    server.metrics.answered(&model, start);
     let response = match json_length {
         None => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Some(length) => {
@@ -141,9 +140,7 @@ async fn load(State(server): State<Arc<Server>>, Path(name): Path<Name>) -> Resu
     if !server.repository.may_have(&name.model) {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("no model {:?}", name.model)));
     }
-    let limit = server.limits.timeout;
-    let alone = tokio::time::timeout(limit, Arc::clone(&server.loading).lock_owned()).await;
-    let alone = alone.map_err(|_| Problem::timeout(limit))?;
+    let alone = server.in_time(Arc::clone(&server.loading).lock_owned()).await?;
     let load = move || {
         let _alone = alone;
         server.repository.load(&name.model)

@@ -1,6 +1,6 @@
 //! What is known of a version in the zoo.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -22,7 +22,7 @@ pub(super) enum Entry {
 }
 
 /// Length and time of every file of a version: tells cheaply whether to look again.
-pub(super) type Stamp = Vec<(std::path::PathBuf, u64, Option<SystemTime>)>;
+pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 impl Entry {
     pub(super) fn ready(&self) -> Option<&Arc<Model>> {
@@ -40,20 +40,12 @@ impl Entry {
     }
 }
 
-/// Empty if the folder cannot be read.
+/// Empty if the folder cannot be listed.
 pub(super) fn stamp(dir: &Path) -> Stamp {
-    let mut stamp = Stamp::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            } else {
-                stamp.push((entry.path(), metadata.len(), metadata.modified().ok()));
-            }
-        }
-    }
-    stamp.sort();
-    stamp
+    let files = zoo::list_files(dir).unwrap_or_default().into_iter().map(|file| dir.join(file));
+    let stamped = |path: PathBuf| {
+        let metadata = std::fs::symlink_metadata(&path).ok()?;
+        Some((path, metadata.len(), metadata.modified().ok()))
+    };
+    files.filter_map(stamped).collect()
 }

@@ -1,5 +1,7 @@
 //! What an operator can watch, in the OpenMetrics text format that Prometheus reads.
 
+use std::time::Instant;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,7 +21,7 @@ pub(super) struct Metrics {
     /// By route and status.
     pub(super) requests: Family<Labels<2>, Counter>,
     /// By model and version, from the end of the request's head to the answer.
-    pub(super) request_duration: Family<Labels<2>, Histogram, fn() -> Histogram>,
+    request_duration: Family<Labels<2>, Histogram, fn() -> Histogram>,
     /// By model and version.
     pub(super) images: Family<Labels<2>, Counter>,
     pub(super) batch_images: Histogram,
@@ -86,6 +88,11 @@ impl Metrics {
 
     pub(super) fn version(name: &str, version: u32) -> Labels<2> {
         [("model", name.to_owned()), ("version", version.to_string())]
+    }
+
+    /// Counts the time of a request that `model` answered.
+    pub(super) fn answered(&self, model: &Model, start: Instant) {
+        self.request_duration.get_or_create(&Metrics::of(model)).observe(start.elapsed().as_secs_f64());
     }
 
     pub(super) fn refuse(&self, reason: &str) {

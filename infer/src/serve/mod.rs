@@ -123,13 +123,18 @@ impl Server {
         self.repository.scanned() && !self.stopping.load(Ordering::Acquire)
     }
 
+    /// What `future` gives, if that does not take too long.
+    async fn in_time<F: Future>(&self, future: F) -> std::result::Result<F::Output, Problem> {
+        let limit = self.limits.timeout;
+        tokio::time::timeout(limit, future).await.map_err(|_| Problem::timeout(limit))
+    }
+
     /// Does heavy work beside the threads that serve connections, when its turn comes in time.
     async fn heavy<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> std::result::Result<T, Problem> {
-        let turn = tokio::time::timeout(self.limits.timeout, Arc::clone(&self.heavy).acquire_owned()).await;
-        let turn = turn.map_err(|_| Problem::timeout(self.limits.timeout))?;
+        let turn = self.in_time(Arc::clone(&self.heavy).acquire_owned()).await?;
         aside(move || {
             // It goes on even if the client is gone.
             let _turn = turn;
@@ -140,11 +145,8 @@ impl Server {
 
     /// Probabilities `[N, classes]`, in time.
     async fn classify(&self, model: &Arc<Model>, pixels: Vec<u8>) -> std::result::Result<Vec<f32>, Problem> {
-        let images = pixels.len() / model.predictor.session().shape().numel().max(1);
-        let limit = self.limits.timeout;
-        let answer = tokio::time::timeout(limit, self.pool.classify(model, pixels)).await;
-        let answer = answer.map_err(|_| Problem::timeout(limit))?;
-        match answer {
+        let images = model.images_in(&pixels);
+        match self.in_time(self.pool.classify(model, pixels)).await? {
             Ok(probabilities) => {
                 self.metrics.images.get_or_create(&Metrics::of(model)).inc_by(images as u64);
                 Ok(probabilities)

@@ -87,6 +87,11 @@ impl Model {
         self.version_dir.as_ref().map(|dir| dir.manifest_sha256)
     }
 
+    /// Number of images `[C, H, W]` that these pixels are.
+    pub(super) fn images_in(&self, pixels: &[u8]) -> usize {
+        pixels.len() / self.predictor.session().shape().numel().max(1)
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.predictor.manifest().name
     }

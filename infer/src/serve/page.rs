@@ -11,14 +11,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64ct::{Base64, Encoding};
-use datasets::Digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use zoo::{MANIFEST, Selector, Spec, VersionDir};
+use zoo::{MANIFEST, Selector, Spec};
 
 use super::body::{holding, read_body};
 use super::guard::Problem;
-use super::metrics::Metrics;
 use super::model::Model;
 use super::{Server, aside};
 use crate::decode::decode_within;
@@ -86,11 +84,7 @@ async fn predict(
         let model = Arc::clone(&model);
         answer["layers"] = server.heavy(move || layers(&model, &prediction.pixels)).await?.map_err(failed)?;
     }
-    server
-        .metrics
-        .request_duration
-        .get_or_create(&Metrics::of(&model))
-        .observe(start.elapsed().as_secs_f64());
+    server.metrics.answered(&model, start);
     Ok(Json(answer))
 }
 
@@ -189,17 +183,7 @@ async fn file(
         Some("md" | "csv" | "yaml") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     };
-    let damaged = |problem| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, problem);
-    let bytes = aside(move || read(&dir, &file)).await?.map_err(damaged)?;
+    let damaged = |e: zoo::Error| failed(e.into());
+    let bytes = aside(move || dir.read(&file)).await?.map_err(damaged)?;
     Ok(holding(([(header::CONTENT_TYPE, content_type)], bytes).into_response(), room))
-}
-
-/// A file as it was published.
-fn read(dir: &VersionDir, file: &str) -> Result<Vec<u8>, String> {
-    if file != MANIFEST {
-        return dir.read(file).map_err(|e| e.to_string());
-    }
-    let text = datasets::yaml::read_text(&dir.path.join(file)).map_err(|e| e.to_string())?.into_bytes();
-    let unchanged = Digest::of(&text) == dir.manifest_sha256;
-    unchanged.then_some(text).ok_or_else(|| format!("{file} is not the one that was checked"))
 }

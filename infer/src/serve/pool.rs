@@ -84,7 +84,7 @@ impl Pool {
     /// # Errors
     /// [`Refusal`].
     pub(super) async fn classify(&self, model: &Arc<Model>, pixels: Vec<u8>) -> Result<Vec<f32>, Refusal> {
-        let images = pixels.len() / model.predictor.session().shape().numel().max(1);
+        let images = model.images_in(&pixels);
         if images > self.capacity {
             return Err(Refusal::TooMany { most: self.capacity });
         }

@@ -221,16 +221,10 @@ impl Repository {
         for (name, version, reason) in leaving {
             self.take_out(&name, version, &reason);
         }
-        for (name, versions) in &found {
-            self.keep_only(name, versions);
-        }
-        let gone: Vec<String> = {
-            let state = self.state();
-            let known = |name: &String| found.iter().any(|(other, _)| other == name);
-            state.models.keys().filter(|name| !known(name)).cloned().collect()
-        };
-        for name in gone {
-            self.keep_only(&name, &[]);
+        let known: Vec<String> = self.state().models.keys().cloned().collect();
+        for name in known {
+            let there = found.iter().find(|(other, _)| *other == name);
+            self.keep_only(&name, there.map_or(&[], |(_, versions)| versions));
         }
         Ok(())
     }
@@ -279,9 +273,8 @@ impl Repository {
 
     /// Loads a version that is not loaded; returns whether it is ready.
     fn keep_in_service(&self, zoo: &Zoo, name: &str, version: u32) -> bool {
-        let number = version.to_string();
-        let mut files = stamp(&zoo.models_dir().join(name).join(&number));
-        files.extend(stamp(&zoo.root().join("signatures").join(name).join(&number)));
+        let mut files = stamp(&zoo.models_dir().join(name).join(version.to_string()));
+        files.extend(stamp(&zoo.signature_dir_of(name, version)));
         let loaded = {
             let state = self.state();
             match state.models.get(name).and_then(|versions| versions.get(&version)) {

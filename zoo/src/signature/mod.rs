@@ -47,8 +47,12 @@ const MAX_BYTES: u64 = 4 << 20;
 impl Zoo {
     /// Where the signatures of a version are: outside its folder, which never changes.
     pub fn signature_dir(&self, version: &VersionDir) -> PathBuf {
-        let manifest = &version.manifest;
-        self.root().join("signatures").join(&manifest.name).join(manifest.version.to_string())
+        self.signature_dir_of(&version.manifest.name, version.manifest.version)
+    }
+
+    /// The same for a version that need not be readable.
+    pub fn signature_dir_of(&self, name: &str, version: u32) -> PathBuf {
+        self.root().join("signatures").join(name).join(version.to_string())
     }
 
     /// Signs a version whose files are as its manifest says; returns the folder of the signatures.
@@ -153,12 +157,8 @@ impl Zoo {
 
 /// Digests of all files of a version that is as its manifest says.
 fn undamaged_files(version: &VersionDir) -> Result<BTreeMap<String, Digest>> {
-    match version.problems()?.into_iter().next() {
-        Some((file, problem)) => {
-            Err(Error::Damaged { path: version.path.join(file), problem: problem.to_string() })
-        }
-        None => statement::hashed_files(version),
-    }
+    version.check()?;
+    statement::hashed_files(version)
 }
 
 fn read_small(path: &Path) -> Result<String> {

@@ -180,9 +180,7 @@ function showModel() {
   $("classes").replaceChildren(...manifest.labels.map((label) => {
     const row = element("li", "", { "data-label": label });
     const track = element("span", "", { class: "track", "aria-hidden": "true" });
-    const bar = element("div", "", { class: "bar" });
-    bar.style.transform = "scaleX(0)";
-    track.append(bar);
+    track.append(element("div", "", { class: "bar" }));
     row.append(element("span", label), track, element("span", "", { class: "number" }));
     return row;
   }));
@@ -191,7 +189,6 @@ function showModel() {
     figure(`${filters.layer}: the ${filters.count} filters of the first convolution, ${filters.height}x${filters.width}; blue adds, orange subtracts`,
       grid(filters, diverging(filters.low, filters.high))),
   ] : []));
-  $("layers").replaceChildren();
   showCard(manifest, proof, sha256, files);
   forget();
   predict();

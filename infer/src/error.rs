@@ -38,14 +38,6 @@ pub enum Error {
         /// What is wrong, and what was expected.
         problem: String,
     },
-    /// A registry, or what is in it.
-    #[error("{reference}: {problem}")]
-    Registry {
-        /// The name in the registry.
-        reference: String,
-        /// What is wrong, and what was expected.
-        problem: String,
-    },
     /// What the caller asked for makes no sense.
     #[error("{0}")]
     Usage(String),

@@ -3,8 +3,9 @@
 use datasets::{Digest, Samples};
 use zoo::{ClassCount, Count};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::session::Session;
+use crate::threads;
 
 /// Predictions and exact counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,16 +20,20 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Counts predictions against labels.
+    ///
+    /// # Panics
+    /// If there is not one prediction for each image, or an image's label is none of `labels`.
     pub fn new(predictions: Vec<u8>, samples: &Samples, labels: &[String]) -> Evaluation {
+        assert_eq!(predictions.len(), samples.len(), "one prediction for each image");
         let mut per_class: Vec<ClassCount> = labels
             .iter()
             .map(|label| ClassCount { label: label.clone(), correct: Count { correct: 0, total: 0 } })
             .collect();
         for (&predicted, &actual) in predictions.iter().zip(&samples.labels) {
-            if let Some(class) = per_class.get_mut(usize::from(actual)) {
-                class.correct.total += 1;
-                class.correct.correct += u64::from(predicted == actual);
-            }
+            let class =
+                per_class.get_mut(usize::from(actual)).expect("labels of samples were checked on reading");
+            class.correct.total += 1;
+            class.correct.correct += u64::from(predicted == actual);
         }
         let correct = predictions.iter().zip(&samples.labels).filter(|(p, l)| p == l).count() as u64;
         let correct = Count { correct, total: samples.len() as u64 };
@@ -46,22 +51,18 @@ impl Evaluation {
 /// # Errors
 /// As for [`crate::Worker::probabilities`].
 pub fn evaluate(session: &Session, samples: &Samples, labels: &[String]) -> Result<Evaluation> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = samples.len().div_ceil(threads).max(1);
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = samples.len().div_ceil(count).max(1);
     let ranges = (0..samples.len()).step_by(share).map(|start| start..(start + share).min(samples.len()));
-    let parts: Vec<Result<Vec<u8>>> = std::thread::scope(|scope| {
-        let handles: Vec<_> =
-            ranges.map(|range| scope.spawn(move || classify(session, samples, range))).collect();
-        let gone = || Err(Error::Usage("a prediction thread ended early".into()));
-        handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| gone())).collect()
-    });
+    let parts = threads::map(ranges, |range| classify(session, samples, range));
     let predictions = parts.into_iter().collect::<Result<Vec<_>>>()?.concat();
     Ok(Evaluation::new(predictions, samples, labels))
 }
 
 fn classify(session: &Session, samples: &Samples, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
     let (size, classes) = (samples.shape.numel(), session.classes().max(1));
-    let pixels = samples.images.get(range.start * size..range.end * size).unwrap_or_default();
+    let pixels = samples.images.get(range.start * size..range.end * size);
+    let pixels = pixels.expect("samples have all pixels of their images");
     let probabilities = session.worker()?.probabilities(pixels)?;
     Ok(probabilities.chunks_exact(classes).map(argmax).collect())
 }

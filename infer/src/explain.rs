@@ -46,7 +46,7 @@ impl Explainer {
             return Ok(None);
         };
         let Convolutions { model, names: layers, filters: (dims, values) } = convolutions;
-        let layer = layers.first().cloned().unwrap_or_default();
+        let layer = layers.first().expect("convolutions were found, so there is a first").clone();
         let &[features, channels, height, width] = dims.as_slice() else {
             return Err(Error::model(
                 path,

@@ -11,31 +11,27 @@
 //! # }
 //! ```
 
+mod built_in;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod decode;
-mod embedded;
 mod error;
 mod evaluate;
 mod explain;
-pub mod export;
 pub mod golden;
 mod network;
-#[cfg(feature = "registry")]
-pub mod oci;
 mod predictor;
 pub mod preprocess;
-#[cfg(feature = "serve")]
-pub mod serve;
 mod session;
 mod speed;
+mod threads;
 mod verify;
 
+pub use built_in::built_in_model;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use explain::{Explainer, Planes};
 pub use predictor::{ClassProbability, Prediction, Predictor, Source};
 pub use session::{Session, Worker};
 pub use speed::{Speed, speed};
-pub use verify::{Check, Finding, Report, verify, verify_all};
-
-/// The ONNX file format: tract's protobuf types, also used for writing models.
-pub use tract_onnx::pb;
+pub use verify::{Check, Finding, Report, check_files, check_golden, verify, verify_all};

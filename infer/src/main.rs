@@ -1,10 +1,5 @@
-//! Command line of `infer`: parses, calls the library, prints, sets the exit code.
+//! The program `infer`.
 
-mod cli;
-mod render;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    cli::run()
+fn main() -> std::process::ExitCode {
+    infer::cli::main()
 }

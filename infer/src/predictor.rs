@@ -7,7 +7,7 @@ use image::DynamicImage;
 use serde::Serialize;
 use zoo::{Manifest, Spec, Zoo};
 
-use crate::embedded;
+use crate::built_in::built_in_model;
 use crate::error::{Error, Result};
 use crate::preprocess::preprocess;
 use crate::session::Session;
@@ -16,7 +16,7 @@ use crate::session::Session;
 ///
 /// ```
 /// # fn main() -> infer::Result<()> {
-/// let predictor = infer::Predictor::embedded()?;
+/// let predictor = infer::Predictor::built_in()?;
 /// let black = image::DynamicImage::new_luma8(28, 28);
 /// let prediction = predictor.predict(&black)?;
 /// assert_eq!(prediction.classes.len(), 10);
@@ -35,7 +35,7 @@ pub enum Source {
     /// A version's folder in a zoo.
     Zoo(PathBuf),
     /// Built into the program.
-    Embedded,
+    BuiltIn,
 }
 
 /// A class and its probability.
@@ -74,10 +74,10 @@ impl Predictor {
     /// The model built into this program.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there was none in the zoo at build time.
-    pub fn embedded() -> Result<Predictor> {
-        let (manifest, onnx) = embedded::model()?;
-        Predictor::new(manifest, onnx, Path::new("(embedded model)"), Source::Embedded)
+    /// As for [`built_in_model`].
+    pub fn built_in() -> Result<Predictor> {
+        let (manifest, onnx) = built_in_model()?;
+        Predictor::new(manifest, onnx, Path::new("(built-in model)"), Source::BuiltIn)
     }
 
     fn new(manifest: Manifest, onnx: impl Into<Bytes>, path: &Path, source: Source) -> Result<Predictor> {
@@ -86,8 +86,7 @@ impl Predictor {
     }
 
     /// A version's network that is loaded already.
-    #[cfg(feature = "serve")]
-    pub(crate) fn of(version: zoo::VersionDir, session: Session) -> Predictor {
+    pub fn of(version: zoo::VersionDir, session: Session) -> Predictor {
         Predictor { session, manifest: version.manifest, source: Source::Zoo(version.path) }
     }
 
@@ -125,7 +124,10 @@ impl Predictor {
     }
 
     /// The classes in order, from what the network gave for one image.
-    pub(crate) fn prediction(&self, pixels: Vec<u8>, probabilities: Vec<f32>) -> Prediction {
+    ///
+    /// # Panics
+    /// If there is not one probability for each label.
+    pub fn prediction(&self, pixels: Vec<u8>, probabilities: Vec<f32>) -> Prediction {
         let mut classes: Vec<ClassProbability> = self
             .manifest
             .labels
@@ -133,8 +135,13 @@ impl Predictor {
             .zip(probabilities)
             .map(|(label, probability)| ClassProbability { label: label.clone(), probability })
             .collect();
+        assert_eq!(
+            classes.len(),
+            self.manifest.labels.len(),
+            "a session gives one probability for each label"
+        );
         classes.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-        let label = classes.first().map(|best| best.label.clone()).unwrap_or_default();
+        let label = classes.first().expect("a manifest has two labels or more").label.clone();
         Prediction { label, classes, pixels }
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::session::Session;
+use crate::threads;
 
 /// Largest number of images in a call.
 const MAX_BATCH: usize = 100_000;
@@ -46,18 +47,13 @@ pub fn speed(session: &Session, batch: usize, threads: usize, duration: Duration
     let numel = session.shape().numel();
     let pixels: Vec<u8> = (0..batch * numel).map(|i| (i * 7 % 256) as u8).collect();
     let started = Instant::now();
-    let times: Vec<Result<Vec<Duration>>> = std::thread::scope(|scope| {
-        let handles: Vec<_> =
-            (0..threads).map(|_| scope.spawn(|| call_repeatedly(session, &pixels, duration))).collect();
-        let gone = || Err(Error::Usage("a measuring thread ended early".into()));
-        handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| gone())).collect()
-    });
+    let times = threads::map(0..threads, |_| call_repeatedly(session, &pixels, duration));
     let elapsed = started.elapsed().as_secs_f64();
     let mut times: Vec<Duration> = times.into_iter().collect::<Result<Vec<_>>>()?.concat();
     times.sort_unstable();
     let quantile = |share: f64| {
         let index = (share * (times.len() - 1) as f64).round() as usize;
-        times.get(index).map_or(0.0, |time| 1e6 * time.as_secs_f64())
+        1e6 * times[index].as_secs_f64()
     };
     let images = (times.len() + threads * WARM_UP) * batch;
     Ok(Speed {

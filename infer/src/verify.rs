@@ -7,10 +7,11 @@ use serde::Serialize;
 use zoo::signature::PublicKey;
 use zoo::{Spec, VersionDir, Zoo};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evaluate::evaluate;
 use crate::golden::Golden;
 use crate::session::Session;
+use crate::threads;
 
 /// One kind of check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -76,16 +77,10 @@ pub fn verify_all(
     datasets: &Path,
     key: Option<&PublicKey>,
 ) -> Result<Vec<Report>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let mut reports = Vec::with_capacity(specs.len());
-    for group in specs.chunks(threads) {
-        let group: Vec<Result<Report>> = std::thread::scope(|scope| {
-            let handles: Vec<_> =
-                group.iter().map(|spec| scope.spawn(|| verify(zoo, spec, datasets, key))).collect();
-            let gone = || Err(Error::Usage("a verifying thread ended early".into()));
-            handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| gone())).collect()
-        });
-        reports.extend(group);
+    for group in specs.chunks(processors) {
+        reports.extend(threads::map(group, |spec| verify(zoo, spec, datasets, key)));
     }
     reports.into_iter().collect()
 }
@@ -129,7 +124,10 @@ pub fn verify(zoo: &Zoo, spec: &Spec, datasets: &Path, key: Option<&PublicKey>) 
 }
 
 /// Every file has its length and hash, none is missing or extra.
-pub(crate) fn check_files(version: &VersionDir) -> std::result::Result<String, String> {
+///
+/// # Errors
+/// Every file that is not.
+pub fn check_files(version: &VersionDir) -> std::result::Result<String, String> {
     let problems = version.problems().map_err(|e| e.to_string())?;
     match problems.as_slice() {
         [] => Ok(format!("{} files", version.manifest.files.len())),
@@ -149,7 +147,10 @@ fn load(version: &VersionDir) -> std::result::Result<Session, String> {
 }
 
 /// The network gives what libtorch gave.
-pub(crate) fn check_golden(version: &VersionDir, session: &Session) -> std::result::Result<String, String> {
+///
+/// # Errors
+/// By how much it does not, or why it cannot be known.
+pub fn check_golden(version: &VersionDir, session: &Session) -> std::result::Result<String, String> {
     let golden = Golden::read(version).map_err(|e| e.to_string())?;
     let difference = golden.max_difference(session).map_err(|e| e.to_string())?;
     let tolerance = version.manifest.self_check.tolerance;

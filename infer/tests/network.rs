@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use datasets::ImageShape;
-use infer::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto,
-};
 use infer::{Explainer, Session};
 use prost::Message;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto,
+};
 
 const SHAPE: ImageShape = ImageShape { channels: 1, height: 4, width: 4 };
 
@@ -129,12 +129,18 @@ type Change = fn(&mut GraphProto);
 #[test]
 fn what_is_not_understood_is_refused() {
     let rows: &[(&str, Change, &str)] = &[
-        ("group", |g| g.node[1].attribute.push(int("group", 1)), "unknown attribute \"group\""),
-        ("dilations", |g| g.node[1].attribute.push(ints("dilations", &[2, 2])), "unknown attribute"),
+        ("ceil_mode", |g| g.node[2].attribute.push(int("ceil_mode", 1)), "unknown attribute \"ceil_mode\""),
+        ("no groups", |g| g.node[1].attribute.push(int("group", 0)), "in 0 groups"),
+        ("two groups of one channel", |g| g.node[1].attribute.push(int("group", 2)), "in 2 groups"),
+        ("negative groups", |g| g.node[1].attribute.push(int("group", -1)), "node \"conv\""),
+        ("dilation 0", |g| g.node[1].attribute.push(ints("dilations", &[0, 1])), "dilation 0"),
+        ("a wide dilation", |g| g.node[1].attribute.push(ints("dilations", &[9, 9])), "does not fit 4"),
+        ("one dilation", |g| g.node[1].attribute.push(ints("dilations", &[1])), "expected 2 numbers"),
         ("no strides", |g| drop(g.node[1].attribute.remove(1)), "strides"),
         ("stride 0", |g| g.node[1].attribute[1].ints = vec![0, 1], "stride 0"),
         ("negative stride", |g| g.node[1].attribute[1].ints = vec![-1, 1], "strides"),
-        ("padding as wide as the kernel", |g| g.node[1].attribute[2].ints = vec![3; 4], "does not fit"),
+        ("padding as wide as the pool", |g| g.node[2].attribute[2].ints = vec![2; 4], "does not fit"),
+        ("much padding", |g| g.node[1].attribute[2].ints = vec![60_000; 4], "more than 16777216 values"),
         ("enormous padding", |g| g.node[1].attribute[2].ints = vec![i64::MAX; 4], "does not fit"),
         (
             "enormous window and padding",

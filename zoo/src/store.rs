@@ -57,6 +57,14 @@ impl Zoo {
         self.root.join("models")
     }
 
+    /// The folder `datasets` beside the zoo's own, if there is one: what its models were made of and
+    /// are measured on.
+    pub fn datasets_beside(&self) -> Option<PathBuf> {
+        // `..` of a link leads beside what it points to; a name without a parent is in this folder.
+        let beside = [self.root.join("../datasets"), self.root.with_file_name("datasets")];
+        beside.into_iter().find(|path| path.is_dir())
+    }
+
     /// Every model with its versions, by name. Looks at folder names only.
     ///
     /// # Errors

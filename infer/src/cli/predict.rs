@@ -1,14 +1,15 @@
 //! `infer predict`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use infer::{Error, Predictor, Result, Source, decode};
 use serde_json::json;
+use terminal::ExitStatus;
 use zoo::Spec;
 
-use super::{ZooArgs, print_json, report};
-use crate::render;
+use super::args::{ZooArgs, report};
+use super::render;
+use crate::error::{Error, Result};
+use crate::{Predictor, Source, decode};
 
 #[derive(clap::Args)]
 pub(super) struct PredictArgs {
@@ -33,7 +34,7 @@ fn open_predictor(args: &PredictArgs) -> Result<Predictor> {
     if args.zoo.is_there() {
         return Predictor::open(args.zoo.path(), &args.model);
     }
-    let predictor = Predictor::embedded()?;
+    let predictor = Predictor::built_in()?;
     let spec: Spec = args.model.parse().map_err(Error::Usage)?;
     let manifest = predictor.manifest();
     let fits =
@@ -48,19 +49,18 @@ fn open_predictor(args: &PredictArgs) -> Result<Predictor> {
 }
 
 /// Prints what is on each image.
-pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
+pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus> {
     let predictor = open_predictor(args)?;
     let manifest = predictor.manifest();
-    let embedded = *predictor.source() == Source::Embedded;
+    let embedded = *predictor.source() == Source::BuiltIn;
     if embedded && !args.zoo.json {
-        eprintln!("no zoo here: using the built-in {}@{}", manifest.name, manifest.version);
+        terminal::log(format_args!("no zoo here: using the built-in {}@{}", manifest.name, manifest.version));
     }
-    let mut code = ExitCode::SUCCESS;
+    let mut status = ExitStatus::Success;
     let mut results = Vec::new();
     for path in &args.images {
         for file in decode::image_files(path).unwrap_or_else(|error| {
-            report(&error);
-            code = ExitCode::from(2);
+            status = report(&error);
             Vec::new()
         }) {
             let name = file.display().to_string();
@@ -71,20 +71,17 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
                     "classes": prediction.classes.iter().take(args.top_k).collect::<Vec<_>>(),
                 })),
                 Ok(prediction) => {
-                    println!("{}", render::prediction(&name, &prediction, args.top_k));
+                    terminal::line(render::prediction(&name, &prediction, args.top_k));
                     if args.show {
-                        print!("{}", render::picture(&prediction, manifest));
+                        terminal::print(render::picture(&prediction, manifest));
                     }
                 }
-                Err(error) => {
-                    report(&error);
-                    code = ExitCode::from(2);
-                }
+                Err(error) => status = report(&error),
             }
         }
     }
     if args.zoo.json {
-        print_json(&json!({
+        terminal::json(&json!({
             "model": manifest.name,
             "version": manifest.version,
             "model_sha256": manifest.files.get(zoo::ONNX).map(|record| record.sha256),
@@ -92,5 +89,5 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitCode> {
             "predictions": results,
         }));
     }
-    Ok(code)
+    Ok(status)
 }

@@ -3,12 +3,12 @@
 //! A published model uses few operators (see [`operators`]). Wiring just these keeps the
 //! program small, its start quick, and every attribute that is not understood an error.
 
+mod facts;
 mod file;
 mod layers;
 mod operators;
-mod product;
-mod winograd;
 
+use facts::{MAX_VALUES, only, per_image};
 use file::Graph;
 use operators::Input;
 
@@ -22,8 +22,6 @@ use tract_onnx::tract_core::internal::*;
 
 /// Name of the free dimension.
 const BATCH: &str = "N";
-/// Largest number of values between two operators, for one image (64 MiB).
-const MAX_VALUES: usize = 16 << 20;
 
 /// A network in two parts. Convolutions take a few images at a time, because what they make of
 /// these stays in the cache; dense layers take many, because each of their weights is read once
@@ -176,16 +174,4 @@ impl Graph {
 fn images(n: TDim, shape: ImageShape) -> TypedFact {
     let ImageShape { channels, height, width } = shape;
     u8::fact([n, channels.to_dim(), height.to_dim(), width.to_dim()])
-}
-
-fn only(outlets: &[OutletId]) -> TractResult<OutletId> {
-    match *outlets {
-        [outlet] => Ok(outlet),
-        _ => bail!("{} values, expected 1", outlets.len()),
-    }
-}
-
-/// Lengths of all dimensions after the batch.
-fn per_image(model: &TypedModel, outlet: OutletId) -> TractResult<TVec<usize>> {
-    model.outlet_fact(outlet)?.shape.iter().skip(1).map(|length| Ok(length.to_usize()?)).collect()
 }

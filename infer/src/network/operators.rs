@@ -3,6 +3,7 @@
 //! Source: the ONNX operator reference, opset 17. An attribute that is not named here is
 //! refused, so that nothing is ever silently left out of a computation.
 
+use kernels::Window;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
@@ -14,12 +15,14 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_core::ops::nn::{leaky_relu, sigmoid};
 
+use super::facts::{MAX_VALUES, only, per_image};
 use super::file::Constant;
-use super::layers::{Convolution, Dense, MaxPool, Window};
-use super::{only, per_image};
+use super::layers::{Convolution, Dense, MaxPool};
 
 /// Largest number of rows and columns of a window: tract keeps an offset for each of its places.
 const MAX_KERNEL: usize = 1024;
+/// Largest padding on one side.
+const MAX_PADDING: usize = 65_536;
 /// ONNX's number for `float32` as the target of a cast.
 const FLOAT: i64 = 1;
 
@@ -148,18 +151,19 @@ impl Operator<'_> {
     }
 
     fn conv(&mut self) -> TractResult<OutletId> {
-        self.only_attributes(&["kernel_shape", "pads", "strides"])?;
-        let (x, weight, bias) = self.weights(4)?;
+        self.only_attributes(&["dilations", "group", "kernel_shape", "pads", "strides"])?;
+        let groups = usize::try_from(self.node.get_attr_opt("group")?.unwrap_or(1i64))?;
+        let (x, weight, bias) = self.weights(4, groups)?;
         let &[_, _, height, width] = &*weight.shape else { bail!("weight: expected 4 dimensions") };
         let window = self.window(x, Some([height, width]))?;
-        let conv = Convolution::new(window, self.image(x)?, weight, bias);
+        let conv = Convolution::new(window, self.image(x)?, groups, weight, bias);
         self.add("", conv, &[x])
     }
 
     fn dense(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["transB"])?;
         ensure!(self.node.get_attr_opt::<i64>("transB")? == Some(1), "attribute \"transB\": expected 1");
-        let (x, weight, bias) = self.weights(2)?;
+        let (x, weight, bias) = self.weights(2, 1)?;
         let dense = Dense::new(weight, bias);
         self.add("", dense, &[x])
     }
@@ -167,8 +171,8 @@ impl Operator<'_> {
     fn max_pool(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
         let x = self.input()?;
-        let pool = MaxPool(self.window(x, None)?);
-        match self.producer::<Convolution>(x).and_then(|convolution| convolution.with_pool(pool.clone())) {
+        let pool = MaxPool(kernels::MaxPool { window: self.window(x, None)? });
+        match self.producer::<Convolution>(x).and_then(|convolution| convolution.with_pool(&pool)) {
             Some(joined) => self.join(x, joined),
             None => self.add("", pool, &[x]),
         }
@@ -192,14 +196,14 @@ impl Operator<'_> {
     fn average_pool(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
         let x = self.input()?;
-        let Window { kernel, strides, before, after } = self.window(x, None)?;
+        let Window { kernel, strides, padding: [rows, columns], .. } = self.window(x, None)?;
         let [_, _, channels] = self.image(x)?;
         let pool_spec = PoolSpec {
             data_format: DataFormat::NHWC,
             kernel_shape: TVec::from_slice(&kernel),
             padding: PaddingSpec::ExplicitOnnxPool(
-                TVec::from_slice(&before),
-                TVec::from_slice(&after),
+                tvec![rows[0], columns[0]],
+                tvec![rows[1], columns[1]],
                 false,
             ),
             dilations: None,
@@ -265,8 +269,8 @@ impl Operator<'_> {
         }
     }
 
-    /// Input, weight `[features, C, ...]` and perhaps bias `[features]` of a layer, whose shapes fit.
-    fn weights(&self, rank: usize) -> TractResult<(OutletId, &Constant, Option<&Constant>)> {
+    /// Input, weight `[features, C / groups, ...]` and perhaps bias `[features]` of a layer, whose shapes fit.
+    fn weights(&self, rank: usize, groups: usize) -> TractResult<(OutletId, &Constant, Option<&Constant>)> {
         let (x, weight, bias) = match self.inputs {
             &[Input::Value(x), Input::Constant(weight)] => (x, weight, None),
             &[Input::Value(x), Input::Constant(weight), Input::Constant(bias)] => (x, weight, Some(bias)),
@@ -276,10 +280,14 @@ impl Operator<'_> {
         ensure!(input.datum_type.is_float() && input.rank() == rank, "input {input:?}: expected rank {rank}");
         let shape = &weight.shape;
         let channels = input.shape.last().context("expected a dimension")?;
-        let fits = shape.len() == rank && shape.get(1).is_some_and(|&length| *channels == length.to_dim());
-        ensure!(fits, "input {input:?} does not fit weight {shape:?}");
+        let features = shape.first().copied().unwrap_or(0);
+        let all = shape.get(1).and_then(|&length| length.checked_mul(groups));
+        let fits = shape.len() == rank
+            && all.is_some_and(|all| *channels == all.to_dim())
+            && groups > 0
+            && features.is_multiple_of(groups);
+        ensure!(fits, "input {input:?} does not fit weight {shape:?} in {groups} groups");
         if let Some(bias) = bias {
-            let features = shape.first().copied().unwrap_or(0);
             ensure!(bias.shape == [features], "bias {:?} does not fit weight {shape:?}", bias.shape);
         }
         Ok((x, weight, bias))
@@ -291,7 +299,9 @@ impl Operator<'_> {
         shape.as_slice().try_into().with_context(|| format!("input {shape:?}: expected [H, W, C]"))
     }
 
-    /// The window's attributes, such that at least one window fits into the padded image.
+    /// The window's attributes, such that at least one window fits into the padded image. A
+    /// convolution's `kernel` is that of its weight; a pool's padding is smaller than its kernel, so
+    /// that no window is all padding.
     fn window(&self, x: OutletId, kernel: Option<[usize; 2]>) -> TractResult<Window> {
         fn list<const N: usize>(node: &NodeProto, name: &str) -> TractResult<[usize; N]> {
             let list = node.get_attr_tvec::<usize>(name)?;
@@ -299,30 +309,33 @@ impl Operator<'_> {
                 .try_into()
                 .with_context(|| format!("attribute {name:?}: {list:?}, expected {N} numbers"))
         }
-        let window_shape = list(self.node, "kernel_shape")?;
-        let strides = list(self.node, "strides")?;
+        let shape = list(self.node, "kernel_shape")?;
         let [top, left, bottom, right] = list(self.node, "pads")?;
+        let dilated = self.node.attribute.iter().any(|attribute| attribute.name == "dilations");
+        let window = Window {
+            kernel: shape,
+            strides: list(self.node, "strides")?,
+            dilations: if dilated { list(self.node, "dilations")? } else { [1, 1] },
+            padding: [[top, bottom], [left, right]],
+        };
         if let Some(kernel) = kernel {
-            ensure!(
-                window_shape == kernel,
-                "attribute \"kernel_shape\": {window_shape:?}, weight {kernel:?}"
-            );
+            ensure!(shape == kernel, "attribute \"kernel_shape\": {shape:?}, weight {kernel:?}");
         }
-        let window = Window { kernel: window_shape, strides, before: [top, left], after: [bottom, right] };
-        let [height, width, _] = self.image(x)?;
+        let [height, width, channels] = self.image(x)?;
         for (axis, length) in [height, width].into_iter().enumerate() {
-            let (kernel, stride) = (window.kernel[axis], window.strides[axis]);
-            let (before, after) = (window.before[axis], window.after[axis]);
-            let fits = (1..=MAX_KERNEL).contains(&kernel)
-                && stride > 0
-                && before < kernel
-                && after < kernel
-                && kernel <= length + before + after;
+            let (size, stride, dilation) =
+                (window.kernel[axis], window.strides[axis], window.dilations[axis]);
+            let [before, after] = window.padding[axis];
+            let small = [size, dilation].iter().all(|value| (1..=MAX_KERNEL).contains(value))
+                && before.max(after) <= MAX_PADDING
+                && (kernel.is_some() || before.max(after) < size);
             ensure!(
-                fits,
-                "window {kernel}, stride {stride}, padding {before} and {after} does not fit {length}"
+                small && stride > 0 && (size - 1) * dilation < length + before + after,
+                "window {size}, stride {stride}, dilation {dilation}, padding {before} and {after} does not fit {length}"
             );
         }
+        let padded: usize = window.padded([height, width]).iter().product();
+        ensure!(padded.saturating_mul(channels) <= MAX_VALUES, "padding to more than {MAX_VALUES} values");
         Ok(window)
     }
 

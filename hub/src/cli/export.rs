@@ -1,0 +1,65 @@
+//! `zoo export`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use infer::cli::ZooArgs;
+use serde_json::json;
+use terminal::ExitStatus;
+use zoo::Spec;
+
+use crate::error::{Error, Result};
+use crate::export;
+
+#[derive(clap::Args)]
+pub(super) struct ExportArgs {
+    /// Which form.
+    form: Form,
+    /// Where to.
+    dir: PathBuf,
+    /// NAME or NAME@VERSION; the newest version of every model if none is given.
+    models: Vec<String>,
+    #[command(flatten)]
+    zoo: ZooArgs,
+}
+
+/// A hub's form.
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    /// Hugging Face: a folder for each model with a card, safetensors, config and ONNX file.
+    Hf,
+    /// `ONNX_HUB_MANIFEST.json`, with paths from the folder in which it is.
+    OnnxHub,
+}
+
+/// Writes what other hubs read, and prints the names of the files.
+pub(super) fn export(args: &ExportArgs) -> Result<ExitStatus> {
+    let zoo = args.zoo.open()?;
+    let specs: Vec<Spec> = if args.models.is_empty() {
+        zoo.models()?.into_iter().map(|(name, _)| Spec::latest(name)).collect()
+    } else {
+        args.models.iter().map(|model| model.parse().map_err(Error::Usage)).collect::<Result<_>>()?
+    };
+    let versions = specs.iter().map(|spec| Ok(zoo.version(spec)?)).collect::<Result<Vec<_>>>()?;
+    let mut written = Vec::new();
+    match args.form {
+        Form::Hf => {
+            let mut names: Vec<&str> = versions.iter().map(|version| &*version.manifest.name).collect();
+            names.sort_unstable();
+            if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                let problem = "named twice; each model has one folder, expected one version of it";
+                return Err(Error::Usage(format!("{}: {problem}", twice[0])));
+            }
+            for version in &versions {
+                written.extend(export::hugging_face(version, &args.dir.join(&version.manifest.name))?);
+            }
+        }
+        Form::OnnxHub => written.push(export::onnx_hub(&versions, &args.dir)?),
+    }
+    if args.zoo.json {
+        terminal::json(&json!({ "files": written }));
+    } else {
+        written.iter().for_each(|path| terminal::line(path.display()));
+    }
+    Ok(ExitStatus::Success)
+}

@@ -1,0 +1,168 @@
+//! `zoo serve`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use infer::cli::{ZooArgs, read_public_key};
+use serde_json::json;
+use terminal::ExitStatus;
+
+use crate::error::{Error, Result};
+use crate::serve::{Limits, Options};
+
+/// More of anything is a slip of the finger.
+const MAX_NUMBER: usize = 1 << 20;
+/// Semaphores count bytes in 32 bits.
+const MAX_BODY_MIB: usize = 2048;
+
+#[derive(clap::Args)]
+pub(super) struct ServeArgs {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Certificate chain (PEM) for HTTPS.
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// File with the token that clients must send as `Authorization: Bearer TOKEN`.
+    #[arg(long)]
+    token_file: Option<PathBuf>,
+    /// Serve only versions that this P-256 public key (PEM) signed.
+    #[arg(long)]
+    key: Option<PathBuf>,
+    /// How many of the newest versions of each model to serve, beside those with an alias.
+    #[arg(long, default_value_t = 2)]
+    versions: usize,
+    /// Seconds between looks for new versions.
+    #[arg(long, default_value_t = 2.0)]
+    poll: f64,
+    /// Threads that classify [default: one for each processor].
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Longest request body, in MiB.
+    #[arg(long, default_value_t = 4)]
+    max_body: usize,
+    /// Images that may wait; more get 429.
+    #[arg(long, default_value_t = 4096)]
+    max_queue: usize,
+    /// Requests at a time; more get 503.
+    #[arg(long, default_value_t = 256)]
+    max_requests: usize,
+    /// Connections at a time; more get 503.
+    #[arg(long, default_value_t = 512)]
+    max_connections: usize,
+    /// Seconds for a request's head, its body, its answer, and each write.
+    #[arg(long, default_value_t = 10.0)]
+    timeout: f64,
+    /// Seconds that open requests may go on after SIGTERM.
+    #[arg(long, default_value_t = 30.0)]
+    drain: f64,
+    /// How log lines look.
+    #[arg(long, default_value = "text")]
+    log_format: LogFormat,
+    /// What is logged.
+    #[arg(long, default_value = "info")]
+    log_level: LogLevel,
+    #[command(flatten)]
+    zoo: ZooArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    /// Also every request.
+    Debug,
+}
+
+/// Serves until it is told to stop.
+pub(super) fn serve(args: ServeArgs) -> Result<ExitStatus> {
+    // A panic ends a request, not the server.
+    terminal::log_panics("zoo");
+    start_log(args.log_format, args.log_level);
+    let seconds = |name: &str, value: f64| match value {
+        0.01..=86_400.0 => Ok(Duration::from_secs_f64(value)),
+        _ => Err(Error::Usage(format!("--{name} {value}: expected 0.01 to 86400 seconds"))),
+    };
+    let number = |name: &str, value: usize| match value {
+        1..=MAX_NUMBER => Ok(value),
+        _ => Err(Error::Usage(format!("--{name} {value}: expected 1 to {MAX_NUMBER}"))),
+    };
+    let body_bytes = match args.max_body {
+        1..=MAX_BODY_MIB => args.max_body << 20,
+        other => {
+            return Err(Error::Usage(format!("--max-body {other}: expected 1 to {MAX_BODY_MIB} MiB")));
+        }
+    };
+    let limits = Limits {
+        body_bytes,
+        all_bodies_bytes: Limits::default().all_bodies_bytes.max(body_bytes),
+        queue_images: number("max-queue", args.max_queue)?,
+        requests: number("max-requests", args.max_requests)?,
+        connections: number("max-connections", args.max_connections)?,
+        timeout: seconds("timeout", args.timeout)?,
+        drain: seconds("drain", args.drain)?,
+    };
+    let threads = match args.threads {
+        Some(threads) => number("threads", threads)?,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let options = Options {
+        zoo: args.zoo.is_there().then(|| args.zoo.path().to_owned()),
+        listen: args.listen,
+        tls: args.tls_cert.zip(args.tls_key),
+        token: args.token_file.as_deref().map(read_token).transpose()?,
+        key: args.key.as_deref().map(read_public_key).transpose()?,
+        versions: number("versions", args.versions)?,
+        poll: seconds("poll", args.poll)?,
+        threads,
+        limits,
+    };
+    if options.zoo.is_none() {
+        tracing::warn!("no zoo here: serving the built-in model");
+    }
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    crate::serve::serve(options, |address| {
+        if args.zoo.json {
+            terminal::json(&json!({ "url": format!("{scheme}://{address}") }));
+        } else {
+            terminal::line(format_args!("listening on {scheme}://{address}"));
+        }
+    })?;
+    Ok(ExitStatus::Success)
+}
+
+fn read_token(path: &Path) -> Result<String> {
+    let token = datasets::yaml::read_text(path)?.trim().to_owned();
+    let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let problem =
+        || Error::Usage(format!("{}: expected a token of visible ASCII characters", path.display()));
+    visible.then_some(token).ok_or_else(problem)
+}
+
+fn start_log(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+    };
+    // Without `log_internal_errors`, a log that nobody reads any more is not an error.
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).log_internal_errors(false);
+    let log = log.with_max_level(level);
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}

@@ -1,0 +1,39 @@
+//! `zoo sign`.
+
+use std::path::PathBuf;
+
+use infer::cli::ZooArgs;
+use serde_json::json;
+use terminal::ExitStatus;
+use zoo::Spec;
+use zoo::signature::PrivateKey;
+
+use crate::error::{Error, Result};
+
+#[derive(clap::Args)]
+pub(super) struct SignArgs {
+    /// NAME or NAME@VERSION.
+    model: String,
+    /// P-256 private key, PEM (`openssl ecparam -name prime256v1 -genkey -noout -out key.pem`).
+    #[arg(long)]
+    key: PathBuf,
+    #[command(flatten)]
+    zoo: ZooArgs,
+}
+
+/// Signs a version and prints the folder of its signatures.
+pub(super) fn sign(args: &SignArgs) -> Result<ExitStatus> {
+    let spec: Spec = args.model.parse().map_err(Error::Usage)?;
+    let key = PrivateKey::from_pem(&datasets::yaml::read_text(&args.key)?)
+        .map_err(|problem| Error::Usage(format!("{}: {problem}", args.key.display())))?;
+    let zoo = args.zoo.open()?;
+    let version = zoo.version(&spec)?;
+    let folder = zoo.sign(&version, &key)?;
+    if args.zoo.json {
+        let (name, number) = (&version.manifest.name, version.manifest.version);
+        terminal::json(&json!({ "model": name, "version": number, "signatures": folder }));
+    } else {
+        terminal::line(folder.display());
+    }
+    Ok(ExitStatus::Success)
+}

@@ -1,0 +1,5 @@
+//! The program `zoo`.
+
+fn main() -> std::process::ExitCode {
+    hub::cli::main()
+}

@@ -1,0 +1,176 @@
+//! Bodies of requests and answers: how much of them may be in memory, and for how long.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::error::Problem;
+use super::options::Limits;
+use super::state::Server;
+
+/// Of a refused body, so many times the longest one allowed are read and thrown away.
+const DISCARDED: u64 = 4;
+/// For no longer than this.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Reads a body that nobody wants to its end, if that is near. Most clients send everything before
+/// they look at the answer, and would only see a broken connection.
+pub(super) async fn discard(body: Body, limits: &Limits) {
+    Receiving::new(body).discard(limits.body_bytes).await;
+}
+
+/// An answer during which something is held: room, or a place among the requests.
+pub(super) fn holding<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {
+    response.map(|body| Body::new(Holding { body, _held: held }))
+}
+
+struct Holding<T> {
+    body: Body,
+    _held: T,
+}
+
+impl<T: Unpin> HttpBody for Holding<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A body in memory, and the room that it takes: an extractor.
+///
+/// Bodies that are too long, late or encoded are refused (413, 408, 415), and those for which there is
+/// no room (503). All bodies together share the room; a slow sender takes only as much as it has sent.
+pub(super) struct BoundedBody {
+    pub(super) bytes: Vec<u8>,
+    /// To be kept for as long as what was in the body is.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+impl FromRequest<Arc<Server>> for BoundedBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, server: &Arc<Server>) -> Result<BoundedBody, Problem> {
+        receive(request, &server.limits, &server.body_room).await
+    }
+}
+
+async fn receive(request: Request, limits: &Limits, room: &Arc<Semaphore>) -> Result<BoundedBody, Problem> {
+    let (head, body) = request.into_parts();
+    if let Some(encoding) = head.headers.get(header::CONTENT_ENCODING).filter(|value| *value != "identity") {
+        let message = format!("content-encoding {encoding:?}, expected none");
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    let most = limits.body_bytes;
+    let announced = body.size_hint().lower();
+    let late = |_| {
+        let message = format!("the body did not arrive within {:?}", limits.timeout);
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, message))
+    };
+    let mut body = Receiving::new(body);
+    let collected = tokio::time::timeout(limits.timeout, body.collect(most, announced, room)).await;
+    match collected.unwrap_or_else(late) {
+        Ok(()) => Ok(BoundedBody { bytes: body.bytes, room: body.taken }),
+        Err(problem) => {
+            (body.bytes, body.taken) = (Vec::new(), None);
+            body.discard(most).await;
+            Err(problem)
+        }
+    }
+}
+
+fn too_long(most: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {most} bytes"))
+}
+
+struct Receiving {
+    body: Body,
+    bytes: Vec<u8>,
+    /// The room that `bytes` take.
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Receiving {
+    fn new(body: Body) -> Receiving {
+        Receiving { body, bytes: Vec::new(), taken: None }
+    }
+
+    /// The next piece; `None` at the end.
+    async fn next(&mut self) -> Option<Result<Bytes, Problem>> {
+        loop {
+            let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await?;
+            match frame.map(|frame| frame.into_data()) {
+                Ok(Ok(data)) => return Some(Ok(data)),
+                // Trailers say nothing here.
+                Ok(Err(_)) => continue,
+                Err(error) => return Some(Err(Problem::bad_request(format!("the body broke off: {error}")))),
+            }
+        }
+    }
+
+    async fn collect(&mut self, most: usize, announced: u64, room: &Arc<Semaphore>) -> Result<(), Problem> {
+        if announced > most as u64 {
+            return Err(too_long(most));
+        }
+        // Pages that nothing is written to take no memory.
+        self.bytes.reserve_exact(announced as usize);
+        while let Some(data) = self.next().await {
+            let data = data?;
+            if self.bytes.len() + data.len() > most {
+                return Err(too_long(most));
+            }
+            let size =
+                u32::try_from(data.len()).expect("a piece is no longer than the longest body, of 2 GiB");
+            let more = Arc::clone(room).try_acquire_many_owned(size).ok();
+            let no_room =
+                || Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "no room for more request bodies");
+            let more = more.ok_or_else(no_room)?;
+            match &mut self.taken {
+                Some(taken) => taken.merge(more),
+                None => self.taken = Some(more),
+            }
+            self.bytes.extend_from_slice(&data);
+        }
+        Ok(())
+    }
+
+    /// Reads on and keeps nothing, for a while.
+    async fn discard(&mut self, most: usize) {
+        let most = DISCARDED.saturating_mul(most as u64);
+        if self.body.size_hint().lower() > most {
+            return;
+        }
+        let mut left = most;
+        let read = async {
+            while let Some(Ok(data)) = self.next().await {
+                left = left.saturating_sub(data.len() as u64);
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        // What has not come by then is not waited for.
+        let _ = tokio::time::timeout(LINGER, read).await;
+    }
+}

@@ -1,0 +1,34 @@
+//! Lets in who has the token, if there is one.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use subtle::ConstantTimeEq;
+
+use super::refusal::{is_health, is_page, refuse};
+use crate::serve::error::Problem;
+use crate::serve::state::Server;
+
+pub(super) async fn authenticate(
+    State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let known = server.token.as_ref().is_none_or(|token| has_token(request.headers(), token));
+    if known || is_health(&request) || is_page(&request) {
+        return next.run(request).await;
+    }
+    let message = "expected the header `Authorization: Bearer TOKEN`";
+    refuse(&server, request, "token", Problem::new(StatusCode::UNAUTHORIZED, message)).await
+}
+
+/// In a time that does not tell how much of the token is right. HTTP trims spaces at the end of a
+/// header, so a token with one is the same token.
+fn has_token(headers: &HeaderMap, token: &str) -> bool {
+    let bearer = |value: &&[u8]| value.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"bearer "));
+    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).filter(bearer);
+    given.and_then(|value| value.get(7..)).is_some_and(|given| bool::from(given.ct_eq(token.as_bytes())))
+}

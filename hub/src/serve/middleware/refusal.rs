@@ -1,0 +1,30 @@
+//! Refusing a request before its route, and which requests are refused for what.
+
+use axum::extract::{MatchedPath, Request};
+use axum::response::{IntoResponse, Response};
+
+use crate::serve::body::discard;
+use crate::serve::error::Problem;
+use crate::serve::state::Server;
+
+/// Whether `request` asks for the server's health, which is always told.
+pub(super) fn is_health(request: &Request) -> bool {
+    route(request).starts_with("/v2/health/")
+}
+
+/// Whether `request` asks for a part of the page, which is the same for everybody.
+pub(super) fn is_page(request: &Request) -> bool {
+    ["/", "/app.js", "/style.css"].contains(&route(request))
+}
+
+/// The pattern of the route that `request` goes to.
+pub(super) fn route(request: &Request) -> &str {
+    request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str)
+}
+
+/// Counts the refusal, reads what the client still sends, and answers.
+pub(super) async fn refuse(server: &Server, request: Request, reason: &str, problem: Problem) -> Response {
+    server.metrics.refuse(reason);
+    discard(request.into_body(), &server.limits).await;
+    problem.into_response()
+}

@@ -1,0 +1,103 @@
+//! Classifying images by the Open Inference Protocol v2.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::serve::body::{BoundedBody, holding};
+use crate::serve::error::Problem;
+use crate::serve::model::Model;
+use crate::serve::protocol;
+use crate::serve::state::Server;
+
+/// Bodies longer than this are parsed beside the threads that serve connections.
+const LONG_BODY: usize = 128 << 10;
+
+/// When a request's head was there: an extractor, to stand before that of the body.
+pub(super) struct Start(pub(super) Instant);
+
+impl<S: Sync> axum::extract::FromRequestParts<S> for Start {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(_: &mut axum::http::request::Parts, _: &S) -> Result<Start, Self::Rejection> {
+        Ok(Start(Instant::now()))
+    }
+}
+
+/// The `{model}` and `{version}` of a route.
+#[derive(Deserialize)]
+pub(super) struct Name {
+    pub(super) model: String,
+    version: Option<String>,
+}
+
+impl Name {
+    fn find(&self, server: &Server) -> Result<Arc<Model>, Problem> {
+        Ok(server.repository.find(&self.model, self.version.as_deref())?)
+    }
+}
+
+pub(super) async fn metadata(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<Name>,
+) -> Result<Json<Value>, Problem> {
+    let model = name.find(&server)?;
+    let versions = server.repository.versions(&name.model);
+    Ok(Json(protocol::metadata(model.predictor.manifest(), &versions, &model.sha256)))
+}
+
+pub(super) async fn model_ready(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<Name>,
+) -> Result<Json<Value>, Problem> {
+    let model = name.find(&server)?;
+    Ok(Json(json!({ "name": model.name(), "ready": true })))
+}
+
+pub(super) async fn infer(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<Name>,
+    Start(start): Start,
+    headers: HeaderMap,
+    body: BoundedBody,
+) -> Result<Response, Problem> {
+    let header_length = header_length(&headers)?;
+    let model = name.find(&server)?;
+    let long = body.bytes.len() > LONG_BODY;
+    let parse = {
+        let model = Arc::clone(&model);
+        move || {
+            let parsed = protocol::Request::parse(&body.bytes, header_length, model.predictor.manifest());
+            (parsed, body.room)
+        }
+    };
+    let (parsed, room) = if long { server.heavy(parse).await? } else { parse() };
+    let mut request = parsed.map_err(Problem::bad_request)?;
+    let probabilities = server.classify(&model, std::mem::take(&mut request.pixels)).await?;
+    let (body, json_length) = request.answer(&probabilities, model.predictor.manifest(), &model.sha256);
+    server.metrics.answered(&model, start);
+    let response = match json_length {
+        None => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Some(length) => {
+            let headers = [
+                (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+                (HeaderName::from_static(protocol::HEADER_LENGTH), length.to_string()),
+            ];
+            (headers, body).into_response()
+        }
+    };
+    Ok(holding(response, room))
+}
+
+fn header_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
+    let Some(value) = headers.get(protocol::HEADER_LENGTH) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    let wrong = || Problem::bad_request(format!("{}: {value:?}, expected a number", protocol::HEADER_LENGTH));
+    number.map(Some).ok_or_else(wrong)
+}

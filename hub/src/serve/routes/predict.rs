@@ -1,0 +1,124 @@
+//! `POST /predict`: images as they are, and what the network makes of them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use base64ct::{Base64, Encoding};
+use infer::Planes;
+use infer::decode::decode_within;
+use infer::preprocess::preprocess;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use zoo::{Selector, Spec};
+
+use super::inference::Start;
+use crate::serve::body::BoundedBody;
+use crate::serve::error::Problem;
+use crate::serve::model::Model;
+use crate::serve::state::Server;
+
+/// Images that need more memory than this when decoded are refused (22 million coloured pixels). A
+/// 65 KB PNG can be 64 million grey pixels.
+const MAX_DECODED_BYTES: u64 = 64 << 20;
+
+#[derive(Deserialize)]
+pub(super) struct PredictQuery {
+    /// `NAME` or `NAME@VERSION`; the first model by name if there is none.
+    model: Option<String>,
+    /// How many classes to name.
+    top_k: Option<usize>,
+    /// Also what the network sees, and what its convolutions make of it.
+    #[serde(default)]
+    explain: bool,
+}
+
+pub(super) async fn predict(
+    State(server): State<Arc<Server>>,
+    Start(start): Start,
+    query: Result<Query<PredictQuery>, QueryRejection>,
+    body: BoundedBody,
+) -> Result<Json<Value>, Problem> {
+    let Query(query) = query.map_err(|e| Problem::bad_request(e.to_string()))?;
+    let model = find(&server, query.model.as_deref())?;
+    let pixels = {
+        let model = Arc::clone(&model);
+        server.heavy(move || decode(&body.bytes, &model)).await?.map_err(Problem::bad_request)?
+    };
+    let probabilities = server.classify(&model, pixels.clone()).await?;
+    let prediction = model.predictor.prediction(pixels, probabilities);
+    let manifest = model.predictor.manifest();
+    let top_k = query.top_k.unwrap_or(usize::MAX);
+    let mut answer = json!({
+        "model": manifest.name,
+        "version": manifest.version,
+        "model_sha256": model.sha256,
+        "label": prediction.label,
+        "classes": prediction.classes.iter().take(top_k).collect::<Vec<_>>(),
+    });
+    if query.explain {
+        let shape = manifest.image_shape();
+        answer["input"] = json!({
+            "shape": [shape.channels, shape.height, shape.width],
+            "pixels": Base64::encode_string(&prediction.pixels),
+        });
+        let model = Arc::clone(&model);
+        answer["layers"] = server.heavy(move || layers(&model, &prediction.pixels)).await?.map_err(failed)?;
+    }
+    server.metrics.answered(&model, start);
+    Ok(Json(answer))
+}
+
+/// What each convolution makes of an image.
+fn layers(model: &Model, pixels: &[u8]) -> infer::Result<Value> {
+    let maps = match &model.explainer {
+        Some(explainer) => explainer.feature_maps(pixels)?,
+        None => Vec::new(),
+    };
+    Ok(maps.iter().map(planes).collect())
+}
+
+fn find(server: &Server, spec: Option<&str>) -> Result<Arc<Model>, Problem> {
+    let Some(spec) = spec else {
+        let first = server.repository.ready_models().into_iter().next();
+        let name = first.map(|model| model.name().to_owned());
+        let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no model is ready");
+        return Ok(server.repository.find(&name.ok_or_else(none)?, None)?);
+    };
+    let spec: Spec = spec.parse().map_err(Problem::bad_request)?;
+    let version = match spec.selector {
+        Selector::Latest => None,
+        Selector::Version(version) => Some(version.to_string()),
+        Selector::Alias(alias) => Some(alias),
+    };
+    Ok(server.repository.find(&spec.name, version.as_deref())?)
+}
+
+/// From an image file to what the network takes.
+fn decode(bytes: &[u8], model: &Model) -> Result<Vec<u8>, String> {
+    let image = decode_within(bytes, "body".as_ref(), MAX_DECODED_BYTES).map_err(|e| e.to_string())?;
+    let manifest = model.predictor.manifest();
+    Ok(preprocess(&image, manifest.preprocessing, manifest.image_shape()))
+}
+
+/// Planes in 256 steps from the lowest value to the highest.
+pub(super) fn planes(planes: &Planes) -> Value {
+    let (low, high) = planes.values.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+    let scale = if high > low { 255.0 / (high - low) } else { 0.0 };
+    let steps: Vec<u8> = planes.values.iter().map(|v| ((v - low) * scale).round() as u8).collect();
+    json!({
+        "layer": planes.layer,
+        "count": planes.count,
+        "height": planes.height,
+        "width": planes.width,
+        "low": low,
+        "high": high,
+        "values": Base64::encode_string(&steps),
+    })
+}
+
+fn failed(error: infer::Error) -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}

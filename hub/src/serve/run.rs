@@ -1,0 +1,99 @@
+//! From options to a running server, and to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::error::Problem;
+use super::options::Options;
+use super::state::Server;
+use super::{listener, middleware, routes};
+use crate::error::{Error, Result};
+
+/// Serves until SIGTERM or SIGINT; `listening` is told the address once clients can connect.
+///
+/// # Errors
+/// [`Error::Usage`] or [`Error::System`] if the certificate, the address or the zoo cannot be used.
+pub fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<()> {
+    let tls = options.tls.as_ref().map(|(certificate, key)| listener::tls(certificate, key));
+    let tls = tls.transpose().map_err(Error::Usage)?;
+    let Options { listen, poll, threads, .. } = options;
+    let server = Arc::new(Server::new(options)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.map_err(Error::system("threads"))?;
+    let served = runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await.map_err(Error::system(listen))?;
+        let address = listener.local_addr().map_err(Error::system(listen))?;
+        let stop = stop_signal().map_err(Error::system("signals"))?;
+        let watching = tokio::spawn(watch(Arc::clone(&server), poll));
+        tracing::info!(%address, tls = tls.is_some(), "listening");
+        listening(address);
+        let stop = {
+            let server = Arc::clone(&server);
+            async move {
+                stop.await;
+                server.stop();
+            }
+        };
+        listener::serve(listener, tls, router(&server), server, stop).await;
+        watching.abort();
+        Ok(())
+    });
+    // Work whose client is gone is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    tracing::info!("stopped");
+    served
+}
+
+/// Looks through the zoo now and then.
+async fn watch(server: Arc<Server>, poll: Duration) {
+    loop {
+        let server = Arc::clone(&server);
+        if let Err(error) = tokio::task::spawn_blocking(move || server.repository.scan()).await {
+            tracing::error!(%error, "looking through the zoo failed");
+        }
+        tokio::time::sleep(poll).await;
+    }
+}
+
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    })
+}
+
+fn router(server: &Arc<Server>) -> Router {
+    let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    // Nothing but what this server sends may run, be shown or be asked for by its pages.
+    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+        connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let unknown = || async { Problem::new(StatusCode::NOT_FOUND, "no such route") };
+    let wrong_method = || async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method") };
+    let routes =
+        routes::all().method_not_allowed_fallback(wrong_method).layer(CatchPanicLayer::custom(panicked));
+    middleware::around(routes, server)
+        .fallback(unknown)
+        .layer(header(header::CONTENT_SECURITY_POLICY, policy))
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::CACHE_CONTROL, "no-store"))
+        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        .with_state(Arc::clone(server))
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    use axum::response::IntoResponse;
+    tracing::error!("a request made the program panic");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the program failed").into_response()
+}

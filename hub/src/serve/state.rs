@@ -1,0 +1,125 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::http::StatusCode;
+use tokio::sync::Semaphore;
+use zoo::Zoo;
+
+use super::batching::{Batcher, Refusal};
+use super::error::Problem;
+use super::metrics::Metrics;
+use super::model::Model;
+use super::options::{Limits, Options};
+use super::repository::Repository;
+use crate::error::{Error, Result};
+
+/// Most bytes of bodies: semaphores are asked for bytes in 32 bits.
+const MAX_BODIES: usize = 2 << 30;
+/// Most images that may wait.
+const MAX_QUEUE: usize = 1 << 20;
+
+pub(super) struct Server {
+    pub(super) repository: Repository,
+    pub(super) batcher: Batcher,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) token: Option<String>,
+    pub(super) limits: Limits,
+    /// A permit for each request that may be worked on.
+    pub(super) requests: Arc<Semaphore>,
+    /// A permit for each byte of bodies that may be in memory.
+    pub(super) body_room: Arc<Semaphore>,
+    /// The same for files that are being sent.
+    pub(super) file_room: Arc<Semaphore>,
+    /// Work that needs much memory or time: as much at a time as there are threads that classify.
+    heavy: Arc<Semaphore>,
+    /// Held while a client has the zoo looked through.
+    pub(super) loading: Arc<tokio::sync::Mutex<()>>,
+    stopping: AtomicBool,
+}
+
+impl Server {
+    /// Starts the threads that classify; looks at no model yet.
+    pub(super) fn new(options: Options) -> Result<Server> {
+        let Options { limits, .. } = options;
+        for (what, value, most) in [
+            ("bytes of all bodies", limits.all_bodies_bytes, MAX_BODIES),
+            ("bytes of a body", limits.body_bytes, limits.all_bodies_bytes),
+            ("images in the queue", limits.queue_images, MAX_QUEUE),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Err(Error::Usage(format!("{value} {what}, expected 1 to {most}")));
+            }
+        }
+        let zoo = options.zoo.as_deref().map(Zoo::open).transpose()?;
+        let metrics = Arc::new(Metrics::new());
+        let batcher = Batcher::start(options.threads, limits.queue_images, Arc::clone(&metrics));
+        Ok(Server {
+            repository: Repository::new(zoo, options.key, options.versions, Arc::clone(&metrics)),
+            batcher: batcher.map_err(Error::system("threads"))?,
+            metrics,
+            token: options.token,
+            requests: Arc::new(Semaphore::new(limits.requests)),
+            body_room: Arc::new(Semaphore::new(limits.all_bodies_bytes)),
+            file_room: Arc::new(Semaphore::new(limits.all_bodies_bytes)),
+            heavy: Arc::new(Semaphore::new(options.threads)),
+            loading: Arc::default(),
+            stopping: AtomicBool::new(false),
+            limits,
+        })
+    }
+
+    pub(super) fn ready(&self) -> bool {
+        self.repository.scanned() && !self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// What `future` gives, if that does not take too long.
+    pub(super) async fn in_time<F: Future>(&self, future: F) -> Result<F::Output, Problem> {
+        let limit = self.limits.timeout;
+        tokio::time::timeout(limit, future).await.map_err(|_| Problem::timeout(limit))
+    }
+
+    /// Does heavy work beside the threads that serve connections, when its turn comes in time.
+    pub(super) async fn heavy<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = self.in_time(Arc::clone(&self.heavy).acquire_owned()).await?;
+        aside(move || {
+            // It goes on even if the client is gone.
+            let _turn = turn;
+            work()
+        })
+        .await
+    }
+
+    /// Probabilities `[N, classes]`, in time.
+    pub(super) async fn classify(&self, model: &Arc<Model>, pixels: Vec<u8>) -> Result<Vec<f32>, Problem> {
+        let images = model.images_in(&pixels);
+        match self.in_time(self.batcher.classify(model, pixels)).await? {
+            Ok(probabilities) => {
+                self.metrics.images.get_or_create(&Metrics::of(model)).inc_by(images as u64);
+                Ok(probabilities)
+            }
+            Err(refusal) => {
+                if refusal == Refusal::Busy {
+                    self.metrics.refuse("queue");
+                }
+                Err(refusal.into())
+            }
+        }
+    }
+}
+
+/// Runs what may block where it blocks nobody.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let failed = |e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("a task failed: {e}"));
+    tokio::task::spawn_blocking(work).await.map_err(failed)
+}

@@ -1,0 +1,72 @@
+//! Arguments and errors that commands share.
+
+use std::path::{Path, PathBuf};
+
+use terminal::ExitStatus;
+use zoo::Zoo;
+use zoo::signature::PublicKey;
+
+use crate::error::{Error, Result};
+
+/// Which zoo, and how to print.
+#[derive(clap::Args)]
+pub struct ZooArgs {
+    /// The zoo [default: ./zoo; `predict` and `serve` use the built-in model if that is not there].
+    #[arg(long, env = "INFER_ZOO")]
+    zoo: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ZooArgs {
+    /// Whether a zoo was named, or is at hand.
+    pub fn is_there(&self) -> bool {
+        self.zoo.is_some() || self.path().join("models").is_dir()
+    }
+
+    /// The zoo's folder.
+    pub fn path(&self) -> &Path {
+        self.zoo.as_deref().unwrap_or(Path::new("zoo"))
+    }
+
+    /// Opens the zoo.
+    ///
+    /// # Errors
+    /// [`zoo::Error::NotFound`].
+    pub fn open(&self) -> Result<Zoo> {
+        Ok(Zoo::open(self.path())?)
+    }
+}
+
+/// Tells an error; returns the exit status for it.
+pub fn report(error: &Error) -> ExitStatus {
+    terminal::error(error, hint(error));
+    ExitStatus::Usage
+}
+
+/// What to do about an error.
+pub fn hint(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Zoo(zoo::Error::NotFound { .. }) => {
+            Some("name the zoo with --zoo DIR; `infer list` shows its models")
+        }
+        Error::Zoo(zoo::Error::Damaged { .. }) => {
+            Some("the model was not used; restore the file, for example with git checkout")
+        }
+        Error::Data(datasets::Error::Missing { .. }) => {
+            Some("name the folder of the datasets with --datasets DIR")
+        }
+        Error::Zoo(_) | Error::Data(_) | Error::Io { .. } | Error::Image { .. } | Error::Model { .. } => None,
+        Error::Usage(_) => None,
+    }
+}
+
+/// Reads a P-256 public key in PEM.
+///
+/// # Errors
+/// [`Error::Data`] or [`Error::Usage`] naming the file.
+pub fn read_public_key(path: &Path) -> Result<PublicKey> {
+    let text = datasets::yaml::read_text(path)?;
+    PublicKey::from_pem(&text).map_err(|problem| Error::Usage(format!("{}: {problem}", path.display())))
+}

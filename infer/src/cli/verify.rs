@@ -1,0 +1,57 @@
+//! `verify`.
+
+use std::path::PathBuf;
+
+use terminal::ExitStatus;
+use zoo::Spec;
+
+use super::args::{ZooArgs, read_public_key};
+use super::render;
+use crate::error::{Error, Result};
+use crate::verify::{Report, verify_all};
+
+/// Arguments of `verify`.
+#[derive(clap::Args)]
+pub struct VerifyArgs {
+    /// NAME or NAME@VERSION; all versions of all models if none is given.
+    models: Vec<String>,
+    /// Also check that this P-256 public key (PEM) signed every version.
+    #[arg(long)]
+    key: Option<PathBuf>,
+    /// Folder of the datasets [default: `datasets` beside the zoo, else ./datasets].
+    #[arg(long)]
+    datasets: Option<PathBuf>,
+    #[command(flatten)]
+    zoo: ZooArgs,
+}
+
+/// Re-checks what versions claim, and prints a line for each check.
+///
+/// # Errors
+/// If there is no such zoo or version.
+pub fn verify(args: &VerifyArgs) -> Result<ExitStatus> {
+    let zoo = args.zoo.open()?;
+    let key = args.key.as_deref().map(read_public_key).transpose()?;
+    let specs: Vec<Spec> = if args.models.is_empty() {
+        let all = zoo.models()?.into_iter();
+        all.flat_map(|(name, versions)| {
+            versions.into_iter().map(move |version| Spec::version(&name, version))
+        })
+        .collect()
+    } else {
+        args.models.iter().map(|model| model.parse().map_err(Error::Usage)).collect::<Result<_>>()?
+    };
+    if specs.is_empty() {
+        let path = args.zoo.path().display();
+        return Err(Error::Usage(format!("{path}: the zoo is empty; expected models to verify")));
+    }
+    let beside = || zoo.datasets_beside().unwrap_or_else(|| "datasets".into());
+    let datasets = args.datasets.clone().unwrap_or_else(beside);
+    let reports = verify_all(&zoo, &specs, &datasets, key.as_ref())?;
+    if args.zoo.json {
+        terminal::json(&reports);
+    } else {
+        terminal::print(render::reports(&reports));
+    }
+    Ok(ExitStatus::of_check(reports.iter().all(Report::ok)))
+}

@@ -1,0 +1,282 @@
+//! 2-D convolution (cross-correlation) with a bias on images `[N, H, W, C]`.
+//!
+//! The simple algorithm:
+//!
+//! ```text
+//! for each output pixel (y, x), feature f of group g:
+//!     sum = bias[f]
+//!     for (i, j) in the kernel, channel c of group g:
+//!         sum += padded[y * stride + i * dilation][x * stride + j * dilation][c] * weight[f][c][i][j]
+//!     output[y][x][f] = clamp(sum)
+//! ```
+//!
+//! Departures:
+//!
+//! 1. The input is copied once into a buffer with its padding around it, so that no window needs a test
+//!    for the edge; without padding nothing is copied.
+//! 2. 3x3, 4x4 and 5x5 kernels of stride 1 with channels and features in multiples of 16 go by Winograd's
+//!    minimal filtering ([`winograd`](crate::winograd)); which, is decided by the shape alone.
+//! 3. All others are matrix products through an indirection buffer ([`gemm`](crate::gemm)). Its runs are
+//!    rows of the kernel where the channels of neighbouring taps are side by side, else single taps:
+//!    with groups or dilation.
+//!
+//! Left out: a kernel of its own for depthwise convolutions, which fill one lane of a vector here.
+
+use crate::gemm::{Clamp, IndirectionBuffer, OutputRows, PackedWeights};
+use crate::window::Window;
+use crate::winograd::{Buffers, Winograd};
+
+/// A convolution for inputs of one shape, its weights packed.
+#[derive(Debug)]
+pub struct Conv2d {
+    method: Method,
+    /// `[H, W, C]` that comes in.
+    input: [usize; 3],
+    /// Zeros above and to the left of it.
+    before: [usize; 2],
+    /// `[H, W, C]` with all zeros around it that `method` reads.
+    padded: [usize; 3],
+    /// `[H, W, features]`.
+    output: [usize; 3],
+}
+
+#[derive(Debug)]
+enum Method {
+    Indirect {
+        /// First value of each window.
+        origins: Vec<usize>,
+        run_length: usize,
+        groups: Vec<Group>,
+    },
+    Winograd(Winograd),
+}
+
+/// Features that see the same channels.
+#[derive(Debug)]
+struct Group {
+    weights: PackedWeights,
+    /// Where each run of a window begins.
+    runs: Vec<usize>,
+    /// First of its features.
+    first: usize,
+}
+
+/// What a thread keeps between calls.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    padded: Vec<f32>,
+    buffers: Buffers,
+}
+
+impl Conv2d {
+    /// For inputs `[H, W, C]` and weights `[features, C / groups, kernel_height, kernel_width]`, of
+    /// which `weight` gives the value at a row-major index; one bias for each feature.
+    ///
+    /// # Panics
+    /// If the window does not fit into the padded input, or `groups` divides channels or features with a rest.
+    pub fn new(
+        window: Window,
+        input: [usize; 3],
+        groups: usize,
+        weight: impl Fn(usize) -> f32,
+        bias: Vec<f32>,
+    ) -> Conv2d {
+        let [height, width, channels] = input;
+        let features = bias.len();
+        assert!(
+            groups > 0 && channels.is_multiple_of(groups) && features.is_multiple_of(groups),
+            "{groups} groups do not divide {channels} channels and {features} features"
+        );
+        let output @ [output_height, output_width] = window.output([height, width]);
+        let padded;
+        let method = if groups == 1 && Winograd::fits(&window, channels, features) {
+            let [rows, columns] = window.kernel;
+            let weights: Vec<f32> = (0..features * channels * rows * columns).map(weight).collect();
+            let winograd = Winograd::new(&weights, bias, channels, rows);
+            padded = output.map(|length| winograd.reach(length));
+            Method::Winograd(winograd)
+        } else {
+            padded = window.padded([height, width]);
+            indirect(&window, [padded[0], padded[1], channels], groups, &weight, &bias)
+        };
+        Conv2d {
+            method,
+            input,
+            before: [window.padding[0][0], window.padding[1][0]],
+            padded: [padded[0], padded[1], channels],
+            output: [output_height, output_width, features],
+        }
+    }
+
+    /// `[H, W, C]` that comes in.
+    pub fn input(&self) -> [usize; 3] {
+        self.input
+    }
+
+    /// `[H, W, features]` that comes out.
+    pub fn output(&self) -> [usize; 3] {
+        self.output
+    }
+
+    /// Outputs `[N, H', W', features]` for images `[N, H, W, C]`.
+    ///
+    /// # Panics
+    /// If `images` or `output` are not whole images of these shapes.
+    pub fn forward(&self, images: &[f32], clamp: Clamp, scratch: &mut Scratch, output: &mut [f32]) {
+        let Scratch { padded, buffers } = scratch;
+        let input = if self.padded == self.input {
+            images
+        } else {
+            self.pad(images, padded);
+            padded
+        };
+        let [height, width, features] = self.output;
+        match &self.method {
+            Method::Winograd(winograd) => winograd.forward(input, [height, width], clamp, buffers, output),
+            Method::Indirect { origins, run_length, groups } => {
+                let images = input.chunks_exact(self.padded.iter().product());
+                for (image, output) in images.zip(output.chunks_exact_mut(height * width * features)) {
+                    for Group { weights, runs, first } in groups {
+                        let windows = IndirectionBuffer { origins, runs, run_length: *run_length };
+                        let rows = OutputRows { row_stride: features, offset: *first };
+                        weights.forward_into(image, windows, clamp, rows, output);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The images with zeros around each.
+    fn pad(&self, images: &[f32], padded: &mut Vec<f32>) {
+        let ([height, width, channels], [rows, columns, _]) = (self.input, self.padded);
+        let [top, left] = self.before;
+        let count = images.len() / (height * width * channels);
+        padded.clear();
+        padded.resize(count * rows * columns * channels, 0.0);
+        let images = images.chunks_exact(height * width * channels);
+        for (image, padded) in images.zip(padded.chunks_exact_mut(rows * columns * channels)) {
+            let rows = padded.chunks_exact_mut(columns * channels).skip(top);
+            for (row, values) in rows.zip(image.chunks_exact(width * channels)) {
+                row[left * channels..][..values.len()].copy_from_slice(values);
+            }
+        }
+    }
+}
+
+/// Packs the weights of every group in the order in which the pixels of `padded` (`[H, W, C]`) lie.
+fn indirect(
+    window: &Window,
+    padded: [usize; 3],
+    groups: usize,
+    weight: &impl Fn(usize) -> f32,
+    bias: &[f32],
+) -> Method {
+    let ([rows, columns], [down, right]) = (window.kernel, window.dilations);
+    let [padded_height, padded_width, channels] = padded;
+    let (depth, features) = (channels / groups, bias.len() / groups);
+    // Taps side by side are one run; with groups or dilation, other values lie between them.
+    let joined = if groups == 1 && right == 1 { columns } else { 1 };
+    let tap = |at: usize| {
+        let (row, column) = (at / columns, at % columns);
+        (row * down * padded_width + column * right) * channels
+    };
+    let group = |group: usize| {
+        let first = group * features;
+        let at = |feature: usize, place: usize| {
+            let (pixel, channel) = (place / depth, place % depth);
+            weight(((first + feature) * depth + channel) * rows * columns + pixel)
+        };
+        let bias = bias[first..][..features].to_vec();
+        let runs = (0..rows * columns).step_by(joined).map(|at| tap(at) + group * depth).collect();
+        Group { weights: PackedWeights::new(features, rows * columns * depth, at, bias), runs, first }
+    };
+    let [span_height, span_width] = window.span();
+    let ys = (0..=padded_height - span_height).step_by(window.strides[0]);
+    let xs = |y: usize| {
+        let row = y * padded_width;
+        (0..=padded_width - span_width).step_by(window.strides[1]).map(move |x| (row + x) * channels)
+    };
+    Method::Indirect {
+        origins: ys.flat_map(xs).collect(),
+        run_length: joined * depth,
+        groups: (0..groups).map(group).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number(i: usize) -> f32 {
+        ((i * 37 % 1009) as f32 - 500.0) / 500.0
+    }
+
+    /// The definition, in f64.
+    fn expected(
+        window: &Window,
+        [height, width, channels]: [usize; 3],
+        groups: usize,
+        features: usize,
+        image: &[f32],
+        [y, x, feature]: [usize; 3],
+    ) -> f64 {
+        let ([rows, columns], depth) = (window.kernel, channels / groups);
+        let group = feature / (features / groups);
+        let mut sum = f64::from(number(feature));
+        for (i, j, c) in
+            (0..rows * columns * depth).map(|p| (p / depth / columns, p / depth % columns, p % depth))
+        {
+            let row = y * window.strides[0] + i * window.dilations[0];
+            let column = x * window.strides[1] + j * window.dilations[1];
+            let inside = |at: usize, axis: usize, length: usize| {
+                at.checked_sub(window.padding[axis][0]).filter(|&at| at < length)
+            };
+            let (Some(row), Some(column)) = (inside(row, 0, height), inside(column, 1, width)) else {
+                continue;
+            };
+            let w = number(((feature * depth + c) * rows + i) * columns + j) / 10.0;
+            sum += f64::from(w) * f64::from(image[(row * width + column) * channels + group * depth + c]);
+        }
+        sum
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        /// Groups, dilation, stride, padding up to beyond the kernel, on shapes that go by either method.
+        #[test]
+        fn is_a_convolution(
+            kernel in (1usize..6, 1usize..6), stride in (1usize..4, 1usize..4), dilation in (1usize..4, 1usize..4),
+            padding in (0usize..8, 0usize..8, 0usize..8, 0usize..8), size in (1usize..10, 1usize..10),
+            groups in 1usize..4, depth in prop_oneof![1usize..5, Just(16)], share in prop_oneof![1usize..5, Just(16), Just(32)],
+            count in 1usize..3, relu: bool,
+        ) {
+            let window = Window {
+                kernel: kernel.into(),
+                strides: stride.into(),
+                dilations: dilation.into(),
+                padding: [[padding.0, padding.1], [padding.2, padding.3]],
+            };
+            let input @ [height, width, channels] = [size.0, size.1, groups * depth];
+            let (padded, span) = (window.padded([height, width]), window.span());
+            prop_assume!(padded[0] >= span[0] && padded[1] >= span[1]);
+            let features = groups * share;
+            let bias: Vec<f32> = (0..features).map(number).collect();
+            let conv = Conv2d::new(window, input, groups, |i| number(i) / 10.0, bias);
+            let images: Vec<f32> = (0..count * height * width * channels).map(|i| number(i * 3)).collect();
+            let [rows, columns, _] = conv.output();
+            let mut output = vec![f32::NAN; count * rows * columns * features];
+            let clamp = if relu { Clamp::RELU } else { Clamp::NONE };
+            conv.forward(&images, clamp, &mut Scratch::default(), &mut output);
+            for (at, found) in output.iter().enumerate() {
+                let (pixel, feature) = (at / features, at % features);
+                let place = [pixel / columns % rows, pixel % columns, feature];
+                let image = &images[pixel / columns / rows * height * width * channels..][..height * width * channels];
+                let sum = expected(&window, input, groups, features, image, place);
+                let sum = if relu { sum.max(0.0) } else { sum };
+                prop_assert!((f64::from(*found) - sum).abs() < 5e-5, "{at}: {found}, {sum}");
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The arithmetic of a convolutional network: convolution, matrix product and max-pooling in `f32`
+//! on images `[N, H, W, C]`, in which the channels of a pixel fill vectors.
+//!
+//! [`Conv2d`] chooses between an indirect matrix product ([`gemm`](PackedWeights)) and Winograd's
+//! minimal filtering by the shape alone, never by timing: equal inputs give equal bits on every run.
+//! Vectors come from `pulp`, which picks AVX-512, AVX2, NEON, WebAssembly SIMD or plain code when the
+//! program runs. There is no unsafe code here, and nothing that allocates once [`Scratch`] has grown.
+//!
+//! ```
+//! use kernels::{Clamp, Conv2d, Scratch, Window};
+//!
+//! // One 3x3 kernel of ones over a 4x4 image of ones, with one pixel of padding.
+//! let window = Window { padding: [[1, 1], [1, 1]], ..Window::new([3, 3]) };
+//! let conv = Conv2d::new(window, [4, 4, 1], 1, |_| 1.0, vec![0.0]);
+//! let mut output = vec![0.0; 16];
+//! conv.forward(&[1.0; 16], Clamp::NONE, &mut Scratch::default(), &mut output);
+//! assert_eq!(output[..4], [4.0, 6.0, 6.0, 4.0]);
+//! ```
+
+mod conv;
+mod gemm;
+mod pool;
+mod unroll;
+mod window;
+mod winograd;
+
+pub use conv::{Conv2d, Scratch};
+pub use gemm::{Clamp, IndirectionBuffer, PackedWeights};
+pub use pool::MaxPool;
+pub use window::Window;

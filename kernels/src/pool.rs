@@ -1,0 +1,126 @@
+//! Max-pooling.
+//!
+//! The simple algorithm:
+//!
+//! ```text
+//! for each output pixel:
+//!     for channel in channels:
+//!         output[pixel][channel] = max over the window's pixels inside the image of input[..][channel]
+//! ```
+//!
+//! Departures:
+//!
+//! 1. A vector of channels at a time: the values of a pixel are side by side, so a window's maximum is
+//!    one `max` of two vectors for each of its pixels. The channels that fill no vector are done one by one.
+//!
+//! Left out: keeping the maxima of a row for the next window. Windows of the published networks do
+//! not overlap, so there would be nothing to keep.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::window::Window;
+
+/// Maximum over windows of images `[N, H, W, C]`; padding does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool {
+    /// The window; its dilations must be 1 and its padding smaller than its kernel, so that every
+    /// window has a pixel of the image in it.
+    pub window: Window,
+}
+
+impl MaxPool {
+    /// Outputs `[N, H', W', C]` for images `[N, H, W, C]`, of which `shape` is `[H, W, C]`.
+    ///
+    /// # Panics
+    /// If `images` or `output` are not whole images of these shapes.
+    pub fn forward(&self, images: &[f32], shape: [usize; 3], output: &mut [f32]) {
+        let [height, width, channels] = shape;
+        let [output_height, output_width] = self.window.output([height, width]);
+        let outputs = output.chunks_exact_mut(output_height * output_width * channels);
+        let arch = Arch::new();
+        for (image, output) in images.chunks_exact(height * width * channels).zip(outputs) {
+            arch.dispatch(Maxima { window: &self.window, image, shape, output });
+        }
+    }
+}
+
+struct Maxima<'a> {
+    window: &'a Window,
+    image: &'a [f32],
+    shape: [usize; 3],
+    output: &'a mut [f32],
+}
+
+impl WithSimd for Maxima<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let [height, width, channels] = self.shape;
+        let [_, output_width] = self.window.output([height, width]);
+        // Pixels of one window inside the image, along one axis.
+        let inside = |axis: usize, at: usize, length: usize| {
+            let Window { kernel, strides, padding, .. } = self.window;
+            let end = at * strides[axis] + kernel[axis] - padding[axis][0];
+            (at * strides[axis]).saturating_sub(padding[axis][0])..end.min(length)
+        };
+        for (at, output) in self.output.chunks_exact_mut(channels).enumerate() {
+            let rows = inside(0, at / output_width, height);
+            let columns = inside(1, at % output_width, width);
+            let (whole, rest) = S::as_mut_simd_f32s(output);
+            let done = whole.len() * S::F32_LANES;
+            for (vector, output) in whole.iter_mut().enumerate() {
+                let mut best = simd.splat_f32s(f32::NEG_INFINITY);
+                for y in rows.clone() {
+                    for x in columns.clone() {
+                        let (pixel, _) =
+                            S::as_simd_f32s(&self.image[(y * width + x) * channels..][..channels]);
+                        best = simd.max_f32s(pixel[vector], best);
+                    }
+                }
+                *output = best;
+            }
+            for (channel, output) in rest.iter_mut().enumerate() {
+                let pixels = rows.clone().flat_map(|y| columns.clone().map(move |x| y * width + x));
+                let values = pixels.map(|pixel| self.image[pixel * channels + done + channel]);
+                *output = values.fold(f32::NEG_INFINITY, f32::max);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn is_the_largest_value_of_each_window(
+            kernel in 1usize..4, stride in 1usize..4, padding in 0usize..3,
+            height in 4usize..9, width in 4usize..9, channels in 1usize..40,
+        ) {
+            prop_assume!(padding < kernel);
+            let window = Window { strides: [stride; 2], padding: [[padding; 2]; 2], ..Window::new([kernel; 2]) };
+            let image: Vec<f32> =
+                (0..height * width * channels).map(|i| ((i * 7919 % 1009) as f32) - 504.0).collect();
+            let [rows, columns] = window.output([height, width]);
+            let mut output = vec![f32::NAN; rows * columns * channels];
+            MaxPool { window }.forward(&image, [height, width, channels], &mut output);
+            for (at, found) in output.iter().enumerate() {
+                let (pixel, channel) = (at / channels, at % channels);
+                let mut best = f32::NEG_INFINITY;
+                for y in pixel / columns * stride..pixel / columns * stride + kernel {
+                    for x in pixel % columns * stride..pixel % columns * stride + kernel {
+                        let inside = (padding..height + padding).contains(&y) && (padding..width + padding).contains(&x);
+                        if inside {
+                            best = best.max(image[((y - padding) * width + x - padding) * channels + channel]);
+                        }
+                    }
+                }
+                prop_assert_eq!(*found, best);
+            }
+        }
+    }
+}

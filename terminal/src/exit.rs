@@ -1,0 +1,86 @@
+//! How a program ends.
+
+use std::panic::PanicHookInfo;
+use std::process::ExitCode;
+
+use crate::output::{self, error, log};
+
+/// The exit codes of every program here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// 0: everything that was asked for was done, and everything checked holds.
+    Success,
+    /// 1: the program worked, and something that it checked does not hold.
+    CheckFailed,
+    /// 2: what was asked for cannot be done: wrong usage, or input that is missing or bad.
+    Usage,
+    /// 3: a fault of the program itself; the input may be good.
+    Internal,
+}
+
+impl ExitStatus {
+    /// The number that the system sees.
+    pub fn code(self) -> u8 {
+        match self {
+            ExitStatus::Success => 0,
+            ExitStatus::CheckFailed => 1,
+            ExitStatus::Usage => 2,
+            ExitStatus::Internal => 3,
+        }
+    }
+
+    /// The status of a check that held, or did not.
+    pub fn of_check(held: bool) -> ExitStatus {
+        if held { ExitStatus::Success } else { ExitStatus::CheckFailed }
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> ExitCode {
+        ExitCode::from(status.code())
+    }
+}
+
+/// Runs the command line of `program`. A panic of any thread is told as a fault of the program and
+/// ends it with [`ExitStatus::Internal`], whether the program unwinds or aborts.
+pub fn run(program: &'static str, main: impl FnOnce() -> ExitStatus) -> ExitCode {
+    std::panic::set_hook(Box::new(move |info| {
+        describe(program, info);
+        std::process::exit(ExitStatus::Internal.code().into());
+    }));
+    let status = main();
+    match output::failure() {
+        // Something was not written that somebody waits for.
+        Some(problem) if status == ExitStatus::Success => {
+            error(&format_args!("standard output: {problem}"), None);
+            ExitStatus::Usage.into()
+        }
+        _ => status.into(),
+    }
+}
+
+/// From here on a panic is only logged: for a server, in which it ends one request.
+pub fn log_panics(program: &'static str) {
+    std::panic::set_hook(Box::new(move |info| describe(program, info)));
+}
+
+fn describe(program: &str, info: &PanicHookInfo<'_>) {
+    let what = info.payload();
+    let what = what.downcast_ref::<&str>().copied().or(what.downcast_ref::<String>().map(String::as_str));
+    let place =
+        info.location().map_or(String::new(), |place| format!(" ({}:{})", place.file(), place.line()));
+    log(format_args!("internal error: {}{place}", what.unwrap_or("a panic without a message")));
+    log(format_args!("hint: this is a fault of {program}, not of what it was given; please report it"));
+}
+
+/// The error for a command that another program has now: `commands` are pairs of the old name and
+/// what to type instead. `None` if the first argument of this process is none of them.
+pub fn moved(program: &str, commands: &[(&str, &str)]) -> Option<ExitStatus> {
+    let first = std::env::args_os().nth(1)?;
+    let (old, new) = commands.iter().find(|(old, _)| first == *old)?;
+    error(
+        &format_args!("`{program} {old}` is now `{new}`"),
+        Some("`cargo build -p hub` builds the program `zoo`"),
+    );
+    Some(ExitStatus::Usage)
+}

@@ -1,0 +1,56 @@
+//! Writing to standard output and standard error.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
+
+use serde::Serialize;
+
+/// Why standard output could not be written, the first time it could not.
+static FAILURE: OnceLock<String> = OnceLock::new();
+
+/// Writes a result as it is. Nothing happens if nobody reads any more; another failure, such as a
+/// full disk, is told when the program ends.
+pub fn print(text: impl Display) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = write!(out, "{text}").and_then(|()| out.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        FAILURE.get_or_init(|| error.to_string());
+    }
+}
+
+/// Writes a line of a result.
+pub fn line(text: impl Display) {
+    print(format_args!("{text}\n"));
+}
+
+/// Writes a result as JSON, for programs.
+///
+/// # Panics
+/// If `value` has a map with keys that are no strings, or fails to serialise itself: a fault of the
+/// program.
+pub fn json(value: &impl Serialize) {
+    let text =
+        serde_json::to_string_pretty(value).expect("results are made of plain structs, lists and maps");
+    line(text);
+}
+
+/// Writes a line that is no result, for people, to standard error.
+pub fn log(text: impl Display) {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Tells an error, and what to do about it.
+pub fn error(problem: &dyn Display, hint: Option<&str>) {
+    log(format_args!("error: {problem}"));
+    if let Some(hint) = hint {
+        log(format_args!("hint: {hint}"));
+    }
+}
+
+/// Why standard output could not be written, if it could not.
+pub(crate) fn failure() -> Option<&'static str> {
+    FAILURE.get().map(String::as_str)
+}

@@ -1,0 +1,58 @@
+//! How a program ends, seen from outside.
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Output, Stdio};
+
+fn probe(what: &str) -> Command {
+    let deps = std::env::current_exe().unwrap();
+    let mut command = Command::new(deps.parent().unwrap().parent().unwrap().join("examples/probe"));
+    command.arg(what);
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_panic_is_an_internal_error_with_its_own_exit_code() {
+    for (what, message) in [("panic", "an invariant does not hold"), ("worker", "a worker's invariant")] {
+        let output = probe(what).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let text = stderr(&output);
+        assert!(
+            text.contains("internal error: ") && text.contains(message) && text.contains("probe.rs:"),
+            "{text}"
+        );
+        assert!(text.contains("hint: this is a fault of probe"), "{text}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_changes_nothing_but_what_is_printed() {
+    let mut child = probe("lines").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(1), "written to the end\n"));
+}
+
+#[test]
+fn both_outputs_closed() {
+    let mut child = probe("lines").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output =
+        probe("line").stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).starts_with("error: standard output: No space left on device"),
+        "{}",
+        stderr(&output)
+    );
+}

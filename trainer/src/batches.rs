@@ -105,8 +105,7 @@ impl<'a> Source<'a> {
             }
             self.normaliser.apply(out);
         }
-        let labels =
-            indices.iter().map(|&i| self.samples.labels.get(i).copied().unwrap_or(0).into()).collect();
+        let labels = indices.iter().map(|&i| self.samples.labels[i].into()).collect();
         Batch { images, labels }
     }
 }

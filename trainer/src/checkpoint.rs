@@ -126,7 +126,7 @@ impl State {
             return Err(wrong(format!("made by another recipe: sha256 {found}, expected {recipe}")));
         }
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
-        let parameters = || Parameters::zeros(network, device);
+        let parameters = || Parameters::zeros(network.parameters(), device);
         let mut state = State {
             parameters: parameters(),
             ema: with_ema.then(parameters),

@@ -60,15 +60,15 @@ pub enum Error {
         /// What is wrong, and what was expected.
         problem: String,
     },
-    /// The loss is no longer a number.
-    #[error("the loss became {loss} in epoch {epoch}, step {step}: the learning rate is probably too high")]
+    /// Something that training computes is no longer a number.
+    #[error("{what} in epoch {epoch}, step {step}: the learning rate is probably too high")]
     Diverged {
+        /// What it was: `the loss became NaN`.
+        what: String,
         /// Epoch, from 1.
         epoch: u32,
         /// Step in the epoch, from 1.
         step: usize,
-        /// The loss.
-        loss: f64,
     },
     /// The device asked for is not there.
     #[error("device {0}: not available; this libtorch sees only the CPU")]

@@ -4,7 +4,8 @@ use datasets::Samples;
 use tch::{Device, Kind, Tensor};
 
 use crate::batches::Normaliser;
-use crate::network::{Mode, Network};
+use crate::layers::Mode;
+use crate::network::Network;
 use crate::parameters::Parameters;
 
 /// Images per forward pass.
@@ -40,8 +41,7 @@ impl Evaluator<'_> {
     pub fn evaluate(&self, indices: &[usize]) -> Evaluation {
         let mut result = Evaluation { loss: 0.0, predictions: Vec::with_capacity(indices.len()), correct: 0 };
         for chunk in indices.chunks(BATCH) {
-            let labels: Vec<i64> =
-                chunk.iter().map(|&i| self.samples.labels.get(i).copied().unwrap_or(0).into()).collect();
+            let labels: Vec<i64> = chunk.iter().map(|&i| self.samples.labels[i].into()).collect();
             let (loss, predictions) = tch::no_grad(|| {
                 let logits = self.logits(chunk);
                 let target = Tensor::from_slice(&labels).to_device(self.device);

@@ -4,7 +4,8 @@ use datasets::Description;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::network::{Layer, Network, Node};
+use crate::layers::kind::Placement;
+use crate::network::Network;
 use crate::recipe::{Recipe, RecipeFile};
 
 /// Bytes of a value.
@@ -15,7 +16,7 @@ const FLOAT: u64 = 4;
 pub struct Inspection {
     /// Name of the recipe.
     pub name: String,
-    /// The layers in order.
+    /// The layers in order, those inside a residual block after it.
     pub layers: Vec<LayerInfo>,
     /// Trainable values.
     pub parameters: usize,
@@ -28,14 +29,14 @@ pub struct Inspection {
 /// A layer in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LayerInfo {
-    /// `conv1`, `max_pool2`.
+    /// `conv1`, `max_pool2`, `residual1.conv2`.
     pub name: String,
     /// Shape that goes out, `[C, H, W]` or `[F]`.
     pub output: String,
-    /// Rows (and columns) of the image that one value depends on.
-    pub receptive_field: usize,
-    /// Step in the image between neighbouring values.
-    pub stride: usize,
+    /// Rows and columns of the image that one value depends on.
+    pub receptive_field: [usize; 2],
+    /// Step in the image between neighbouring values, along rows and along columns.
+    pub stride: [usize; 2],
 }
 
 /// Estimated bytes while training. Libraries' scratch memory comes on top.
@@ -54,16 +55,11 @@ pub struct Memory {
 pub fn inspect(file: &RecipeFile, dataset: &Description) -> Result<(Network, Inspection)> {
     let recipe = &file.recipe;
     let network = recipe.build_network(dataset)?;
-    let whole = dataset.image.height.max(dataset.image.width);
-    let mut field = Field { size: 1, stride: 1 };
-    let layers = network.nodes.iter().map(|node| {
-        field = after(field, node, whole);
-        LayerInfo {
-            name: node.name.clone(),
-            output: node.output.to_string(),
-            receptive_field: field.size.min(whole),
-            stride: field.stride,
-        }
+    let layers = network.receptive_fields().into_iter().map(|(placement, field)| LayerInfo {
+        name: placement.name.clone(),
+        output: placement.output.to_string(),
+        receptive_field: field.size,
+        stride: field.stride,
     });
     let inspection = Inspection {
         name: recipe.name.clone(),
@@ -75,36 +71,11 @@ pub fn inspect(file: &RecipeFile, dataset: &Description) -> Result<(Network, Ins
     Ok((network, inspection))
 }
 
-/// Rows of the image that a value depends on, and the step between neighbours.
-#[derive(Clone, Copy)]
-struct Field {
-    size: usize,
-    stride: usize,
-}
-
-/// `size + (kernel - 1) stride`, `stride * stride'` (Araujo et al. 2019, "Computing receptive
-/// fields of convolutional neural networks", Distill). A layer over everything sees the whole image.
-fn after(field: Field, node: &Node, whole: usize) -> Field {
-    let window = |kernel: usize, stride: usize| Field {
-        size: field.size + (kernel - 1) * field.stride,
-        stride: field.stride * stride,
-    };
-    match &node.layer {
-        Layer::Conv2d(conv) => window(conv.kernel_size, conv.stride),
-        Layer::MaxPool(pool) | Layer::AvgPool(pool) => window(pool.kernel_size, pool.stride),
-        Layer::Residual(_) => node.body.iter().fold(field, |field, inner| after(field, inner, whole)),
-        Layer::GlobalAvgPool | Layer::Dense(_) => Field { size: whole, stride: field.stride },
-        _ => field,
-    }
-}
-
 fn memory(recipe: &Recipe, network: &Network) -> Memory {
-    fn values(node: &Node) -> u64 {
-        let inner = node.body.iter().chain(node.skip.as_deref()).map(values).sum::<u64>();
-        node.output.numel() as u64 + inner
-    }
+    let outputs =
+        network.placements().iter().flat_map(Placement::all).map(|inner| inner.output.numel() as u64);
+    let image = network.input.numel() as u64 + outputs.sum::<u64>();
     let copies = if recipe.ema.is_some() { 5 } else { 4 };
-    let image = network.input.numel() as u64 + network.nodes.iter().map(values).sum::<u64>();
     Memory {
         parameters: network.parameter_count() as u64 * FLOAT * copies,
         activations: 2 * image * recipe.batch_size as u64 * FLOAT,
@@ -114,6 +85,7 @@ fn memory(recipe: &Recipe, network: &Network) -> Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layers::{Layer, Shape};
     use std::path::Path;
 
     #[test]
@@ -122,21 +94,44 @@ mod tests {
         let recipe = RecipeFile::read(&root.join("recipes/mnist-cnn.yaml")).unwrap();
         let dataset = datasets::Dataset::find(&root.join("datasets"), "mnist").unwrap();
         let (_, inspection) = inspect(&recipe, &dataset.description).unwrap();
-        let fields: Vec<_> =
-            inspection.layers.iter().map(|l| (l.name.as_str(), l.receptive_field, l.stride)).collect();
+        let fields: Vec<_> = inspection
+            .layers
+            .iter()
+            .map(|l| (l.name.as_str(), l.receptive_field[0], l.receptive_field[1], l.stride[0]))
+            .collect();
         assert_eq!(
             fields[..8],
             [
-                ("conv1", 5, 1),
-                ("relu1", 5, 1),
-                ("max_pool1", 6, 2),
-                ("conv2", 14, 2),
-                ("relu2", 14, 2),
-                ("max_pool2", 16, 4),
-                ("flatten1", 16, 4),
-                ("dense1", 28, 4)
+                ("conv1", 5, 5, 1),
+                ("relu1", 5, 5, 1),
+                ("max_pool1", 6, 6, 2),
+                ("conv2", 14, 14, 2),
+                ("relu2", 14, 14, 2),
+                ("max_pool2", 16, 16, 4),
+                ("flatten1", 16, 16, 4),
+                ("dense1", 28, 28, 4)
             ]
         );
         assert_eq!(inspection.memory.parameters, 1_111_946 * 4 * 5);
+    }
+
+    #[test]
+    fn flat_images_and_layers_inside_blocks() {
+        let yaml = "- residual: {body: [{conv2d: {features: 2, kernel_size: 3, stride: 2, padding: 1}}, relu]}\n\
+            - conv2d: {features: 2, kernel_size: 1}\n- flatten\n- dense: {features: 2}\n- softmax\n";
+        let layers: Vec<Layer> = datasets::yaml::parse(yaml, Path::new("x")).unwrap();
+        let network = Network::build(&layers, Shape::Image { channels: 1, height: 1, width: 28 }, 2).unwrap();
+        let fields: Vec<_> =
+            network.receptive_fields().iter().map(|(p, f)| (p.name.clone(), f.size, f.stride)).collect();
+        let expected = [
+            ("residual1", [1, 3], [2, 2]),
+            ("residual1.conv1", [1, 3], [2, 2]),
+            ("residual1.relu1", [1, 3], [2, 2]),
+            ("conv1", [1, 3], [2, 2]),
+            ("flatten1", [1, 3], [2, 2]),
+            ("dense1", [1, 28], [2, 2]),
+            ("softmax1", [1, 28], [2, 2]),
+        ];
+        assert_eq!(fields, expected.map(|(name, size, stride)| (name.to_owned(), size, stride)));
     }
 }

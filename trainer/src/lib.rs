@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod history;
 pub mod import;
 pub mod inspect;
+pub mod layers;
 pub mod network;
 pub mod onnx;
 pub mod optimizer;
@@ -28,6 +29,8 @@ pub mod schedule;
 pub mod schema;
 mod sheet;
 pub mod study;
+pub mod table;
+mod tagged;
 pub mod train;
 pub mod weights;
 

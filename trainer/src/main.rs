@@ -6,5 +6,5 @@ mod progress;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::run()
+    cli::main()
 }

@@ -6,20 +6,20 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Which optimizer, with its constants. The learning rate comes from the schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Optimizer {
-    /// Kingma and Ba 2015, arXiv:1412.6980; `weight_decay` is added to the gradient.
-    Adam(Adam),
-    /// Loshchilov and Hutter 2019, arXiv:1711.05101; `weight_decay` shrinks the weights directly.
-    #[serde(rename = "adamw")]
-    AdamW(Adam),
-    /// Stochastic gradient descent with momentum, Nesterov's by default.
-    Sgd(Sgd),
-    /// Hinton's RMSprop.
-    #[serde(rename = "rmsprop")]
-    RmsProp(RmsProp),
+use crate::tagged::tagged;
+
+tagged! {
+    /// Which optimizer, with its constants. The learning rate comes from the schedule.
+    pub enum Optimizer: "an optimizer" {
+        /// Kingma and Ba 2015, arXiv:1412.6980; `weight_decay` is added to the gradient.
+        Adam(Adam) = "adam",
+        /// Loshchilov and Hutter 2019, arXiv:1711.05101; `weight_decay` shrinks the weights directly.
+        AdamW(Adam) = "adamw",
+        /// Stochastic gradient descent with momentum, Nesterov's by default.
+        Sgd(Sgd) = "sgd",
+        /// Hinton's RMSprop.
+        RmsProp(RmsProp) = "rmsprop",
+    }
 }
 
 /// Constants of `adam` and `adamw`.

@@ -13,7 +13,7 @@ use datasets::Digest;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
-use crate::network::{Init, Network, ParameterSpec, SlotKind};
+use crate::layers::parameter::{Init, ParameterSpec, SlotKind};
 use crate::random::Stream;
 
 /// Values of a network's tensors on one device.
@@ -26,10 +26,9 @@ pub struct Parameters {
 
 impl Parameters {
     /// Freshly initialised from `seed`.
-    pub fn initialise(network: &Network, seed: u64, device: Device) -> Parameters {
-        let mut parameters = Parameters::zeros(network, device);
-        for index in 0..parameters.specs.len() {
-            let Some(spec) = parameters.specs.get(index) else { continue };
+    pub(crate) fn initialise(specs: &[ParameterSpec], seed: u64, device: Device) -> Parameters {
+        let mut parameters = Parameters::zeros(specs, device);
+        for (index, spec) in specs.iter().enumerate() {
             let values: Vec<f32> = match spec.init {
                 Init::Constant(value) => vec![value; spec.numel()],
                 Init::HeUniform { fan_in } => {
@@ -44,13 +43,11 @@ impl Parameters {
     }
 
     /// All zero, to be filled.
-    pub fn zeros(network: &Network, device: Device) -> Parameters {
-        let total = |kind| {
-            network.parameters.iter().filter(|p| p.kind == kind).map(|p| p.numel() as i64).sum::<i64>()
-        };
+    pub(crate) fn zeros(specs: &[ParameterSpec], device: Device) -> Parameters {
+        let total = |kind| specs.iter().filter(|p| p.kind == kind).map(|p| p.numel() as i64).sum::<i64>();
         let trainable = Tensor::zeros([total(SlotKind::Trainable)], (Kind::Float, device));
         let statistics = Tensor::zeros([total(SlotKind::Statistic)], (Kind::Float, device));
-        Parameters::over(network.parameters.clone(), trainable, statistics)
+        Parameters::over(specs.to_vec(), trainable, statistics)
     }
 
     fn over(specs: Vec<ParameterSpec>, trainable: Tensor, statistics: Tensor) -> Parameters {
@@ -71,34 +68,34 @@ impl Parameters {
         Parameters { specs, trainable, statistics, views }
     }
 
-    /// Tensor `index` of [`Network::parameters`], with its PyTorch shape.
-    pub fn tensor(&self, index: usize) -> &Tensor {
+    /// Tensor number `index`, with its PyTorch shape.
+    pub(crate) fn tensor(&self, index: usize) -> &Tensor {
         &self.views[index]
     }
 
     /// An independent copy.
-    pub fn copy(&self) -> Parameters {
+    pub(crate) fn copy(&self) -> Parameters {
         Parameters::over(self.specs.clone(), self.trainable.copy(), self.statistics.copy())
     }
 
     /// Overwrites tensor `index` with row-major `values` of its PyTorch shape.
-    pub fn set(&mut self, index: usize, values: &[f32]) {
+    pub(crate) fn set(&mut self, index: usize, values: &[f32]) {
         let shape: Vec<i64> = self.specs[index].shape.iter().map(|&d| d as i64).collect();
         tch::no_grad(|| self.views[index].copy_(&Tensor::from_slice(values).view(shape.as_slice())));
     }
 
     /// The flat trainable buffer.
-    pub fn trainable(&mut self) -> &mut Tensor {
+    pub(crate) fn trainable(&mut self) -> &mut Tensor {
         &mut self.trainable
     }
 
     /// The flat buffers, trainable first.
-    pub fn buffers(&self) -> [&Tensor; 2] {
+    pub(crate) fn buffers(&self) -> [&Tensor; 2] {
         [&self.trainable, &self.statistics]
     }
 
     /// The flat buffers, trainable first.
-    pub fn buffers_mut(&mut self) -> [&mut Tensor; 2] {
+    pub(crate) fn buffers_mut(&mut self) -> [&mut Tensor; 2] {
         [&mut self.trainable, &mut self.statistics]
     }
 
@@ -106,7 +103,7 @@ impl Parameters {
     ///
     /// # Errors
     /// What libtorch says.
-    pub fn gradient(&self, loss: &Tensor) -> Result<Tensor> {
+    pub(crate) fn gradient(&self, loss: &Tensor) -> Result<Tensor> {
         let inputs: Vec<&Tensor> = self
             .views
             .iter()
@@ -120,7 +117,7 @@ impl Parameters {
     }
 
     /// Name, shape and row-major values of every tensor, in state-dict order.
-    pub fn state_dict(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    pub(crate) fn state_dict(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         self.specs
             .iter()
             .zip(&self.views)
@@ -133,8 +130,14 @@ impl Parameters {
             .collect()
     }
 
+    /// Whether every value is finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        // A sum is finite only if all values are; computed in f64, it does not overflow by itself.
+        self.buffers().iter().all(|buffer| buffer.sum(Kind::Double).double_value(&[]).is_finite())
+    }
+
     /// sha256 over all values, little-endian `f32`, tensors in state-dict order.
-    pub fn sha256(&self) -> Digest {
+    pub(crate) fn sha256(&self) -> Digest {
         let bytes: Vec<u8> = self
             .state_dict()
             .iter()

@@ -6,7 +6,8 @@ use tch::{Device, Tensor};
 use crate::batches::Normaliser;
 use crate::error::Result;
 use crate::evaluate::Evaluator;
-use crate::network::{Network, Shape};
+use crate::layers::Shape;
+use crate::network::Network;
 use crate::parameters::Parameters;
 use crate::sheet::{Sheet, colour};
 
@@ -41,8 +42,8 @@ pub fn feature_maps(
     let input = Tensor::from_slice(&pixels).view([1, channels as i64, height as i64, width as i64]);
     let outputs = tch::no_grad(|| network.activations(&input, parameters));
     let mut pictures = Vec::new();
-    for (node, output) in network.nodes.iter().zip(outputs) {
-        let Shape::Image { channels, height, width } = node.output else { continue };
+    for (placement, output) in network.placements().iter().zip(outputs) {
+        let Shape::Image { channels, height, width } = placement.output else { continue };
         let mut values = vec![0f32; output.numel()];
         output.contiguous().copy_data(&mut values, output.numel());
         let count = channels.min(MAPS);
@@ -50,11 +51,11 @@ pub fn feature_maps(
         for (index, map) in values.chunks_exact((height * width).max(1)).take(count).enumerate() {
             let (low, high) = map.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
             sheet.draw(index, |y, x| {
-                let value = map.get(y * width + x).copied().unwrap_or(low);
+                let value = map[y * width + x];
                 [(255.0 * (value - low) / (high - low).max(1e-9)).round() as u8; 3]
             });
         }
-        pictures.push(FeatureMaps { layer: node.name.clone(), png: sheet.png()? });
+        pictures.push(FeatureMaps { layer: placement.name.clone(), png: sheet.png()? });
     }
     Ok(pictures)
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use trainer::history::EpochRow;
-use trainer::network::{Network, table};
+use trainer::network::Network;
 use trainer::study::results::Results;
 use trainer::study::{self, Plan};
+use trainer::table::table;
 use trainer::train::Observer;
 
 /// A bar for a run, a line for each epoch.
@@ -18,7 +19,7 @@ pub struct TrainingBar {
 
 impl Observer for TrainingBar {
     fn begin(&mut self, network: &Network, first_epoch: u32, epochs: u32, images_per_epoch: usize) {
-        eprint!("{}", table(network));
+        terminal::log(table(network).trim_end());
         let total = u64::from(epochs + 1 - first_epoch.min(epochs + 1)) * images_per_epoch as u64;
         let style = "{bar:30} {pos}/{len} images  {per_sec}  ETA {eta}  {msg}";
         let bar = ProgressBar::new(total);
@@ -47,7 +48,7 @@ impl Observer for TrainingBar {
         );
         match &self.bar {
             Some(bar) if !bar.is_hidden() => bar.println(line),
-            _ => eprintln!("{line}"),
+            _ => terminal::log(line),
         }
     }
 }
@@ -94,7 +95,7 @@ impl study::Observer for StudyTable {
             let finished = results.points.iter().flat_map(|point| &point.runs).filter(|run| run.finished);
             let done = finished.map(|run| run.recipe_sha256.to_string()).collect::<BTreeSet<_>>().len();
             let all = self.runs;
-            eprintln!("{done} of {all} runs finished");
+            terminal::log(format_args!("{done} of {all} runs finished"));
         }
     }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmentation;
 use crate::error::{Error, Result};
-use crate::network::{Layer, Network, Shape};
+use crate::layers::{Layer, Shape};
+use crate::network::Network;
 use crate::optimizer::Optimizer;
 use crate::profile::NumericProfile;
 use crate::schedule::Schedule;

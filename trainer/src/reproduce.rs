@@ -104,7 +104,7 @@ pub fn reproduce(
     let first_different_epoch = first_difference(&published, &rows);
     let identical = first_different_epoch.is_none();
     let difference = match all && !identical {
-        true => Some(compare(version, dataset, &network, &run.join(run::MODEL))?),
+        true => Some(compare(version, dataset, &network, &run.join(weights::MODEL))?),
         false => None,
     };
     let verdict = match &difference {

@@ -19,10 +19,6 @@ use crate::weights;
 pub const RECIPE: &str = "recipe.yaml";
 /// One row per epoch.
 pub const HISTORY: &str = "history.csv";
-/// The whole network, state-dict names.
-pub const MODEL: &str = "model.safetensors";
-/// The first layer that has weights.
-pub const FIRST_LAYER: &str = "first_layer.safetensors";
 /// What came out, and on what machine; there only when the run is finished.
 pub const SUMMARY: &str = "run.json";
 
@@ -163,8 +159,8 @@ pub fn finish(
     };
     let path = run.path();
     zoo::write_atomic(&path.join(HISTORY), history::to_csv(rows)?.as_bytes())?;
-    zoo::write_atomic(&path.join(MODEL), &weights::whole(model)?)?;
-    zoo::write_atomic(&path.join(FIRST_LAYER), &weights::first_layer(network, model)?)?;
+    zoo::write_atomic(&path.join(weights::MODEL), &weights::whole(model)?)?;
+    zoo::write_atomic(&path.join(weights::FIRST_LAYER), &weights::first_layer(network, model)?)?;
     let json = serde_json::to_string_pretty(&summary).map_err(|e| Error::run(path, e.to_string()))?;
     zoo::write_atomic(&path.join(SUMMARY), format!("{json}\n").as_bytes())?;
     Ok(summary)
@@ -209,11 +205,11 @@ pub fn read(path: &Path, dataset: &Dataset) -> Result<FinishedRun> {
         ));
     }
     let network = recipe.recipe.build_network(&dataset.description)?;
-    let parameters = weights::read(&path.join(MODEL), &network)?;
+    let parameters = weights::read(&path.join(weights::MODEL), &network)?;
     if parameters.sha256() != summary.parameters_sha256 {
         let problem =
             format!("parameters sha256 {}, expected {}", parameters.sha256(), summary.parameters_sha256);
-        return Err(Error::run(&path.join(MODEL), problem));
+        return Err(Error::run(&path.join(weights::MODEL), problem));
     }
     let history_path = path.join(HISTORY);
     let history = std::fs::read_to_string(&history_path).map_err(Error::io(&history_path))?;

@@ -2,18 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The learning rate as a function of progress.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// The same all the time.
-    Constant(Constant),
-    /// Multiplied by `factor` after every `epochs` epochs.
-    Step(Step),
-    /// From `learning_rate` to `end` along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
-    Cosine(Cosine),
-    /// Up to `peak` and down again, both along half a cosine (Smith and Topin 2018, arXiv:1708.07120).
-    OneCycle(OneCycle),
+use crate::tagged::tagged;
+
+tagged! {
+    /// The learning rate as a function of progress.
+    pub enum Schedule: "a schedule" {
+        /// The same all the time.
+        Constant(Constant) = "constant",
+        /// Multiplied by `factor` after every `epochs` epochs.
+        Step(Step) = "step",
+        /// From `learning_rate` to `end` along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
+        Cosine(Cosine) = "cosine",
+        /// Up to `peak` and down again, both along half a cosine (Smith and Topin 2018, arXiv:1708.07120).
+        OneCycle(OneCycle) = "one_cycle",
+    }
 }
 
 /// Fields of `constant`.

@@ -12,7 +12,8 @@ use crate::checkpoint::{Progress, State};
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::history::EpochRow;
-use crate::network::{Mode, Network};
+use crate::layers::Mode;
+use crate::network::Network;
 use crate::optimizer::OptimizerState;
 use crate::parameters::Parameters;
 use crate::random::Stream;
@@ -78,6 +79,7 @@ pub fn fit(
     let samples = dataset.load(datasets::Split::Train)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     let (training, validation) = split(&recipe.recipe, &samples)?;
+    check_batches(&recipe.recipe, network, training.len())?;
     let mut trainer = Trainer {
         recipe: &recipe.recipe,
         network,
@@ -132,6 +134,28 @@ pub fn split(recipe: &Recipe, samples: &Samples) -> Result<(Vec<usize>, Vec<usiz
     Ok((order, validation))
 }
 
+/// Batch normalisation of one value for each channel needs two images: a last batch of one would leave
+/// NaN as its statistics, which nobody sees before the model is used.
+fn check_batches(recipe: &Recipe, network: &Network, images: usize) -> Result<()> {
+    let needed = network.smallest_batch();
+    let rest = images % recipe.batch_size;
+    let last = if rest == 0 { recipe.batch_size } else { rest };
+    if last.min(recipe.batch_size) >= needed {
+        return Ok(());
+    }
+    Err(Error::Recipe {
+        path: recipe.name.clone().into(),
+        field: "batch_size".into(),
+        found: format!(
+            "{}, which leaves a last batch of {last} of {images} training images",
+            recipe.batch_size
+        ),
+        expected: format!(
+            "batches of {needed} or more: batch_norm gets one value for each channel of an image"
+        ),
+    })
+}
+
 fn initial_state(
     recipe: &RecipeFile,
     network: &Network,
@@ -142,7 +166,7 @@ fn initial_state(
     if options.resume && run.has_checkpoint() {
         return State::load(run.path(), network, &recipe.sha256(), with_ema, options.device);
     }
-    let mut parameters = Parameters::initialise(network, recipe.recipe.seed, options.device);
+    let mut parameters = network.initialise(recipe.recipe.seed, options.device);
     Ok(State {
         ema: with_ema.then(|| parameters.copy()),
         best: None,
@@ -199,7 +223,7 @@ impl<'a> Trainer<'a> {
             Ok(())
         })?;
         if self.state.progress.step >= self.steps_per_epoch() {
-            let row = self.finish_epoch(learning_rate);
+            let row = self.finish_epoch(learning_rate)?;
             observer.epoch(&row);
         }
         Ok(())
@@ -217,7 +241,7 @@ impl<'a> Trainer<'a> {
         let size = [count, channels, height, width].map(|d| d as i64);
         let images = Tensor::f_from_slice(&batch.images)?.f_view(size)?.to_device(self.device);
         let labels = Tensor::f_from_slice(&batch.labels)?.to_device(self.device);
-        if self.network.has_dropout() {
+        if self.network.is_random() {
             // Dropout draws from libtorch's generator: seeding it at every step lets a run resume anywhere.
             tch::manual_seed(Stream::new(self.recipe.seed, "dropout", optimizer.steps, 0).seed());
         }
@@ -226,7 +250,8 @@ impl<'a> Trainer<'a> {
         let loss = logits.cross_entropy_loss(&labels, None::<Tensor>, tch::Reduction::Mean, -100, smoothing);
         let value = loss.double_value(&[]);
         if !value.is_finite() {
-            return Err(Error::Diverged { epoch: progress.epoch, step: progress.step + 1, loss: value });
+            let what = format!("the loss became {value}");
+            return Err(Error::Diverged { what, epoch: progress.epoch, step: progress.step + 1 });
         }
         let steps = (self.training.len().div_ceil(self.recipe.batch_size)) as u64;
         let learning_rate = self.recipe.schedule.learning_rate(optimizer.steps, steps, self.recipe.epochs);
@@ -243,7 +268,7 @@ impl<'a> Trainer<'a> {
         Ok((count, value, learning_rate))
     }
 
-    fn finish_epoch(&mut self, learning_rate: f64) -> EpochRow {
+    fn finish_epoch(&mut self, learning_rate: f64) -> Result<EpochRow> {
         let held_out = (!self.validation.is_empty()).then(|| {
             let evaluator = Evaluator {
                 network: self.network,
@@ -255,6 +280,16 @@ impl<'a> Trainer<'a> {
             evaluator.evaluate(self.validation)
         });
         let progress = &self.state.progress;
+        let diverged = |what: String| Error::Diverged { what, epoch: progress.epoch, step: progress.step };
+        // Statistics of batch normalisation can be lost while the loss of each batch is still a number.
+        for parameters in [&self.state.parameters, self.state.model()] {
+            if !parameters.is_finite() {
+                return Err(diverged("a weight or statistic is no longer a finite number".into()));
+            }
+        }
+        if let Some(loss) = held_out.as_ref().map(|found| found.loss).filter(|loss| !loss.is_finite()) {
+            return Err(diverged(format!("the validation loss became {loss}")));
+        }
         let images = self.training.len() as f64;
         let row = EpochRow {
             epoch: progress.epoch,
@@ -273,7 +308,7 @@ impl<'a> Trainer<'a> {
         progress.rows.push(row.clone());
         progress.epoch += 1;
         (progress.step, progress.loss_sum, progress.correct) = (0, 0.0, 0);
-        row
+        Ok(row)
     }
 
     fn is_best(&self, row: &EpochRow) -> bool {

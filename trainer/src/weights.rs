@@ -9,7 +9,11 @@ use tch::Device;
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::parameters::Parameters;
-use crate::run;
+
+/// File with the whole network, under its state-dict names.
+pub(crate) const MODEL: &str = "model.safetensors";
+/// File with the first layer that has weights.
+pub(crate) const FIRST_LAYER: &str = "first_layer.safetensors";
 
 /// The whole network.
 ///
@@ -26,7 +30,7 @@ pub fn whole(parameters: &Parameters) -> Result<Vec<u8>> {
 pub fn first_layer(network: &Network, parameters: &Parameters) -> Result<Vec<u8>> {
     let names: Vec<&str> = network
         .first_weighted()
-        .map(|node| network.parameters_of(node).iter().map(|p| p.name.as_str()).collect())
+        .map(|placement| placement.parameters.iter().map(|p| p.name.as_str()).collect())
         .unwrap_or_default();
     let mut tensors = parameters.state_dict();
     tensors.retain(|(name, _, _)| names.contains(&name.as_str()));
@@ -34,7 +38,7 @@ pub fn first_layer(network: &Network, parameters: &Parameters) -> Result<Vec<u8>
 }
 
 fn serialise(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<Vec<u8>> {
-    let wrong = |e: safetensors::SafeTensorError| Error::run(Path::new("model.safetensors"), e.to_string());
+    let wrong = |e: safetensors::SafeTensorError| Error::run(Path::new(MODEL), e.to_string());
     let bytes: Vec<Vec<u8>> =
         tensors.iter().map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
     let views = tensors
@@ -61,7 +65,7 @@ pub fn read(path: &Path, network: &Network) -> Result<Parameters> {
 /// # Errors
 /// [`Error::Zoo`] if the version is damaged, else as for [`read`].
 pub fn published(version: &zoo::VersionDir, network: &Network) -> Result<Parameters> {
-    parse(&version.read(run::MODEL)?, &version.path.join(run::MODEL), network)
+    parse(&version.read(MODEL)?, &version.path.join(MODEL), network)
 }
 
 /// Takes a whole network from a file's bytes, onto the CPU; `path` is only for the error.
@@ -70,12 +74,12 @@ pub fn published(version: &zoo::VersionDir, network: &Network) -> Result<Paramet
 /// [`Error::Run`] names the tensor that is missing, extra or has another shape.
 fn parse(bytes: &[u8], path: &Path, network: &Network) -> Result<Parameters> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| Error::run(path, e.to_string()))?;
-    if tensors.len() != network.parameters.len() {
-        let problem = format!("{} tensors, expected {}", tensors.len(), network.parameters.len());
+    if tensors.len() != network.parameters().len() {
+        let problem = format!("{} tensors, expected {}", tensors.len(), network.parameters().len());
         return Err(Error::run(path, problem));
     }
-    let mut parameters = Parameters::zeros(network, Device::Cpu);
-    for (index, spec) in network.parameters.iter().enumerate() {
+    let mut parameters = Parameters::zeros(network.parameters(), Device::Cpu);
+    for (index, spec) in network.parameters().iter().enumerate() {
         let name = &spec.name;
         let view = tensors.tensor(name).map_err(|e| Error::run(path, format!("{name}: {e}")))?;
         if view.dtype() != Dtype::F32 || view.shape() != spec.shape {

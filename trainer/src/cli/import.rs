@@ -107,9 +107,7 @@ pub(super) fn command(args: &ImportArgs) -> Result<()> {
     }
     let imported = import::import(args.read()?, &options, &args.datasets)?;
     if args.json {
-        let json =
-            serde_json::to_value(&imported).map_err(|e| Error::import(&imported.path, e.to_string()))?;
-        println!("{json:#}");
+        terminal::json(&imported);
     } else {
         print(&imported);
     }
@@ -161,26 +159,26 @@ fn print(imported: &Imported) {
     let [channels, height, width] = imported.image;
     let (train, test) =
         imported.classes.iter().fold((0, 0), |(a, b), class| (a + class.train, b + class.test));
-    println!(
+    terminal::line(format_args!(
         "{}: {train} training and {test} test images of [{channels}, {height}, {width}]",
         imported.path.display()
-    );
+    ));
     let width = imported.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max(5);
-    println!("{:width$}  {:>8}  {:>6}", "class", "training", "test");
+    terminal::line(format_args!("{:width$}  {:>8}  {:>6}", "class", "training", "test"));
     for class in &imported.classes {
-        println!("{:width$}  {:>8}  {:>6}", class.name, class.train, class.test);
+        terminal::line(format_args!("{:width$}  {:>8}  {:>6}", class.name, class.train, class.test));
     }
     if imported.duplicates > 0 {
-        println!("left out {} images that are there twice", imported.duplicates);
+        terminal::line(format_args!("left out {} images that are there twice", imported.duplicates));
     }
     for (what, list) in
         [("two labels for one image", &imported.contradictions), ("unreadable", &imported.unreadable)]
     {
         for entry in list {
-            println!("left out, {what}: {entry}");
+            terminal::line(format_args!("left out, {what}: {entry}"));
         }
     }
     for warning in &imported.warnings {
-        eprintln!("warning: {warning}");
+        terminal::log(format_args!("warning: {warning}"));
     }
 }

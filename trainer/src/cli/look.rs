@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use datasets::{Dataset, Split};
 use trainer::batches::Normaliser;
 use trainer::inspect::{Inspection, inspect};
-use trainer::network::table;
 use trainer::pictures::{feature_maps, mistakes};
 use trainer::preview::contact_sheet;
 use trainer::recipe::RecipeFile;
 use trainer::reproduce::published_recipe;
+use trainer::table::table;
 use trainer::train::split;
 use trainer::{Error, Result, weights};
 
@@ -62,19 +62,18 @@ pub(super) fn inspect_command(args: &InspectArgs) -> Result<()> {
     let dataset = Dataset::find(&args.datasets, &recipe.recipe.dataset)?;
     let (network, inspection) = inspect(&recipe, &dataset.description)?;
     if args.json {
-        let json = serde_json::to_value(&inspection).map_err(|e| Error::run(&args.recipe, e.to_string()))?;
-        println!("{json:#}");
+        terminal::json(&inspection);
         return Ok(());
     }
-    print!("{}\n{}", table(&network), fields(&inspection));
+    terminal::print(format_args!("{}\n{}", table(&network), fields(&inspection)));
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let memory = inspection.memory;
-    println!(
+    terminal::line(format_args!(
         "\ntraining memory, about: {:.0} MiB for weights, gradient, moments and average; {:.0} MiB for a batch of {}",
         mib(memory.parameters),
         mib(memory.activations),
         recipe.recipe.batch_size
-    );
+    ));
     Ok(())
 }
 
@@ -83,8 +82,12 @@ fn fields(inspection: &Inspection) -> String {
     let width = inspection.layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0).max(5);
     let header = format!("{:width$}  sees      step\n", "layer");
     let lines = inspection.layers.iter().map(|layer| {
-        let field = format!("{0}x{0}", layer.receptive_field);
-        format!("{:width$}  {field:8}  {}\n", layer.name, layer.stride)
+        let [rows, columns] = layer.receptive_field;
+        let step = match layer.stride {
+            [down, right] if down == right => down.to_string(),
+            [down, right] => format!("{down}x{right}"),
+        };
+        format!("{:width$}  {:8}  {step}\n", layer.name, format!("{rows}x{columns}"))
     });
     std::iter::once(header).chain(lines).collect()
 }
@@ -96,7 +99,7 @@ pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     let png = contact_sheet(&recipe.recipe, &samples, &normaliser)?;
     zoo::write_atomic(Path::new(&args.out), &png)?;
-    println!("{}", args.out.display());
+    terminal::line(format_args!("{}", args.out.display()));
     Ok(())
 }
 
@@ -118,16 +121,21 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
     for maps in feature_maps(&network, &weights, &normaliser, samples.image(args.image))? {
         let path = args.out.join(format!("{}.png", maps.layer));
         zoo::write_atomic(&path, &maps.png)?;
-        println!("{}", path.display());
+        terminal::line(format_args!("{}", path.display()));
     }
     let (_, validation) = split(&recipe, &samples)?;
     let wrong = mistakes(&network, &weights, &normaliser, &samples, &validation)?;
     let path = args.out.join("mistakes.png");
     zoo::write_atomic(&path, &wrong.png)?;
-    println!("{}: {} of {} validation images are wrong", path.display(), wrong.count, validation.len());
+    terminal::line(format_args!(
+        "{}: {} of {} validation images are wrong",
+        path.display(),
+        wrong.count,
+        validation.len()
+    ));
     let name = |class: u8| dataset.description.classes.get(usize::from(class)).map_or("?", String::as_str);
     for (actual, predicted) in wrong.classes {
-        println!("  {} taken for {}", name(actual), name(predicted));
+        terminal::line(format_args!("  {} taken for {}", name(actual), name(predicted)));
     }
     Ok(())
 }

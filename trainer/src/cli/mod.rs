@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use datasets::Dataset;
+use terminal::ExitStatus;
 use trainer::profile::NumericProfile;
 use trainer::publish;
 use trainer::recipe::RecipeFile;
@@ -41,17 +42,6 @@ enum Command {
     Train(TrainArgs),
     /// Trains what is not trained yet and adds the result to a zoo as a new version.
     Publish(PublishArgs),
-    /// Signs a published version in the OpenSSF Model Signing format, with provenance and test result.
-    Sign {
-        /// NAME or NAME@VERSION.
-        model: String,
-        /// P-256 private key, PEM (`openssl ecparam -name prime256v1 -genkey -noout -out key.pem`).
-        #[arg(long)]
-        key: PathBuf,
-        /// The zoo.
-        #[arg(long, default_value = "zoo")]
-        zoo: PathBuf,
-    },
     /// Prints the JSON schema of a file format.
     Schema {
         /// Which one.
@@ -155,31 +145,33 @@ impl Device {
 }
 
 /// Runs the command line of this process.
-pub fn run() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Train(args) => train_command(&args).map(|()| ExitCode::SUCCESS),
-        Command::Publish(args) => publish_command(&args).map(|()| ExitCode::SUCCESS),
-        Command::Import(args) => import::command(&args).map(|()| ExitCode::SUCCESS),
-        Command::Inspect(args) => look::inspect_command(&args).map(|()| ExitCode::SUCCESS),
-        Command::Pictures(args) => look::pictures_command(&args).map(|()| ExitCode::SUCCESS),
-        Command::Preview(args) => look::preview_command(&args).map(|()| ExitCode::SUCCESS),
-        Command::Study(args) => study::command(&args).map(|()| ExitCode::SUCCESS),
-        Command::Reproduce(args) => reproduce::command(&args),
-        Command::Schema { format } => {
-            println!("{}", format.schema());
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Sign { model, key, zoo } => sign_command(&model, &key, &zoo).map(|()| ExitCode::SUCCESS),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error}");
-            if let Some(hint) = hint(&error) {
-                eprintln!("hint: {hint}");
-            }
-            ExitCode::from(if matches!(error, Error::SelfCheck { .. }) { 1 } else { 2 })
-        }
+pub(crate) fn main() -> ExitCode {
+    terminal::run("trainer", || match terminal::moved("trainer", &[("sign", "zoo sign")]) {
+        Some(status) => status,
+        None => run(Cli::parse().command).unwrap_or_else(|error| report(&error)),
+    })
+}
+
+fn run(command: Command) -> Result<ExitStatus> {
+    match command {
+        Command::Reproduce(args) => return reproduce::command(&args),
+        Command::Train(args) => train_command(&args)?,
+        Command::Publish(args) => publish_command(&args)?,
+        Command::Import(args) => import::command(&args)?,
+        Command::Inspect(args) => look::inspect_command(&args)?,
+        Command::Pictures(args) => look::pictures_command(&args)?,
+        Command::Preview(args) => look::preview_command(&args)?,
+        Command::Study(args) => study::command(&args)?,
+        Command::Schema { format } => terminal::line(format.schema()),
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn report(error: &Error) -> ExitStatus {
+    terminal::error(error, hint(error));
+    match error {
+        Error::SelfCheck { .. } => ExitStatus::CheckFailed,
+        _ => ExitStatus::Usage,
     }
 }
 
@@ -250,14 +242,6 @@ fn read_key(path: &Path) -> Result<PrivateKey> {
     PrivateKey::from_pem(&text).map_err(|problem| Error::run(path, problem))
 }
 
-fn sign_command(model: &str, key: &Path, zoo: &Path) -> Result<()> {
-    let key = read_key(key)?;
-    let (zoo, version) = open_version(zoo, model)?;
-    let folder = zoo.sign(&version, &key)?;
-    println!("{}", folder.display());
-    Ok(())
-}
-
 fn publish_command(args: &PublishArgs) -> Result<()> {
     let runs: Vec<PathBuf> = args.run.iter().cloned().collect();
     let from_runs = runs.iter().map(|run| (run.join(run::RECIPE), Some(run.clone())));
@@ -290,18 +274,18 @@ fn publish_command(args: &PublishArgs) -> Result<()> {
             let manifest = &version.manifest;
             let share = 100.0 * manifest.test.correct.share();
             let verb = if new { "published" } else { "already published by this recipe:" };
-            println!(
+            terminal::line(format_args!(
                 "{verb} {}@{}  test {} = {share:.2} %  {}",
                 manifest.name,
                 manifest.version,
                 manifest.test.correct,
                 version.path.display()
-            );
+            ));
         }
         published.push(serde_json::json!({ "new": new, "path": version.path, "manifest": version.manifest }));
     }
     if args.common.json {
-        println!("{:#}", serde_json::Value::Array(published));
+        terminal::json(&published);
     }
     Ok(())
 }
@@ -322,31 +306,30 @@ fn publish_recipe(
 
 fn print_summary(summary: &RunSummary, path: &Path, json: bool) -> Result<()> {
     if json {
-        let text = serde_json::to_string_pretty(summary).map_err(|e| Error::run(path, e.to_string()))?;
-        println!("{text}");
+        terminal::json(summary);
         return Ok(());
     }
     let validation = summary.validation.map_or(String::new(), |count| {
         format!(", validation {}/{} = {:.2} %", count.correct, count.total, 100.0 * count.share())
     });
-    println!(
+    terminal::line(format_args!(
         "{}: epoch {} of {}{validation}, {:.0} s, in {}",
         summary.name,
         summary.selected_epoch,
         summary.epochs,
         summary.seconds,
         path.display()
-    );
+    ));
     Ok(())
 }
 
 /// Executes this program again under the profile's environment, unless it is in force.
 fn enter_profile(profile: &NumericProfile) -> Result<()> {
     if let Some(obstacle) = profile.obstacle() {
-        eprintln!(
+        terminal::log(format_args!(
             "warning: numeric profile {:?}: {obstacle}; the bytes will differ from those of a machine that has it",
             profile.isa
-        );
+        ));
     }
     if profile.is_active() {
         return Ok(());

@@ -1,8 +1,8 @@
 //! `trainer reproduce`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
+use terminal::ExitStatus;
 use trainer::profile::{Isa, NumericProfile};
 use trainer::reproduce::{self, Reproduction, Verdict};
 use trainer::{Error, Result};
@@ -36,7 +36,7 @@ pub(super) struct ReproduceArgs {
     common: Common,
 }
 
-pub(super) fn command(args: &ReproduceArgs) -> Result<ExitCode> {
+pub(super) fn command(args: &ReproduceArgs) -> Result<ExitStatus> {
     let key = args.key.as_deref().map(read_key).transpose()?;
     let (zoo, version) = open_version(&args.zoo, &args.model)?;
     let recipe = reproduce::published_recipe(&version)?;
@@ -50,33 +50,37 @@ pub(super) fn command(args: &ReproduceArgs) -> Result<ExitCode> {
         reproduce::reproduce(&version, &dataset, &run, args.epochs, &options, &mut TrainingBar::default())?;
     if let Some(key) = &key {
         let path = outcome.sign(&zoo, &version, key)?;
-        eprintln!("signed report: {}", path.display());
+        terminal::log(format_args!("signed report: {}", path.display()));
     }
     if args.common.json {
-        let text = serde_json::to_string_pretty(&outcome).map_err(|e| Error::run(&run, e.to_string()))?;
-        println!("{text}");
+        terminal::json(&outcome);
     } else {
         print(&outcome);
     }
-    Ok(ExitCode::from(u8::from(outcome.verdict == Verdict::Different)))
+    Ok(ExitStatus::of_check(outcome.verdict != Verdict::Different))
 }
 
 fn print(outcome: &Reproduction) {
     let Reproduction { model, epochs_compared, .. } = outcome;
     match outcome.verdict {
-        Verdict::BitIdentical => println!("{model}: bit-identical over {epochs_compared} epochs"),
-        Verdict::Equivalent => println!("{model}: equivalent, not bit-identical"),
-        Verdict::Different => println!("{model}: different"),
+        Verdict::BitIdentical => {
+            terminal::line(format_args!("{model}: bit-identical over {epochs_compared} epochs"))
+        }
+        Verdict::Equivalent => terminal::line(format_args!("{model}: equivalent, not bit-identical")),
+        Verdict::Different => terminal::line(format_args!("{model}: different")),
     }
     if let Some(epoch) = outcome.first_different_epoch {
-        println!("  first different epoch: {epoch} of {epochs_compared}");
+        terminal::line(format_args!("  first different epoch: {epoch} of {epochs_compared}"));
     }
     if let Some(difference) = &outcome.difference {
-        println!("  max |delta| of a parameter: {:.3e}", difference.max_delta);
-        println!("  test {} (published {})", difference.test, difference.published_test);
-        println!("  same predictions: {}", difference.same_predictions);
+        terminal::line(format_args!("  max |delta| of a parameter: {:.3e}", difference.max_delta));
+        terminal::line(format_args!("  test {} (published {})", difference.test, difference.published_test));
+        terminal::line(format_args!("  same predictions: {}", difference.same_predictions));
     }
     if !outcome.numeric_profile_in_force {
-        println!("  not under the recipe's numeric profile (processor here: {})", outcome.cpu);
+        terminal::line(format_args!(
+            "  not under the recipe's numeric profile (processor here: {})",
+            outcome.cpu
+        ));
     }
 }

@@ -79,8 +79,8 @@ pub(super) fn command(args: &StudyArgs) -> Result<()> {
             let trainer = std::env::current_exe().map_err(Error::io(Path::new("trainer")))?;
             let Opened { file, plan, out, .. } = &opened;
             let job = study::write_job(file, plan, out, &trainer, &folders.datasets)?;
-            println!("{}", job.display());
-            eprintln!("submit it with sbatch from this folder, then: trainer study collect STUDY");
+            terminal::line(format_args!("{}", job.display()));
+            terminal::log("submit it with sbatch from this folder, then: trainer study collect STUDY");
             Ok(())
         }
         (None, None) => {
@@ -138,9 +138,9 @@ fn report(opened: &Opened, folders: &StudyFolders) -> Result<()> {
     let results = results::collect(&opened.plan, &opened.dataset)?;
     let page = study::report::write(&opened.file, &results, &opened.out)?;
     if folders.json {
-        println!("{:#}", json(&results, &page));
+        terminal::line(format_args!("{:#}", json(&results, &page)));
     } else {
-        println!("{}", page.display());
+        terminal::line(format_args!("{}", page.display()));
     }
     Ok(())
 }

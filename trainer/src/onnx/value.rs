@@ -1,11 +1,14 @@
 //! Short ways to make ONNX protobuf values.
 
-use infer::pb;
 use pb::attribute_proto::AttributeType;
 use pb::tensor_proto::DataType;
+use tract_onnx::pb;
+
+/// Name of the free first dimension.
+pub const BATCH: &str = "N";
 
 /// An attribute with one integer.
-pub fn int(name: &str, value: i64) -> pb::AttributeProto {
+pub(crate) fn int(name: &str, value: i64) -> pb::AttributeProto {
     pb::AttributeProto {
         name: name.into(),
         r#type: AttributeType::Int.into(),
@@ -15,13 +18,13 @@ pub fn int(name: &str, value: i64) -> pb::AttributeProto {
 }
 
 /// An attribute with a list of integers.
-pub fn ints(name: &str, values: impl IntoIterator<Item = usize>) -> pb::AttributeProto {
+pub(crate) fn ints(name: &str, values: impl IntoIterator<Item = usize>) -> pb::AttributeProto {
     let ints = values.into_iter().map(|v| v as i64).collect();
     pb::AttributeProto { name: name.into(), r#type: AttributeType::Ints.into(), ints, ..Default::default() }
 }
 
 /// An attribute with one number.
-pub fn float(name: &str, value: f32) -> pb::AttributeProto {
+pub(crate) fn float(name: &str, value: f32) -> pb::AttributeProto {
     pb::AttributeProto {
         name: name.into(),
         r#type: AttributeType::Float.into(),
@@ -31,7 +34,7 @@ pub fn float(name: &str, value: f32) -> pb::AttributeProto {
 }
 
 /// A constant tensor.
-pub fn tensor(name: &str, shape: &[usize], values: &[f32]) -> pb::TensorProto {
+pub(crate) fn tensor(name: &str, shape: &[usize], values: &[f32]) -> pb::TensorProto {
     pb::TensorProto {
         name: name.into(),
         dims: shape.iter().map(|&d| d as i64).collect(),
@@ -42,9 +45,9 @@ pub fn tensor(name: &str, shape: &[usize], values: &[f32]) -> pb::TensorProto {
 }
 
 /// Declaration of an input or output `[N, shape...]`.
-pub fn value(name: &str, data_type: DataType, shape: &[usize]) -> pb::ValueInfoProto {
+pub(crate) fn value(name: &str, data_type: DataType, shape: &[usize]) -> pb::ValueInfoProto {
     use pb::tensor_shape_proto::{Dimension, dimension::Value};
-    let free = Value::DimParam(super::BATCH.into());
+    let free = Value::DimParam(BATCH.into());
     let fixed = shape.iter().map(|&d| Value::DimValue(d as i64));
     let dim = std::iter::once(free)
         .chain(fixed)

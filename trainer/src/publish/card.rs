@@ -6,7 +6,8 @@ use datasets::Description;
 use zoo::{Count, Manifest};
 
 use super::drawings::Confusion;
-use crate::network::{Network, table};
+use crate::network::Network;
+use crate::table::table;
 
 /// File name of the card.
 pub const FILE: &str = "README.md";

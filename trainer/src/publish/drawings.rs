@@ -154,9 +154,9 @@ fn shade(right: bool, share: f64) -> RGBColor {
 /// # Errors
 /// [`Error::Drawing`].
 pub fn filters(network: &Network, parameters: &Parameters) -> Result<Option<Vec<u8>>> {
-    let Some(node) = network.first_weighted() else { return Ok(None) };
+    let Some(first) = network.first_weighted() else { return Ok(None) };
     let state = parameters.state_dict();
-    let Some((_, shape, values)) = state.get(node.first_parameter) else { return Ok(None) };
+    let (_, shape, values) = &state[first.first_parameter];
     let &[count, channels, height, width] = shape.as_slice() else { return Ok(None) };
     let tile = (width as u32 * ZOOM + 6, height as u32 * ZOOM + 6);
     let columns = count.min(8) as u32;

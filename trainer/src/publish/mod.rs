@@ -132,8 +132,8 @@ impl Release<'_> {
         let confusion = drawings::confusion(&outcome.test.predictions, &self.test.labels, self.labels());
         let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::from([
             (zoo::ONNX, onnx),
-            (run::MODEL, weights::whole(&self.run.parameters)?),
-            (run::FIRST_LAYER, weights::first_layer(&self.run.network, &self.run.parameters)?),
+            (weights::MODEL, weights::whole(&self.run.parameters)?),
+            (weights::FIRST_LAYER, weights::first_layer(&self.run.network, &self.run.parameters)?),
             (run::RECIPE, recipe.text.clone().into_bytes()),
             (run::HISTORY, self.run.history.clone().into_bytes()),
             (golden::INPUT, input),

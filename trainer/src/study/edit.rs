@@ -6,7 +6,7 @@ use datasets::yaml;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::network::stem;
+use crate::layers::chain::stem;
 use crate::recipe::{Recipe, RecipeFile};
 
 /// A copy of `recipe` with changes, checked like a file; `path` is only for errors.

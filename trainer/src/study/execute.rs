@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use datasets::Dataset;
 
+use super::file::{Halving, Study};
+use super::plan::{Plan, Trial};
 use super::results::{self, Results};
-use super::{Halving, Plan, Study, Trial};
 use crate::error::{Error, Result};
 use crate::run::RunDir;
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Axis, Design, Random, StudyFile, edit};
+use super::edit;
+use super::file::{Axis, Design, Random, StudyFile};
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::recipe::RecipeFile;
@@ -144,7 +145,7 @@ fn point(file: &StudyFile, combination: &Combination, runs: &Path, path: &Path) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{Study, Values};
+    use crate::study::file::{Study, Values};
     use serde_json::json;
 
     fn study(design: Design) -> StudyFile {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use datasets::{Dataset, Digest};
 
-use super::{Plan, Trial};
+use super::plan::{Plan, Point, Trial};
 use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::history::{self, EpochRow};
@@ -56,7 +56,7 @@ pub struct RunResult {
 /// # Errors
 /// If a run's files are damaged or its shapes do not fit the dataset.
 pub fn collect(plan: &Plan, dataset: &Dataset) -> Result<Results> {
-    let point = |point: &super::Point| -> Result<PointResult> {
+    let point = |point: &Point| -> Result<PointResult> {
         let runs = point.trials.iter().filter_map(|trial| run_result(trial).transpose());
         let runs = runs.collect::<Result<Vec<_>>>()?;
         let network = match point.trials.first() {

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::execute::write_recipe;
-use super::{Plan, StudyFile, results};
+use super::file::StudyFile;
+use super::plan::Plan;
+use super::results;
 use crate::error::{Error, Result};
 
 /// Most tasks of one array: Slurm's default `MaxArraySize` is 1001. Each then trains several runs.

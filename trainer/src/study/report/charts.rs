@@ -28,7 +28,7 @@ type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64
 
 /// The colour of the value at `index`.
 pub(super) fn colour(index: usize) -> RGBColor {
-    COLOURS.get(index % COLOURS.len()).copied().unwrap_or(INK)
+    COLOURS[index % COLOURS.len()]
 }
 
 fn wrong(error: impl ToString) -> Error {
@@ -103,7 +103,7 @@ pub(super) fn knob(name: &str, groups: &[(String, Vec<f64>)]) -> Result<String> 
         let means = groups.iter().enumerate().filter(|(_, (_, values))| !values.is_empty());
         let means: Vec<(f64, f64, f64)> = means
             .map(|(index, (_, values))| {
-                let (mean, deviation) = super::statistics::mean_and_deviation(values);
+                let (mean, deviation) = crate::study::statistics::mean_and_deviation(values);
                 (index as f64, mean, deviation)
             })
             .collect();
@@ -115,7 +115,7 @@ pub(super) fn knob(name: &str, groups: &[(String, Vec<f64>)]) -> Result<String> 
             chart.draw_series([PathElement::new(bar, colour.stroke_width(3))]).map_err(wrong)?;
             let mark = [(x - 0.12, mean), (x + 0.12, mean)];
             chart.draw_series([PathElement::new(mark, colour.stroke_width(3))]).map_err(wrong)?;
-            let values = groups.get(x as usize).map(|(_, values)| values.as_slice()).unwrap_or_default();
+            let (_, values) = &groups[x as usize];
             let dots = values.iter().map(|&y| Circle::new((x + 0.2, y), 4, colour.mix(0.7).filled()));
             chart.draw_series(dots).map_err(wrong)?;
         }
@@ -183,7 +183,7 @@ fn with_prefix(value: f64) -> String {
 /// Indices of the points that no other beats in both cost and accuracy, by cost.
 pub(super) fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..points.len()).collect();
-    let key = |index: &usize| points.get(*index).copied().unwrap_or_default();
+    let key = |index: &usize| points[*index];
     order.sort_by(|a, b| key(a).0.total_cmp(&key(b).0).then(key(b).1.total_cmp(&key(a).1)));
     let mut best = f64::MIN;
     order.retain(|index| {

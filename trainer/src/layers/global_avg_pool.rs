@@ -1,0 +1,36 @@
+//! `global_avg_pool`.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::kind::{Context, LayerKind, Pass, Placement, ReceptiveField};
+use super::shape::Shape;
+use crate::error::Result;
+use crate::onnx::graph::{Affine, Graph};
+use crate::onnx::value::int;
+
+/// Mean over the whole image: `[C, H, W]` to `[C]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GlobalAvgPool {}
+
+impl LayerKind for GlobalAvgPool {
+    fn place(&self, context: &Context) -> Result<Placement> {
+        let [channels, ..] = context.image()?;
+        Ok(context.placed(Shape::Vector(channels)))
+    }
+
+    fn forward(&self, _: &Placement, x: &Tensor, _: &Pass<'_>) -> Tensor {
+        x.mean_dim([2, 3].as_slice(), false, None)
+    }
+
+    fn export(&self, placement: &Placement, x: &str, _: Option<&Affine>, graph: &mut Graph) -> String {
+        let name = &placement.name;
+        let mean = graph.node("GlobalAveragePool", &format!("{name}.mean"), &[x], Vec::new());
+        graph.node("Flatten", name, &[&mean], vec![int("axis", 1)])
+    }
+
+    fn receptive_field(&self, _: &Placement, before: ReceptiveField) -> ReceptiveField {
+        before.whole()
+    }
+}

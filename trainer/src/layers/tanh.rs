@@ -1,0 +1,31 @@
+//! `tanh`.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::kind::{Context, LayerKind, Pass, Placement, ReceptiveField};
+use crate::error::Result;
+use crate::onnx::graph::{Affine, Graph};
+
+/// Hyperbolic tangent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tanh {}
+
+impl LayerKind for Tanh {
+    fn place(&self, context: &Context) -> Result<Placement> {
+        Ok(context.placed(context.input))
+    }
+
+    fn forward(&self, _: &Placement, x: &Tensor, _: &Pass<'_>) -> Tensor {
+        x.tanh()
+    }
+
+    fn export(&self, placement: &Placement, x: &str, _: Option<&Affine>, graph: &mut Graph) -> String {
+        graph.node("Tanh", &placement.name, &[x], Vec::new())
+    }
+
+    fn receptive_field(&self, _: &Placement, before: ReceptiveField) -> ReceptiveField {
+        before
+    }
+}

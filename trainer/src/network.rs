@@ -1,0 +1,182 @@
+//! A recipe's network: the typed layer list is the single source for shapes, parameter names and
+//! counts, the forward pass, the ONNX graph and the table.
+
+use tch::{Device, Tensor};
+
+use crate::error::{Error, Result};
+use crate::layers::chain;
+use crate::layers::kind::{LayerKind, Pass, Placement, ReceptiveField};
+use crate::layers::parameter::{ParameterSpec, SlotKind};
+use crate::layers::{Layer, Mode, Shape};
+use crate::onnx::graph::Graph;
+use crate::parameters::Parameters;
+
+/// A network whose shapes have been proved to work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// Shape of one input image.
+    pub input: Shape,
+    /// In order; the last is `softmax`.
+    layers: Vec<Layer>,
+    /// One for each layer.
+    placements: Vec<Placement>,
+    /// Every tensor, in state-dict order.
+    parameters: Vec<ParameterSpec>,
+}
+
+impl Network {
+    /// Infers every shape.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] with the number of the layer, what goes in and what it would need.
+    pub fn build(layers: &[Layer], input: Shape, classes: usize) -> Result<Network> {
+        let mut placements = chain::place(layers, input, None)?;
+        let last = layers.last().zip(placements.last());
+        let reaches = last.map_or(input, |(_, placement)| placement.output);
+        let refuse = |problem: String| {
+            let kind = layers.last().map_or("none", Layer::kind);
+            let number = layers.len().to_string();
+            Err(Error::Layer { number, kind, input: reaches.to_string(), problem })
+        };
+        match last {
+            Some((Layer::Softmax(_), placement)) if placement.output == Shape::Vector(classes) => {}
+            Some((Layer::Softmax(_), _)) => {
+                let needs = format!("so [{classes}] must reach the softmax");
+                return refuse(format!("the data set has {classes} classes, {needs}"));
+            }
+            _ => {
+                return refuse(format!(
+                    "the last layer must be softmax and give [{classes}], one probability per class"
+                ));
+            }
+        }
+        let mut parameters = Vec::new();
+        placements.iter_mut().for_each(|placement| number(placement, &mut parameters));
+        Ok(Network { input, layers: layers.to_vec(), placements, parameters })
+    }
+
+    /// Shape of the output: `[classes]`.
+    pub(crate) fn output(&self) -> Shape {
+        self.placements.last().expect("a network has a softmax at least").output
+    }
+
+    /// Every tensor, in state-dict order.
+    pub(crate) fn parameters(&self) -> &[ParameterSpec] {
+        &self.parameters
+    }
+
+    /// The layers in their places.
+    pub(crate) fn placements(&self) -> &[Placement] {
+        &self.placements
+    }
+
+    /// Number of trainable values.
+    pub fn parameter_count(&self) -> usize {
+        trainable(&self.parameters)
+    }
+
+    /// Multiply-accumulates for one image.
+    pub fn macs(&self) -> u64 {
+        self.placements.iter().map(|placement| placement.macs).fold(0, u64::saturating_add)
+    }
+
+    /// The first layer that has weights: what `first_layer.safetensors` holds.
+    pub(crate) fn first_weighted(&self) -> Option<&Placement> {
+        let layers = all_layers(&self.layers, &self.placements).into_iter();
+        layers.filter(|(layer, _)| layer.is_linear()).map(|(_, placement)| placement).next()
+    }
+
+    /// Whether training draws random numbers inside the network.
+    pub(crate) fn is_random(&self) -> bool {
+        self.layers.iter().any(LayerKind::is_random)
+    }
+
+    /// The fewest images that it can be trained on at a time.
+    pub(crate) fn smallest_batch(&self) -> usize {
+        let layers = self.layers.iter().zip(&self.placements);
+        layers.map(|(layer, placement)| layer.smallest_batch(placement)).max().unwrap_or(1)
+    }
+
+    /// Its tensors, freshly initialised from `seed`.
+    pub fn initialise(&self, seed: u64, device: Device) -> Parameters {
+        Parameters::initialise(&self.parameters, seed, device)
+    }
+
+    /// Logits `[N, classes]` for normalised images `[N, C, H, W]`.
+    pub fn logits(&self, images: &Tensor, parameters: &Parameters, mode: Mode) -> Tensor {
+        chain::forward(&self.layers, &self.placements, images, &Pass { parameters, mode })
+    }
+
+    /// What each layer gives in evaluation, for normalised images `[N, C, H, W]`.
+    pub(crate) fn activations(&self, images: &Tensor, parameters: &Parameters) -> Vec<Tensor> {
+        let pass = Pass { parameters, mode: Mode::Evaluate };
+        let mut value = images.shallow_clone();
+        let step = |(layer, placement): (&Layer, &Placement)| {
+            value = layer.forward(placement, &value, &pass);
+            value.shallow_clone()
+        };
+        self.layers.iter().zip(&self.placements).map(step).collect()
+    }
+
+    /// Adds the nodes of all layers to a graph, from the value called `x`; returns the name of the output.
+    pub(crate) fn export(&self, x: String, graph: &mut Graph) -> String {
+        chain::export(&self.layers, &self.placements, x, graph)
+    }
+
+    /// How much of the image a value of each layer depends on; those inside residual blocks follow
+    /// their block.
+    pub(crate) fn receptive_fields(&self) -> Vec<(&Placement, ReceptiveField)> {
+        fn collect<'a>(
+            layers: &[Layer],
+            placements: &'a [Placement],
+            mut field: ReceptiveField,
+            fields: &mut Vec<(&'a Placement, ReceptiveField)>,
+        ) {
+            for (layer, placement) in layers.iter().zip(placements) {
+                let before = field;
+                field = layer.receptive_field(placement, before);
+                fields.push((placement, field));
+                if let Layer::Residual(block) = layer {
+                    collect(&block.body, &placement.body, before, fields);
+                }
+            }
+        }
+        let image = match self.input {
+            Shape::Image { height, width, .. } => [height, width],
+            Shape::Vector(_) => [1, 1],
+        };
+        let mut fields = Vec::new();
+        collect(
+            &self.layers,
+            &self.placements,
+            ReceptiveField { size: [1; 2], stride: [1; 2], image },
+            &mut fields,
+        );
+        fields
+    }
+}
+
+/// Trainable values among tensors.
+pub(crate) fn trainable(parameters: &[ParameterSpec]) -> usize {
+    parameters.iter().filter(|p| p.kind == SlotKind::Trainable).map(ParameterSpec::numel).sum()
+}
+
+/// Tells a layer, and those inside it, where their tensors begin among all of the network's.
+fn number(placement: &mut Placement, parameters: &mut Vec<ParameterSpec>) {
+    placement.first_parameter = parameters.len();
+    parameters.extend(placement.parameters.iter().cloned());
+    let inner = placement.body.iter_mut().chain(placement.skip.as_deref_mut());
+    inner.for_each(|placement| number(placement, parameters));
+}
+
+/// Layers in their places, each residual block before those inside it.
+fn all_layers<'a>(layers: &'a [Layer], placements: &'a [Placement]) -> Vec<(&'a Layer, &'a Placement)> {
+    let with_inner = |(layer, placement): (&'a Layer, &'a Placement)| {
+        let inner = match layer {
+            Layer::Residual(block) => all_layers(&block.body, &placement.body),
+            _ => Vec::new(),
+        };
+        std::iter::once((layer, placement)).chain(inner)
+    };
+    layers.iter().zip(placements).flat_map(with_inner).collect()
+}

@@ -1,0 +1,92 @@
+//! The whole ONNX file.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+use tract_onnx::pb;
+
+use super::graph::Graph;
+use super::value;
+use crate::batches::Normaliser;
+use crate::network::Network;
+use crate::parameters::Parameters;
+
+/// ONNX's number for `float32` as the target of a cast.
+const FLOAT: i64 = 1;
+/// ONNX operator set.
+pub const OPSET: u32 = 17;
+/// ONNX file format, the one of opset 17.
+pub const IR_VERSION: u32 = 8;
+/// Name of the input.
+pub const INPUT: &str = "image";
+/// Name of the output.
+pub const OUTPUT: &str = "probabilities";
+
+/// What is written into the file besides the graph.
+pub struct Identity<'a> {
+    /// Name of the model.
+    pub name: &'a str,
+    /// Version of the model.
+    pub version: u32,
+    /// One line for people.
+    pub description: &'a str,
+    /// Class names in output order.
+    pub labels: &'a [String],
+    /// sha256 of the recipe.
+    pub recipe_sha256: String,
+}
+
+/// The bytes of an ONNX file; equal arguments give equal bytes.
+pub fn export(
+    network: &Network,
+    parameters: &Parameters,
+    normaliser: &Normaliser,
+    identity: &Identity<'_>,
+) -> Vec<u8> {
+    let graph = build(network, parameters, normaliser);
+    let graph = pb::GraphProto {
+        name: identity.name.into(),
+        node: graph.nodes,
+        initializer: graph.constants,
+        input: vec![value::value(INPUT, pb::tensor_proto::DataType::Uint8, &network.input.lengths())],
+        output: vec![value::value(OUTPUT, pb::tensor_proto::DataType::Float, &network.output().lengths())],
+        ..Default::default()
+    };
+    // A sorted map: the order is part of the hash.
+    let metadata = BTreeMap::from([
+        ("labels", serde_json::json!(identity.labels).to_string()),
+        ("model", identity.name.to_owned()),
+        ("recipe_sha256", identity.recipe_sha256.clone()),
+        ("version", identity.version.to_string()),
+    ]);
+    let model = pb::ModelProto {
+        ir_version: IR_VERSION.into(),
+        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: OPSET.into() }],
+        producer_name: "trainer".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        model_version: identity.version.into(),
+        doc_string: identity.description.into(),
+        graph: Some(graph),
+        metadata_props: metadata
+            .into_iter()
+            .map(|(key, value)| pb::StringStringEntryProto { key: key.into(), value })
+            .collect(),
+        ..Default::default()
+    };
+    model.encode_to_vec()
+}
+
+fn build(network: &Network, parameters: &Parameters, normaliser: &Normaliser) -> Graph {
+    let tensors = parameters.state_dict().into_iter().map(|(_, _, values)| values).collect();
+    let mut graph = Graph::new(tensors);
+    let pixels = graph.node("Cast", "cast", &[INPUT], vec![value::int("to", FLOAT)]);
+    let per_channel = [1, normaliser.scale.len(), 1, 1];
+    let scaled = graph.with_constant("Mul", "scale", &pixels, &per_channel, &normaliser.scale);
+    let shifted = graph.with_constant("Add", "shift", &scaled, &per_channel, &normaliser.shift);
+    let last = network.export(shifted, &mut graph);
+    // The last node is the softmax; its value gets the name of the output.
+    for node in &mut graph.nodes {
+        node.output.iter_mut().filter(|name| **name == last).for_each(|name| *name = OUTPUT.into());
+    }
+    graph
+}

@@ -1,0 +1,214 @@
+//! The study file.
+
+use std::path::{Path, PathBuf};
+
+use datasets::yaml;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::edit;
+use crate::error::{Error, Result};
+use crate::recipe::RecipeFile;
+
+/// Columns of the table of results after those of the knobs, which therefore must have other names.
+pub(super) const COLUMNS: [&str; 9] = [
+    "seed",
+    "validation_accuracy",
+    "parameters",
+    "macs",
+    "seconds",
+    "epochs_trained",
+    "finished",
+    "recipe_sha256",
+    "parameters_sha256",
+];
+
+/// The content of a study file. An unknown key is an error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// Name of the study's folder.
+    pub name: String,
+    /// One line for people: what is asked.
+    pub title: String,
+    /// The recipe to start from, relative to the study file.
+    pub base: PathBuf,
+    /// Fields of the base recipe to change for every run, by path.
+    #[serde(default)]
+    pub set: Map<String, Value>,
+    /// How values are combined.
+    #[serde(default)]
+    pub design: Design,
+    /// Seeds; every combination is trained once with each.
+    pub seeds: Vec<u64>,
+    /// What is varied.
+    pub axes: Vec<Axis>,
+    /// Stops combinations early that are behind.
+    #[serde(default)]
+    pub halving: Option<Halving>,
+}
+
+/// How the values of several axes are combined.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Design {
+    /// The base, and from it every value of every axis alone.
+    #[default]
+    OneAtATime,
+    /// Every combination.
+    Grid,
+    /// So many combinations, drawn at random without repetition.
+    Random(Random),
+}
+
+/// Fields of `random`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Random {
+    /// Number of combinations.
+    pub combinations: usize,
+    /// Seed of the draw.
+    pub seed: u64,
+}
+
+/// One knob and the values it is turned to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Axis {
+    /// What people call it.
+    pub knob: String,
+    /// Path of the field, such as `batch_size`, `network.conv1.kernel_size` or, for all
+    /// convolutions, `network.conv*.kernel_size`. Without it each value is a map from paths to values.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// The values, or names with values. `null` removes a layer.
+    pub values: Values,
+}
+
+/// Values of an axis.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Values {
+    /// Named by themselves.
+    Plain(Vec<Value>),
+    /// With names of their own.
+    Named(Map<String, Value>),
+}
+
+/// Successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943): after each rung the
+/// combinations with the lowest mean validation accuracy stop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Halving {
+    /// Epochs after which to compare, ascending.
+    pub rungs: Vec<u32>,
+    /// Share of the combinations that goes on, at least one.
+    pub keep: f64,
+}
+
+/// A study with its base recipe.
+#[derive(Debug, Clone)]
+pub struct StudyFile {
+    /// The parsed study.
+    pub study: Study,
+    /// The base recipe, with `set` applied.
+    pub base: RecipeFile,
+}
+
+impl StudyFile {
+    /// Reads and checks a study and its base recipe.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with line and column, or [`Error::Recipe`] naming the field.
+    pub fn read(path: &Path) -> Result<StudyFile> {
+        let study: Study = yaml::read(path)?;
+        study.check(path)?;
+        let base_path = path.parent().unwrap_or(Path::new("")).join(&study.base);
+        let base = RecipeFile::read(&base_path)?;
+        let changes: Vec<(&str, &Value)> = study.set.iter().map(|(field, v)| (field.as_str(), v)).collect();
+        let base = edit::apply(&base.recipe, &changes, path)?;
+        Ok(StudyFile { study, base })
+    }
+}
+
+impl Study {
+    fn check(&self, path: &Path) -> Result<()> {
+        let refuse = |field: &str, found: String, expected: &str| {
+            Err(Error::Recipe {
+                path: path.to_owned(),
+                field: field.into(),
+                found,
+                expected: expected.into(),
+            })
+        };
+        if let Err(expected) = zoo::check_name(&self.name) {
+            return refuse("name", self.name.clone(), &expected);
+        }
+        if self.seeds.is_empty() || has_duplicates(&self.seeds) {
+            return refuse("seeds", format!("{:?}", self.seeds), "at least one, each once");
+        }
+        let knobs: Vec<&String> = self.axes.iter().map(|axis| &axis.knob).collect();
+        if knobs.is_empty() || has_duplicates(&knobs) {
+            return refuse("axes", format!("{knobs:?}"), "at least one, each knob once");
+        }
+        if let Some(knob) = knobs.iter().find(|knob| COLUMNS.contains(&knob.as_str())) {
+            return refuse(
+                "axes",
+                format!("knob {knob:?}"),
+                "another name: a column of the results is called that",
+            );
+        }
+        for axis in &self.axes {
+            let labels: Vec<String> = axis.variants().into_iter().map(|(label, _)| label).collect();
+            if labels.len() < 2 || has_duplicates(&labels) {
+                return refuse(
+                    &format!("axes.{}", axis.knob),
+                    format!("{labels:?}"),
+                    "two values or more, each once",
+                );
+            }
+        }
+        if let Design::Random(Random { combinations: 0, .. }) = self.design {
+            return refuse("design.random.combinations", "0".into(), "at least 1");
+        }
+        if let Some(Halving { rungs, keep }) = &self.halving {
+            if rungs.is_empty() || rungs.first() == Some(&0) || !rungs.is_sorted_by(|a, b| a < b) {
+                return refuse("halving.rungs", format!("{rungs:?}"), "epochs above 0, ascending");
+            }
+            if !(*keep > 0.0 && *keep < 1.0) {
+                return refuse("halving.keep", keep.to_string(), "above 0 and below 1");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_duplicates<T: PartialEq>(values: &[T]) -> bool {
+    values.iter().enumerate().any(|(i, value)| values.iter().take(i).any(|earlier| earlier == value))
+}
+
+impl Axis {
+    /// `(label, changes)` of every value; a change is a path and what is put there.
+    pub fn variants(&self) -> Vec<(String, Vec<(String, Value)>)> {
+        let named: Vec<(String, &Value)> = match &self.values {
+            Values::Plain(values) => values.iter().map(|value| (label(value), value)).collect(),
+            Values::Named(values) => values.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        };
+        let changes = |value: &Value| match (&self.field, value) {
+            (Some(field), value) => vec![(field.clone(), value.clone())],
+            (None, Value::Object(map)) => map.iter().map(|(path, v)| (path.clone(), v.clone())).collect(),
+            // Refused by `edit::apply`, with its name.
+            (None, other) => vec![(String::new(), other.clone())],
+        };
+        named.into_iter().map(|(label, value)| (label, changes(value))).collect()
+    }
+}
+
+/// How a value is called: words and numbers as they are, the rest as JSON.
+fn label(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "none".into(),
+        other => other.to_string(),
+    }
+}

@@ -13,6 +13,7 @@ mod digest;
 mod download;
 mod error;
 mod idx;
+mod message;
 pub mod yaml;
 
 pub use description::{
@@ -23,3 +24,4 @@ pub use digest::Digest;
 pub use download::{Progress, download_missing};
 pub use error::{Error, Result};
 pub use idx::{Dtype, Idx, MAX_BYTES};
+pub use message::plain as plain_message;

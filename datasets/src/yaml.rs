@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_yaml::with::singleton_map_recursive;
 
+use crate::message::plain;
 use crate::{Error, Result};
 
 /// YAML files larger than this are refused: recipes and manifests are small.
@@ -19,7 +20,8 @@ pub const MAX_BYTES: u64 = 4 << 20;
 /// # Errors
 /// [`Error::Yaml`] with line and column.
 pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
-    let wrong = |error: serde_yaml::Error| Error::Yaml { path: path.to_owned(), message: error.to_string() };
+    let wrong =
+        |error: serde_yaml::Error| Error::Yaml { path: path.to_owned(), message: plain(&error.to_string()) };
     let empty = || Error::Yaml { path: path.to_owned(), message: "the file is empty".into() };
     let mut documents = serde_yaml::Deserializer::from_str(text);
     let first = documents.next().filter(|_| !text.trim().is_empty()).ok_or_else(empty)?;

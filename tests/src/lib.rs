@@ -13,18 +13,35 @@ use datasets::{Dataset, Digest, Idx, Samples, Split};
 
 /// The workspace.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace is there")
 }
 
 /// A binary of the workspace, run from `dir`; it must have been built with `cargo build --workspace`.
 pub fn command(binary: &str, dir: &Path) -> Command {
     // Test programs are in target/<profile>/deps.
     let profile = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.to_owned()));
-    let path = profile.unwrap_or_default().join(binary);
-    assert!(path.is_file(), "{} is not built: run `make build` first", path.display());
+    let path = profile.expect("a test program is in target/<profile>/deps").join(binary);
+    assert_fresh(&path);
     let mut command = Command::new(path);
     command.current_dir(dir).env_remove("INFER_ZOO").env("NO_COLOR", "1");
     command
+}
+
+/// Refuses a binary that is not there, or is older than a source that it was built from: cargo
+/// writes those beside it, for make.
+fn assert_fresh(binary: &Path) {
+    let built = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    let hint = "run `cargo build --workspace` first";
+    let time = built(binary).unwrap_or_else(|e| panic!("{}: {e}: {hint}", binary.display()));
+    let list = binary.with_extension("d");
+    let list = std::fs::read_to_string(&list).unwrap_or_else(|e| panic!("{}: {e}: {hint}", list.display()));
+    let (_, sources) = list.split_once(": ").expect("a rule of make");
+    // Spaces in a path are escaped.
+    let sources = sources.trim().replace("\\ ", "\0");
+    for source in sources.split_whitespace().map(|source| PathBuf::from(source.replace('\0', " "))) {
+        let newer = built(&source).map_or(true, |changed| changed > time);
+        assert!(!newer, "{} is older than {}: {hint}", binary.display(), source.display());
+    }
 }
 
 /// What a finished process said.

@@ -1,4 +1,4 @@
-//! `infer serve` as a process, and a client for it.
+//! `zoo serve` as a process, and a client for it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -40,7 +40,7 @@ impl Answer {
 }
 
 impl Server {
-    /// Starts `infer serve` on a free port and waits until it is ready.
+    /// Starts `zoo serve` on a free port and waits until it is ready.
     pub fn start(zoo: &Path, arguments: &[&str]) -> Server {
         Server::start_with(zoo, arguments, TlsConfig::default())
     }
@@ -51,10 +51,10 @@ impl Server {
     }
 
     fn start_with(zoo: &Path, arguments: &[&str], tls: TlsConfig) -> Server {
-        let mut command = crate::command("infer", zoo);
+        let mut command = crate::command("zoo", zoo);
         command.args(["serve", "--listen", "127.0.0.1:0", "--poll", "0.1", "--zoo"]).arg(zoo).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("infer does not start: {e}"));
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("zoo does not start: {e}"));
         let log = Arc::new(Mutex::new(String::new()));
         if let Some(stderr) = child.stderr.take() {
             let log = Arc::clone(&log);

@@ -4,7 +4,7 @@
 use tch::{Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::layers::chain;
+use crate::layers::chain::{self, Named};
 use crate::layers::kind::{LayerKind, Pass, Placement, ReceptiveField};
 use crate::layers::parameter::{ParameterSpec, SlotKind};
 use crate::layers::{Layer, Mode, Shape};

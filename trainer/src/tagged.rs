@@ -77,48 +77,42 @@ impl<'de, T: Tagged> Visitor<'de> for TaggedVisitor<T> {
             return Err(A::Error::custom(format!("nothing, expected {}", T::WHAT)));
         };
         Self::known(&name)?;
-        let value = map.next_value_seed(FieldsSeed::<T>(&name, PhantomData))?;
-        match map.next_key::<String>()? {
-            None => Ok(value),
-            Some(other) => {
-                let problem =
-                    format!("`{name}` and `{other}` together, expected one; indent the fields of `{name}`");
-                Err(A::Error::custom(problem))
-            }
+        let fields = map.next_value_seed(FieldsSeed::<T>(&name, PhantomData))?;
+        match (fields, map.next_key::<String>()?) {
+            (Some(value), None) => Ok(value),
+            (None, None) => self.visit_str(&name),
+            (_, Some(other)) => Err(A::Error::custom(format!(
+                "`{name}` and `{other}` together, expected one; indent the fields of `{name}`"
+            ))),
         }
     }
 }
 
+/// The fields after a name; `None` if there is nothing (`relu:`).
 struct FieldsSeed<'a, T>(&'a str, PhantomData<T>);
 
 impl<'de, T: Tagged> serde::de::DeserializeSeed<'de> for FieldsSeed<'_, T> {
-    type Value = T;
+    type Value = Option<T>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-        T::from_fields(self.0, deserializer)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-/// Reads the fields of a variant; nothing (`relu:`) is no fields.
-pub(crate) fn fields<'de, F: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<F, D::Error> {
-    struct Fields<F>(PhantomData<F>);
+impl<'de, T: Tagged> Visitor<'de> for FieldsSeed<'_, T> {
+    type Value = Option<T>;
 
-    impl<'de, F: DeserializeOwned> Visitor<'de> for Fields<F> {
-        type Value = F;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("fields")
-        }
-
-        fn visit_unit<E: serde::de::Error>(self) -> Result<F, E> {
-            F::deserialize(Value::Object(Map::new())).map_err(E::custom)
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<F, A::Error> {
-            F::deserialize(serde::de::value::MapAccessDeserializer::new(map))
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the fields of `{}`", self.0)
     }
-    deserializer.deserialize_any(Fields(PhantomData))
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
+        T::from_fields(self.0, serde::de::value::MapAccessDeserializer::new(map)).map(Some)
+    }
 }
 
 /// The schema of a variant: an object with its name, or the name alone where that is enough.
@@ -157,22 +151,13 @@ macro_rules! tagged {
             $($(#[doc = $doc])* $Variant($Fields),)*
         }
 
-        impl $Enum {
-            /// The name in YAML.
-            pub fn kind(&self) -> &'static str {
-                match self {
-                    $($Enum::$Variant(_) => $name,)*
-                }
-            }
-        }
-
         impl $crate::tagged::Tagged for $Enum {
             const WHAT: &'static str = $what;
             const NAMES: &'static [&'static str] = &[$($name),*];
 
             fn from_fields<'de, D: serde::Deserializer<'de>>(name: &str, fields: D) -> std::result::Result<Self, D::Error> {
                 $(if name == $name {
-                    return $crate::tagged::fields(fields).map($Enum::$Variant);
+                    return serde::Deserialize::deserialize(fields).map($Enum::$Variant);
                 })*
                 unreachable!("the name {name:?} was checked against NAMES")
             }
@@ -262,7 +247,7 @@ mod tests {
                 "- square:\n  size: 3\n",
                 "`square` and `size` together, expected one; indent the fields of `square`",
             ),
-            ("- square: 3\n", "expected fields"),
+            ("- square: 3\n", "found 3, expected the fields of `square`"),
             ("- 3\n", "expected a shape (one of point, square)"),
             ("- {}\n", "nothing, expected a shape"),
         ] {

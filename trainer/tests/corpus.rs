@@ -4,8 +4,10 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use trainer::network::{Network, Shape, table};
+use trainer::layers::Shape;
+use trainer::network::Network;
 use trainer::recipe::RecipeFile;
+use trainer::table::table;
 
 fn corpus() -> Vec<Vec<u8>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/recipe");

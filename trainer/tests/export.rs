@@ -5,9 +5,9 @@ use datasets::{ImageShape, Normalisation};
 use infer::Session;
 use tch::{Device, Kind, Tensor};
 use trainer::batches::Normaliser;
-use trainer::network::{Layer, Mode, Network, Shape};
+use trainer::layers::{Layer, Mode, Shape};
+use trainer::network::Network;
 use trainer::onnx::{Identity, export};
-use trainer::parameters::Parameters;
 use trainer::random::Stream;
 
 fn layers(yaml: &str) -> Vec<Layer> {
@@ -19,7 +19,7 @@ fn layers(yaml: &str) -> Vec<Layer> {
 fn difference(yaml: &str, shape: ImageShape) -> f32 {
     let ImageShape { channels, height, width } = shape;
     let network = Network::build(&layers(yaml), Shape::Image { channels, height, width }, 5).unwrap();
-    let parameters = Parameters::initialise(&network, 3, Device::Cpu);
+    let parameters = network.initialise(3, Device::Cpu);
     let statistics =
         Normalisation { mean: vec![0.3; channels], std: vec![0.2, 0.3, 0.4][..channels].to_vec() };
     let normaliser = Normaliser::new(&statistics);
@@ -72,6 +72,9 @@ fn convolutions_pools_and_paddings() {
         ("same", 3, 2),
         ("2", 1, 5),
         ("1", 2, 3),
+        // As wide as the kernel, and wider.
+        ("3", 1, 3),
+        ("7", 2, 3),
     ] {
         let conv = format!(
             "- conv2d: {{features: 6, kernel_size: {kernel}, stride: {stride}, padding: {padding}, bias: false}}"
@@ -140,11 +143,38 @@ fn residual_blocks() {
     }
 }
 
+/// `[C, 1, 28]` with stride 2, `[C, 5, 28]` to `[C, 2, 7]`, and one that needs other strides along
+/// rows than along columns.
+#[test]
+fn shortcuts_of_flat_and_uneven_images() {
+    let conv = |kernel: usize, stride: usize, padding: usize| {
+        format!("{{conv2d: {{features: 4, kernel_size: {kernel}, stride: {stride}, padding: {padding}}}}}")
+    };
+    let tall = "{max_pool: {kernel_size: 2, stride: 2}}";
+    for (height, width, body) in [
+        (1, 28, conv(3, 2, 1)),
+        (5, 28, format!("{}, {}", conv(3, 2, 0), conv(3, 2, 1))),
+        (5, 28, conv(3, 4, 1)),
+        (9, 12, format!("{}, {tall}", conv(3, 1, 1))),
+    ] {
+        let yaml =
+            format!("- residual: {{body: [{body}]}}\n- flatten\n- dense: {{features: 5}}\n- softmax\n");
+        let shape = ImageShape { channels: 3, height, width };
+        let layers = layers(&yaml);
+        if Network::build(&layers, Shape::Image { channels: 3, height, width }, 5).is_ok() {
+            let found = difference(&yaml, shape);
+            assert!(found <= 1e-5, "{yaml} {shape:?}: {found:e}");
+        } else {
+            assert_eq!((height, width), (9, 12), "{yaml}: refused");
+        }
+    }
+}
+
 #[test]
 fn the_table_of_the_seed_network() {
     let recipe =
         trainer::recipe::RecipeFile::read(std::path::Path::new("../recipes/mnist-cnn.yaml")).unwrap().recipe;
     let network =
         Network::build(&recipe.network, Shape::Image { channels: 1, height: 28, width: 28 }, 10).unwrap();
-    insta::assert_snapshot!(trainer::network::table(&network));
+    insta::assert_snapshot!(trainer::table::table(&network));
 }

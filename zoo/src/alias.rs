@@ -41,7 +41,7 @@ impl Zoo {
             serde_json::from_str(line).map_err(|error| Error::Manifest {
                 path: path.clone(),
                 field: format!("line {}", index + 1),
-                found: error.to_string(),
+                found: datasets::plain_message(&error.to_string()),
                 expected: "an alias entry".into(),
             })
         };

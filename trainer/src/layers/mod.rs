@@ -35,6 +35,14 @@ macro_rules! layers {
             }
         }
 
+        impl Named for Layer {
+            fn kind(&self) -> &'static str {
+                match self {
+                    $(Layer::$Kind(_) => stringify!($module),)*
+                }
+            }
+        }
+
         /// The kind of layer that `$layer` is, for a call that every kind has.
         macro_rules! each_kind {
             ($layer:expr, $of:ident => $call:expr) => {
@@ -81,12 +89,6 @@ layers! {
     residual: Residual<Layer>,
     /// Turns logits into probabilities; the last layer, and only that.
     softmax: Softmax,
-}
-
-impl Named for Layer {
-    fn kind(&self) -> &'static str {
-        Layer::kind(self)
-    }
 }
 
 impl LayerKind for Layer {

@@ -26,7 +26,11 @@ pub fn apply(recipe: &Recipe, changes: &[(&str, &Value)], path: &Path) -> Result
         set(&mut tree, field, value).map_err(|expected| wrong(field, value.to_string(), expected))?;
         // Parsed after each change, so that the error names the one that does not fit.
         serde_json::from_value::<Recipe>(tree.clone()).map_err(|e| {
-            wrong(field, value.to_string(), format!("a value that a recipe takes there ({e})"))
+            wrong(
+                field,
+                value.to_string(),
+                format!("a value that a recipe takes there ({})", datasets::plain_message(&e.to_string())),
+            )
         })?;
     }
     let recipe: Recipe =
@@ -123,6 +127,7 @@ fn names(layers: &[Value]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layers::chain::Named;
     use serde_json::json;
 
     fn base() -> Recipe {

@@ -45,7 +45,7 @@ fn at_least_95_percent_are_read_right() {
 
 #[test]
 fn a_white_digit_on_black_and_one_on_transparent_ground_are_read_too() {
-    let predictor = Predictor::embedded().unwrap();
+    let predictor = Predictor::built_in().unwrap();
     let (file, label) = &drawings()[drawings().len() / 2];
     let drawing = infer::decode::read_image(file).unwrap().to_luma8();
     let inverted =

@@ -46,7 +46,7 @@ fn a_published_recipe_is_the_one_in_recipes() {
 
 #[test]
 fn index_and_results_are_those_of_the_manifests() {
-    succeed("infer", &root(), ["index", "--check"]);
+    succeed("zoo", &root(), ["index", "--check"]);
     let table = zoo::Zoo::open(&root().join("zoo")).unwrap().index().unwrap().to_markdown();
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     assert!(readme.contains(&table), "the README's table is not:\n{table}");
@@ -57,7 +57,7 @@ fn other_engines_and_hubs_find_what_is_published() {
     assert_eq!(zoo::Zoo::open(&root().join("zoo")).unwrap().layout_violations().unwrap(), []);
     let dir = tempfile::tempdir().unwrap();
     tests::copy_dir(&root().join("zoo/models"), &dir.path().join("zoo/models")).unwrap();
-    succeed("infer", dir.path(), ["export", "onnx-hub", "."]);
+    succeed("zoo", dir.path(), ["export", "onnx-hub", "."]);
     let read = |dir: &std::path::Path| std::fs::read_to_string(dir.join("ONNX_HUB_MANIFEST.json")).unwrap();
-    assert_eq!(read(&root()), read(dir.path()), "`infer export onnx-hub .` writes it anew");
+    assert_eq!(read(&root()), read(dir.path()), "`zoo export onnx-hub .` writes it anew");
 }

@@ -1,4 +1,4 @@
-//! `infer lint`, `export`, `push` and `pull` as a user runs them. What a real registry and the hubs'
+//! `zoo lint`, `export`, `push` and `pull` as a user runs them. What a real registry and the hubs'
 //! own tools say to it: `scripts/check-registry` and `scripts/check-exports`.
 
 use serde_json::Value;
@@ -13,13 +13,13 @@ fn small_zoo(dir: &std::path::Path) {
 fn lint_names_what_other_engines_would_not_load() {
     let dir = tempfile::tempdir().unwrap();
     small_zoo(dir.path());
-    assert_eq!(succeed("infer", dir.path(), ["lint"]), "");
+    assert_eq!(succeed("zoo", dir.path(), ["lint"]), "");
     std::fs::create_dir(dir.path().join("zoo/models/mnist-lite/latest")).unwrap();
-    let outcome = run("infer", dir.path(), ["lint"]);
+    let outcome = run("zoo", dir.path(), ["lint"]);
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.stdout.contains("models/mnist-lite/latest: not a version"), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("(Triton, OpenVino)"), "{}", outcome.stdout);
-    let found: Value = serde_json::from_str(&run("infer", dir.path(), ["lint", "--json"]).stdout).unwrap();
+    let found: Value = serde_json::from_str(&run("zoo", dir.path(), ["lint", "--json"]).stdout).unwrap();
     assert_eq!(found[0]["engines"], serde_json::json!(["triton", "open_vino"]));
 }
 
@@ -28,20 +28,20 @@ fn exports_name_their_files_and_refuse_what_they_cannot_do() {
     let dir = tempfile::tempdir().unwrap();
     small_zoo(dir.path());
     let written: Value =
-        serde_json::from_str(&succeed("infer", dir.path(), ["export", "hf", "hub", "--json"])).unwrap();
+        serde_json::from_str(&succeed("zoo", dir.path(), ["export", "hf", "hub", "--json"])).unwrap();
     let files: Vec<&str> = written["files"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(
         files.contains(&"hub/mnist-lite/README.md") && files.contains(&"hub/mnist-lite/model.safetensors")
     );
     assert!(files.iter().all(|file| dir.path().join(file).is_file()), "{files:?}");
-    let twice = run("infer", dir.path(), ["export", "hf", "hub", "mnist-lite@1", "mnist-lite"]);
+    let twice = run("zoo", dir.path(), ["export", "hf", "hub", "mnist-lite@1", "mnist-lite"]);
     assert_refused("one folder, two versions", &twice, &["mnist-lite: named twice"]);
     std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
-    let outside = run("infer", dir.path(), ["export", "onnx-hub", "elsewhere"]);
+    let outside = run("zoo", dir.path(), ["export", "onnx-hub", "elsewhere"]);
     assert_refused("no path from there", &outside, &["not below"]);
     let onnx = dir.path().join("zoo/models/mnist-lite/1/model.safetensors");
     std::fs::write(onnx, "x").unwrap();
-    let damaged = run("infer", dir.path(), ["export", "hf", "hub"]);
+    let damaged = run("zoo", dir.path(), ["export", "hf", "hub"]);
     assert_refused("a damaged file", &damaged, &["model.safetensors: changed"]);
 }
 
@@ -51,14 +51,14 @@ fn registries_that_are_not_there_or_not_named() {
     small_zoo(dir.path());
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let place = format!("{closed}/zoo/mnist-lite");
-    let push = run("infer", dir.path(), ["push", "mnist-lite", &place, "--plain-http"]);
+    let push = run("zoo", dir.path(), ["push", "mnist-lite", &place, "--plain-http"]);
     assert_refused("push to nobody", &push, &[&place]);
-    let pull = run("infer", dir.path(), ["pull", &format!("{place}:1"), "--plain-http", "--zoo", "new"]);
+    let pull = run("zoo", dir.path(), ["pull", &format!("{place}:1"), "--plain-http", "--zoo", "new"]);
     assert_refused("pull from nobody", &pull, &[&place]);
     assert_eq!(std::fs::read_dir(dir.path().join("new/models")).unwrap().count(), 0);
     let user = ["pull", &place, "--user", "me", "--password-variable", "NOT_SET_HERE"];
-    assert_refused("no password", &run("infer", dir.path(), user), &["NOT_SET_HERE"]);
-    assert_refused("no name", &run("infer", dir.path(), ["pull", "///"]), &["expected HOST/REPOSITORY:TAG"]);
-    let nobody = run("infer", dir.path(), ["push", "nobody", &place, "--plain-http"]);
+    assert_refused("no password", &run("zoo", dir.path(), user), &["NOT_SET_HERE"]);
+    assert_refused("no name", &run("zoo", dir.path(), ["pull", "///"]), &["expected HOST/REPOSITORY:TAG"]);
+    let nobody = run("zoo", dir.path(), ["push", "nobody", &place, "--plain-http"]);
     assert_refused("no such model", &nobody, &["models here: mnist-lite"]);
 }

@@ -1,4 +1,4 @@
-//! What `infer serve` does with clients that are broken, slow or hostile: the right status, no
+//! What `zoo serve` does with clients that are broken, slow or hostile: the right status, no
 //! panic, bounded memory, and everybody else served as before.
 
 use std::io::{Read, Write};

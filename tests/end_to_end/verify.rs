@@ -85,3 +85,19 @@ fn a_claim_that_is_not_true_is_found() {
     let line = format!("{}, claimed {}", opened.test.correct, claimed.test.correct);
     assert!(outcome.stdout.contains(&line), "{}", outcome.stdout);
 }
+
+#[test]
+fn the_datasets_beside_a_zoo_are_found_from_any_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    zoo_copy(dir.path());
+    std::os::unix::fs::symlink(root().join("datasets"), dir.path().join("datasets")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let absolute = dir.path().join("zoo");
+    std::os::unix::fs::symlink(&absolute, elsewhere.path().join("link")).unwrap();
+    for zoo in [absolute.to_str().unwrap(), "link"] {
+        let outcome = run("infer", elsewhere.path(), ["verify", "--zoo", zoo]);
+        assert_eq!(outcome.code, Some(0), "{zoo}: {outcome:?}");
+    }
+    let inside = run("infer", &absolute, ["verify", "--zoo", "."]);
+    assert_eq!(inside.code, Some(0), "{inside:?}");
+}

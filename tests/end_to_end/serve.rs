@@ -1,4 +1,4 @@
-//! `infer serve` as its clients see it.
+//! `zoo serve` as its clients see it.
 
 use std::io::Write;
 
@@ -266,7 +266,7 @@ fn over_tls() {
     assert_eq!(server.get("/v2/models/mnist-lite").status, 200);
     let wrong =
         ["serve", "--tls-cert", &path("key.pem"), "--tls-key", &path("key.pem"), "--listen", "127.0.0.1:0"];
-    tests::assert_refused("a key for a certificate", &run("infer", &tests::root(), wrong), &["key.pem"]);
+    tests::assert_refused("a key for a certificate", &run("zoo", &tests::root(), wrong), &["key.pem"]);
 }
 
 /// `SIGTERM` while a request is being sent: it is answered, and the server ends with 0.
@@ -326,7 +326,7 @@ fn only_signed_versions_with_a_key() {
 #[test]
 fn without_a_zoo_the_built_in_model_is_served() {
     let dir = tempfile::tempdir().unwrap();
-    let mut command = tests::command("infer", dir.path());
+    let mut command = tests::command("zoo", dir.path());
     command.args(["serve", "--listen", "127.0.0.1:0", "--json"]).stdout(std::process::Stdio::piped());
     let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
     let mut said = std::io::BufReader::new(child.stdout.take().unwrap());
@@ -364,7 +364,7 @@ fn bad_options_are_refused() {
         (vec!["--poll", "inf"], "--poll inf"),
         (vec!["--tls-cert", "empty", "--tls-key", "empty"], "empty"),
     ] {
-        let outcome = run("infer", dir.path(), [&["serve"], &arguments[..]].concat());
+        let outcome = run("zoo", dir.path(), [&["serve"], &arguments[..]].concat());
         tests::assert_refused(&format!("{arguments:?}"), &outcome, &[expected]);
     }
 }

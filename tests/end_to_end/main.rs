@@ -1,0 +1,25 @@
+//! The end-to-end tests, one program: a module for each concern.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+#[cfg(feature = "trainer")]
+mod bad_training_input;
+mod corpus;
+mod dependency_fence;
+mod drawings;
+mod gate;
+mod moved;
+#[cfg(feature = "trainer")]
+mod own_data;
+mod pipes;
+mod predict;
+mod serve;
+mod serve_hostile;
+mod serve_update;
+mod share;
+mod signing;
+#[cfg(feature = "trainer")]
+mod study;
+#[cfg(feature = "trainer")]
+mod training;
+mod verify;

@@ -2,51 +2,78 @@
 # tract and torch-sys take minutes to build, and every other set builds them again.
 FEATURES = --features tests/trainer
 TARGET = $(or $(CARGO_TARGET_DIR),target)/debug
-ZOO = zoo
+PYTHON = python3
+# A zoo of your own, beside the published one.
+ZOO = my-zoo
 
-.PHONY: publish test build libtorch dist server bench
+.PHONY: publish test interop build libtorch tools dist server bench
 
-## The main job: train and publish what is not published yet, then predict one sample.
-publish: build
-	$(TARGET)/trainer publish recipes/mnist-cnn.yaml recipes/fashion-cnn.yaml --zoo $(ZOO)
-	$(TARGET)/infer predict docs/seven.png --zoo $(ZOO) --show
+## The main job: train a small network in seconds, publish it into a zoo of your own, use it.
+publish: libtorch
+	cargo build -p trainer -p infer --bins
+	$(TARGET)/trainer publish recipes/mnist-fast.yaml --zoo $(ZOO)
+	$(TARGET)/infer predict docs/seven.png --model mnist-fast --zoo $(ZOO) --show
+	@echo
+	@echo "Your model is in $(ZOO). Go on with:"
+	@echo "  $(TARGET)/infer show mnist-fast --zoo $(ZOO)      # its card"
+	@echo "  $(TARGET)/infer verify --zoo $(ZOO)               # re-measure what it claims"
+	@echo "  $(TARGET)/trainer reproduce mnist-fast --zoo $(ZOO)  # train it again, to the same bytes"
+	@echo "  cargo build -p hub && $(TARGET)/zoo serve --zoo $(ZOO)   # draw on it in the browser"
+	@echo "  edit recipes/mnist-fast.yaml and run make publish again"
 
-## Everything that must hold.
+## Everything that must hold, with Rust, a C++ compiler and Python alone.
 test: libtorch
 	cargo fmt --check
 	cargo build --workspace --all-targets $(FEATURES)
 	cargo test --workspace $(FEATURES)
 	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(FEATURES)
-	scripts/check-onnx
-	scripts/check-signing $(TARGET)
-	scripts/check-serve $(TARGET)
-	scripts/check-page $(TARGET)
-	scripts/check-registry $(TARGET)
-	scripts/check-exports $(TARGET)
-	scripts/check-instructions $(TARGET)
+
+## What other people's programs say to this one: engines, clients, a browser, a registry, valgrind.
+# `.ci/run` names the packages of Debian that this needs.
+UV = .tools/bin/uv run --quiet
+interop: build tools
+	.tools/bin/ruff check scripts benchmarks tests/data examples
+	.tools/bin/cargo-deny --all-features check bans licenses sources
+	$(UV) scripts/check_onnx.py
+	scripts/check_signing.sh $(TARGET)
+	$(UV) scripts/check_serve.py $(TARGET)
+	$(UV) scripts/check_page.py $(TARGET)
+	scripts/check_registry.sh $(TARGET)
+	$(UV) scripts/check_exports.py $(TARGET)
+	$(UV) scripts/check_instructions.py $(TARGET)
 
 build: libtorch
 	cargo build --workspace --all-targets $(FEATURES)
 
 libtorch:
-	scripts/fetch-libtorch
+	$(PYTHON) scripts/fetch_libtorch.py
 
-## `infer` for shipping: small and statically linked, without `serve`, `push` and `pull`, in target/<host>/dist.
+# `uv` makes the environment that each script names in its head; it takes the Python that is there.
+export UV_PYTHON_DOWNLOADS = never
+tools: .tools/bin/uv .tools/bin/cargo-deny
+.tools/bin/uv: scripts/tools.txt
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet --requirement scripts/tools.txt
+	touch $@
+.tools/bin/cargo-deny:
+	cargo install --quiet --debug --locked --root .tools cargo-deny@0.19.1
+
+## `infer` for shipping: small and statically linked, in target/<host>/dist.
 # Backtraces' unwind tables go, equal functions are merged, relocations are packed.
 DIST = -C target-feature=+crt-static -C force-unwind-tables=no \
 	-C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 dist:
-	RUSTFLAGS="$(DIST)" cargo build --profile dist --package infer --no-default-features --target $(HOST)
+	RUSTFLAGS="$(DIST)" cargo build --profile dist --package infer --target $(HOST)
 
-## `infer` for servers: everything, statically linked, optimised for speed, in target/<host>/release.
+## `zoo` for servers: statically linked, optimised for speed, in target/<host>/release.
 SERVER = -C target-feature=+crt-static -C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr
 
 server:
-	RUSTFLAGS="$(SERVER)" cargo build --release --package infer --target $(HOST)
+	RUSTFLAGS="$(SERVER)" cargo build --release --package hub --target $(HOST)
 
 ## Measures this project beside PyTorch, onnxruntime, candle and burn; writes BENCHMARKS.md.
-bench: build dist server
-	benchmarks/run --infer target/$(HOST)/dist/infer --server target/$(HOST)/release/infer
+bench: build tools dist server
+	$(UV) benchmarks/run.py --infer target/$(HOST)/dist/infer --server target/$(HOST)/release/zoo

@@ -1,4 +1,4 @@
-"""`infer serve` under load from wrk, beside the same predictor in the process (`infer bench`)."""
+"""`zoo serve` under load from wrk, beside the same predictor in the process (`infer bench`)."""
 import json
 import os
 import statistics
@@ -11,8 +11,8 @@ ZOO = HERE.parent / "zoo"
 
 
 class Server:
-    def __init__(self, infer, *options):
-        command = [infer, "serve", "--zoo", ZOO, "--listen", "127.0.0.1:0", "--json", "--log-level", "error", *options]
+    def __init__(self, zoo, *options):
+        command = [zoo, "serve", "--zoo", ZOO, "--listen", "127.0.0.1:0", "--json", "--log-level", "error", *options]
         self.process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True)
         text = ""
         while "}" not in text:
@@ -53,12 +53,12 @@ class Server:
         return {code: int(count) for code, count in found}
 
 
-def throughput(infer, models, alternate, ratio, table, speed):
+def throughput(zoo, models, alternate, ratio, table, speed):
     """Images per second through the server and in the process."""
     rows = []
     for model in models:
         for images, connections in [(1, 8), (1, 64), (32, 8)]:
-            with Server(infer) as server:
+            with Server(zoo) as server:
                 loads = []
 
                 def served():
@@ -67,7 +67,7 @@ def throughput(infer, models, alternate, ratio, table, speed):
 
                 values = alternate({
                     "served": served,
-                    "in process": lambda: speed(infer, model, images, os.cpu_count(), 3)["images_per_second"],
+                    "in process": lambda: speed(model, images, os.cpu_count(), 3)["images_per_second"],
                 })
             median = lambda field: statistics.median(load[field] for load in loads)
             assert sum(load["broken"] + load["refused"] for load in loads) == 0, loads
@@ -79,15 +79,15 @@ def throughput(infer, models, alternate, ratio, table, speed):
                   "served / in process", "median", "99 %"], rows)
 
 
-def endurance(infer, table):
+def endurance(zoo, table):
     """A minute below the limits, and half a minute far above them."""
-    with Server(infer) as server:
+    with Server(zoo) as server:
         server.load("mnist-cnn", 1, 64, 5)
         before = server.megabytes()
         result = server.load("mnist-cnn", 1, 64, 60)
         rows = [["60 s, 64 connections, one image each", f"{result['requests']:,}", f"{result['broken'] + result['refused']}",
                  "", f"{result['p50_ms']:.2f} ms", f"{result['p99_ms']:.2f} ms", f"{before:.0f} to {server.megabytes():.0f} MB"]]
-    with Server(infer, "--max-queue", 256, "--max-requests", 64, "--max-connections", 400) as server:
+    with Server(zoo, "--max-queue", 256, "--max-requests", 64, "--max-connections", 400) as server:
         result = server.load("fashion-cnn", 32, 300, 30)
         answers = server.answers()
         assert set(answers) <= {"200", "429", "503"}, answers

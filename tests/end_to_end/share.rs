@@ -1,5 +1,5 @@
 //! `zoo lint`, `export`, `push` and `pull` as a user runs them. What a real registry and the hubs'
-//! own tools say to it: `scripts/check-registry` and `scripts/check-exports`.
+//! own tools say to it: `scripts/check_registry.sh` and `scripts/check_exports.py`.
 
 use serde_json::Value;
 use tests::{assert_refused, copy_dir, root, run, succeed};

@@ -1,4 +1,4 @@
-//! Signatures over a published model; against the real Python tool see `scripts/check-signing`.
+//! Signatures over a published model; against the real Python tool see `scripts/check_signing.sh`.
 
 use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::{Value, json};

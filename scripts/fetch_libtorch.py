@@ -1,4 +1,7 @@
-#!/usr/bin/env python3
+# /// script
+# requires-python = ">=3.11"
+# dependencies = []
+# ///
 """Unpacks libtorch, CPU-only, from hash-checked PyPI wheels into .libtorch.
 
 For x86_64 Linux, whose wheel is built for CUDA. Its CPU half runs alone once two small

@@ -2,7 +2,7 @@
 # Opens reports in a real headless Chromium at phone and desktop width, in light and dark: fails if
 # the console says anything or the page is wider than the window. Screenshots go to $OUT, if set.
 set -euo pipefail
-[ $# -gt 0 ] || { echo "usage: scripts/check-report REPORT.html..."; exit 2; }
+[ $# -gt 0 ] || { echo "usage: scripts/check_report.sh REPORT.html..."; exit 2; }
 command -v chromium >/dev/null || { echo "needs chromium (apt-get install chromium)"; exit 2; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

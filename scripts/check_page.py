@@ -1,8 +1,12 @@
-#!/usr/bin/env python3
-"""Draws digits on the page of `infer serve` in headless Chromium, with real pointer strokes.
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "playwright==1.65.2",
+# ]
+# ///
+"""Draws digits on the page of `zoo serve` in headless Chromium, with real pointer strokes.
 
-Run as `scripts/check-page [FOLDER OF infer] [--screenshots FOLDER]` it makes a throw-away
-environment with a pinned Playwright and runs itself in it. Needs Chromium (Debian's package
+Run it as `uv run scripts/check_page.py [FOLDER OF zoo] [--screenshots FOLDER]`. Needs Chromium (Debian's package
 `chromium`). Checks: at least 9 of the 10 digits by mouse, each answer within 50 ms (median),
 some by touch, one by keyboard, an image file chosen and dropped, the model switch, the card, no message in the
 console, and that every control has a name that a screen reader can say.
@@ -14,9 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from throwaway import ROOT, run_in_environment, serving
+from programs import ROOT, serving
 
-PACKAGES = ["playwright==1.65.2"]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 # Points on a paper of 280x280, written down by hand for this test; nothing is from MNIST.
@@ -192,4 +195,4 @@ def screenshot(page, folder, name):
 
 
 if __name__ == "__main__":
-    run_in_environment(__file__, PACKAGES, check)
+    check()

@@ -1,18 +1,24 @@
-#!/usr/bin/env python3
-"""`infer export` against the tools that read its files: huggingface_hub, safetensors, onnx.hub.
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "huggingface_hub==2.4.0",
+#     "numpy==2.4.6",
+#     "onnx==1.19.1",
+#     "safetensors==0.8.0",
+# ]
+# ///
+"""`zoo export` against the tools that read its files: huggingface_hub, safetensors, onnx.hub.
 
-Run as `scripts/check-exports [FOLDER OF infer]` it makes a throw-away environment with pinned
-packages and runs itself in it. `onnx.hub` left the `onnx` package after the version named here;
-it reads the repository from the disk instead of the network, and checks every sha256.
+Run it as `uv run scripts/check_exports.py [FOLDER OF zoo]`. `onnx.hub` left the `onnx` package after
+the version named here (1.23 no longer has it); it reads the repository from the disk instead of the
+network, and checks every sha256.
 """
 import json
 import subprocess
 import tempfile
 from pathlib import Path
 
-from throwaway import ROOT, infer, run_in_environment
-
-PACKAGES = ["huggingface_hub==2.4.0", "numpy==2.4.6", "onnx==1.19.1", "safetensors==0.8.0"]
+from programs import ROOT, program
 
 
 def check():
@@ -22,7 +28,7 @@ def check():
 
     zoo = json.loads((ROOT / "zoo/index.json").read_text())
     with tempfile.TemporaryDirectory(prefix="check-exports-") as work:
-        subprocess.run([infer(), "export", "hf", work, "--zoo", ROOT / "zoo"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([program("zoo"), "export", "hf", work, "--zoo", ROOT / "zoo"], check=True, stdout=subprocess.DEVNULL)
         for model in zoo["models"]:
             name, version = model["name"], model["versions"][-1]
             folder, published = Path(work, name), ROOT / "zoo" / version["path"]
@@ -52,4 +58,4 @@ def check():
 
 
 if __name__ == "__main__":
-    run_in_environment(__file__, PACKAGES, check)
+    check()

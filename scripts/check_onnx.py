@@ -1,8 +1,17 @@
-#!/usr/bin/env python3
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "numpy==2.4.6",
+#     "onnx==1.23.2",
+#     "onnxruntime==1.32.0",
+#     "openvino==2026.4.1",
+#     "pyyaml==6.0.4",
+#     "safetensors==0.8.0",
+# ]
+# ///
 """Checks every published model with other people's tools: onnx.checker, onnxruntime, OpenVINO.
 
-Run without arguments it makes a throw-away environment with pinned packages and runs
-itself in it. For each model: the full check of onnx.checker; with both engines the golden
+Run it as `uv run scripts/check_onnx.py`. For each model: the full check of onnx.checker; with both engines the golden
 data and the exact number of right answers on the test set; the state dict against the ONNX
 file's size.
 """
@@ -10,11 +19,7 @@ import gzip
 import hashlib
 import sys
 
-from throwaway import ROOT, run_in_environment
-
-PACKAGES = [
-    "numpy==2.4.6", "onnx==1.23.2", "onnxruntime==1.32.0", "openvino==2026.4.1", "pyyaml==6.0.4", "safetensors==0.8.0",
-]
+from programs import ROOT
 
 
 def idx(path, header):
@@ -37,7 +42,7 @@ def check(version):
     props = {p.key: p.value for p in onnx.load(version / "model.onnx").metadata_props}
     assert props["model"] == manifest["name"] and int(props["version"]) == manifest["version"], props
     session = onnxruntime.InferenceSession(str(version / "model.onnx"), providers=["CPUExecutionProvider"])
-    # Processors with bfloat16 would otherwise use it.
+    # OpenVINO computes in bfloat16 on processors that have it, unless told otherwise.
     compiled = openvino.Core().compile_model(version / "model.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     engines = {
         "onnxruntime": lambda images: session.run(None, {"image": images})[0],
@@ -77,4 +82,4 @@ def check_all():
 
 
 if __name__ == "__main__":
-    run_in_environment(__file__, PACKAGES, check_all)
+    check_all()

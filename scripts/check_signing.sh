@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Signatures against the real Python `model_signing`, both ways, in a throw-away
 # environment: each accepts the other's, and both refuse a changed file.
-# Needs openssl, and trainer and infer built in $1 (default target/debug).
+# Needs openssl, and zoo and infer built in $1 (default target/debug).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 bin=$(realpath "${1:-$root/target/debug}")
@@ -23,7 +23,7 @@ ours() { "$bin/infer" verify mnist-cnn@1 --zoo zoo --datasets "$root/datasets" -
 python() { "$theirs" verify key "$version" --signature "$signature" --public_key key.pub >/dev/null 2>&1; }
 refused() { if "$@"; then echo "$* accepted what it must refuse"; exit 1; fi; }
 
-"$bin/trainer" sign mnist-cnn@1 --key key.pem --zoo zoo >/dev/null
+"$bin/zoo" sign mnist-cnn@1 --key key.pem --zoo zoo >/dev/null
 ours && python
 echo "our signature: accepted by infer and by model_signing"
 printf ' ' >>$version/README.md

@@ -1,17 +1,21 @@
-#!/usr/bin/env python3
-"""`infer serve` against NVIDIA's unmodified Python client `tritonclient[http]`.
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "numpy==2.4.6",
+#     "onnx==1.23.2",
+#     "tritonclient[http]==2.73.0",
+# ]
+# ///
+"""`zoo serve` against NVIDIA's unmodified Python client `tritonclient[http]`.
 
-Run as `scripts/check-serve [FOLDER OF infer]` it makes a throw-away environment with pinned
-packages and runs itself in it. For every published model: metadata, readiness, the golden data
+Run it as `uv run scripts/check_serve.py [FOLDER OF zoo]`. For every published model: metadata, readiness, the golden data
 and the first 500 test images, in JSON and in binary tensors; classification; asynchronous
 requests; the repository's index, unload and load; and an error for what is wrong.
 """
 import gzip
 import sys
 
-from throwaway import ROOT, run_in_environment, serving
-
-PACKAGES = ["numpy==2.4.6", "onnx==1.23.2", "tritonclient[http]==2.73.0"]
+from programs import ROOT, serving
 
 
 def check_model(client, name, version):
@@ -92,4 +96,4 @@ def check():
 
 
 if __name__ == "__main__":
-    run_in_environment(__file__, PACKAGES, check)
+    check()

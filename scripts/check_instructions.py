@@ -1,4 +1,7 @@
-#!/usr/bin/env python3
+# /// script
+# requires-python = ">=3.11"
+# dependencies = []
+# ///
 """Fails if a prediction takes more than 10 % more instructions than benchmarks/instructions.json says.
 
 Counted by valgrind's callgrind, so that it does not depend on the clock or on what else runs: a
@@ -53,7 +56,7 @@ def main():
             print(f"{model}, {what}: {count:,} instructions, {ratio:.3f} of those recorded")
     if worse:
         sys.exit(f"error: more than {ALLOWED:.2f} of the instructions recorded in {RECORD.relative_to(ROOT)}\n"
-                 "hint: if it is worth it, record them anew with scripts/check-instructions --write")
+                 "hint: if it is worth it, record them anew with scripts/check_instructions.py --write")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# `infer push` and `infer pull` against a real registry: Debian's `docker-registry`, on loopback.
-# Needs it, curl, python3, and infer built in $1 (default target/debug).
+# `zoo push` and `zoo pull` against a real registry: Debian's `docker-registry`, on loopback.
+# Needs it, curl, python3, and zoo built in $1 (default target/debug).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-infer=$(realpath "${1:-$root/target/debug}")/infer
+zoo=$(realpath "${1:-$root/target/debug}")/zoo
 work=$(mktemp -d)
 trap 'kill "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
 cd "$work"
@@ -22,13 +22,13 @@ for _ in $(seq 100); do curl -sf "http://127.0.0.1:$port/v2/" >/dev/null && brea
 to=127.0.0.1:$port/zoo
 for model in "$root"/zoo/models/*; do
     name=$(basename "$model")
-    "$infer" push "$name@1" "$to/$name" --plain-http --zoo "$root/zoo" >/dev/null
-    "$infer" push "$name@1" "$to/$name:stable" --plain-http --zoo "$root/zoo" --json >"$name.json"
-    "$infer" pull "$to/$name:1" --plain-http --zoo empty >/dev/null
-    "$infer" pull "$to/$name:stable" --plain-http --zoo empty >/dev/null
+    "$zoo" push "$name@1" "$to/$name" --plain-http --zoo "$root/zoo" >/dev/null
+    "$zoo" push "$name@1" "$to/$name:stable" --plain-http --zoo "$root/zoo" --json >"$name.json"
+    "$zoo" pull "$to/$name:1" --plain-http --zoo empty >/dev/null
+    "$zoo" pull "$to/$name:stable" --plain-http --zoo empty >/dev/null
 done
 diff -r "$root/zoo/models" empty/models
-"$infer" verify --zoo empty --datasets "$root/datasets" >/dev/null
+"$zoo" verify --zoo empty --datasets "$root/datasets" >/dev/null
 echo "push, pull into an empty zoo: the same files, infer verify ok"
 
 # Layers are the files themselves: the registry knows them by the manifest's sha256.
@@ -54,22 +54,22 @@ refused() { # expected text, then the command
         echo "$* (exit $code), expected 2 and '$expected':"; cat out; exit 1
     fi
 }
-refused "manifest unknown\|not found\|Not found" "$infer" pull "$to/mnist-lite:9" --plain-http --zoo empty
-refused "expected HOST" "$infer" pull "$to/Mnist:1" --plain-http --zoo empty
+refused "manifest unknown\|not found\|Not found" "$zoo" pull "$to/mnist-lite:9" --plain-http --zoo empty
+refused "expected HOST" "$zoo" pull "$to/Mnist:1" --plain-http --zoo empty
 
 # Another version under the same number is refused, and nothing of it stays.
 cp -r "$root/zoo" other
 printf ' ' >>other/models/mnist-lite/1/README.md
-refused "README.md: changed" "$infer" push mnist-lite@1 "$to/other" --plain-http --zoo other
+refused "README.md: changed" "$zoo" push mnist-lite@1 "$to/other" --plain-http --zoo other
 sed -i 's/^description: .*/description: another one/' empty/models/mnist-lite/1/manifest.yaml
-refused "another version 1 is there" "$infer" pull "$to/mnist-lite:1" --plain-http --zoo empty
+refused "another version 1 is there" "$zoo" pull "$to/mnist-lite:1" --plain-http --zoo empty
 
 # A blob that the registry lost or changed.
 blob=$(find registry -path "*${sha256:0:2}/$sha256/data")
 cp "$blob" kept
 printf 'x' | dd of="$blob" bs=1 seek=1000 conv=notrunc status=none
-refused "sha256\|igest" "$infer" pull "$to/mnist-lite:1" --plain-http --zoo fresh
+refused "sha256\|igest" "$zoo" pull "$to/mnist-lite:1" --plain-http --zoo fresh
 test -z "$(ls fresh/models)"
 cp kept "$blob"
-"$infer" pull "$to/mnist-lite:1" --plain-http --zoo fresh >/dev/null
+"$zoo" pull "$to/mnist-lite:1" --plain-http --zoo fresh >/dev/null
 echo "what is missing, different or damaged is refused, and leaves nothing behind"

@@ -1,29 +1,38 @@
-#!/usr/bin/env python3
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "numpy==2.4.6",
+#     "onnxruntime==1.32.0",
+#     "pillow==12.0.0",
+#     "torch==2.13.0",
+# ]
+# ///
 """Measures this project and its peers side by side and writes BENCHMARKS.md.
 
 Every comparison alternates between the sides, so that both meet the same machine; what is
-written is the median of the rounds, and the median of each round's ratio. Run without
-arguments it makes a throw-away environment with pinned peers and runs itself in it.
-Needs trainer and infer built (see the Makefile: `make bench`), and wrk. Takes about 25 minutes,
-and once 10 more to build the peers.
+written is the median of the rounds, and the median of each round's ratio. Run it
+as `uv run benchmarks/run.py`. Needs trainer, infer and zoo built (see the Makefile: `make bench`),
+and wrk. Takes about 25 minutes, and once 10 more to build the peers.
 """
 import argparse
 import datetime
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import venv
+from functools import partial
 from pathlib import Path
 
 import serving
 
-PACKAGES = ["numpy==2.4.6", "onnxruntime==1.32.0", "pillow==12.0.0", "torch==2.13.0"]
 ROOT = Path(__file__).resolve().parent.parent
+# The pinned peers, as the head of this file names them.
+PACKAGES = re.findall(r'^#     "(.+)",$', Path(__file__).read_text(), re.MULTILINE)
 HERE = ROOT / "benchmarks"
 ROUNDS = 5
 TRAIN_IMAGES = 55_000
@@ -85,7 +94,8 @@ def training(trainer, work):
         return lambda: float(run([sys.executable, HERE / "torch_epoch.py", *mode])[0])
 
     peak = lambda: float(run([sys.executable, HERE / "torch_epoch.py", "--peak"])[0])
-    values = alternate({"here": lambda: epoch_seconds(trainer, work), "PyTorch": torch(), "PyTorch, channels-last, fused Adam": torch("--fast"),
+    values = alternate({"here": lambda: epoch_seconds(trainer, work), "PyTorch": torch(),
+                        "PyTorch, channels-last, fused Adam": torch("--fast"),
                         "peak": peak})
     peaks = values.pop("peak")
     # Three products per weight and image, but none for the gradient of the first layer's input.
@@ -221,11 +231,11 @@ def cold_start(infer, models):
     return table(["model", "", "whole process", "memory", "here / there"], rows)
 
 
-def serve(infer):
+def serve(infer, zoo):
     """Throughput, tails, and what happens above the limits."""
     models = [SEED_MODELS[0], LITE_MODELS[0]]
-    return (serving.throughput(infer, models, alternate, ratio, table, speed)
-            + "\nFor a longer time, and above the limits:\n\n" + serving.endurance(infer, table))
+    return (serving.throughput(zoo, models, alternate, ratio, table, partial(speed, infer))
+            + "\nFor a longer time, and above the limits:\n\n" + serving.endurance(zoo, table))
 
 
 def peers_step(trainer, work):
@@ -242,8 +252,8 @@ def peers_step(trainer, work):
 
 def machine():
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((l.split(":")[1].strip() for l in lines if l.startswith("model name")), platform.machine())
-    flags = next((l.split() for l in lines if l.startswith("flags")), [])
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
     widest = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "no AVX2"
     return f"{model}, {os.cpu_count()} cores, {widest}"
 
@@ -256,7 +266,7 @@ def measure(arguments):
         "99": ("Training: from process start to 99 %", lambda w: time_to_99(trainer, w)),
         "cold": ("Prediction: from process start to answer", lambda _: cold_start(infer, SEED_MODELS[:1] + LITE_MODELS[:1])),
         "predict": ("Prediction: a loaded model", lambda _: prediction(infer, SEED_MODELS + LITE_MODELS)),
-        "serve": ("Serving", lambda _: serve(Path(arguments.server).resolve())),
+        "serve": ("Serving", lambda _: serve(infer, Path(arguments.server).resolve())),
     }
     results = HERE / "results.json"
     known = json.loads(results.read_text()) if results.exists() else {}
@@ -280,18 +290,10 @@ def measure(arguments):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--infer", default=ROOT / "target/debug/infer", help="the binary to measure")
-    parser.add_argument("--server", default=ROOT / "target/debug/infer", help="the binary to measure serving with")
+    parser.add_argument("--server", default=ROOT / "target/debug/zoo", help="the binary to measure serving with")
     parser.add_argument("--only", nargs="*", help="sections to measure again: epoch step 99 cold predict serve")
     arguments = parser.parse_args()
-    if os.environ.get("BENCH_IN_ENVIRONMENT"):
-        return measure(arguments)
-    with tempfile.TemporaryDirectory(prefix="bench-env-") as work:
-        venv.create(work, with_pip=True)
-        python = Path(work, "bin/python")
-        print("installing the peers", file=sys.stderr, flush=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        environment = {**os.environ, "BENCH_IN_ENVIRONMENT": "1"}
-        return sys.exit(subprocess.run([python, __file__, *sys.argv[1:]], env=environment).returncode)
+    measure(arguments)
 
 
 if __name__ == "__main__":

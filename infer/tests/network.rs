@@ -124,6 +124,53 @@ fn joined_layers_give_what_they_give_apart() {
     assert_ne!(with("Relu", false), with("Relu", true));
 }
 
+/// What each operator gives for a value that each of its branches sees, computed by hand.
+#[test]
+fn operators_give_what_onnx_says() {
+    let through = |op: &str, attributes: Vec<AttributeProto>, constants: Vec<TensorProto>| {
+        let mut graph = good();
+        graph.node.drain(1..3);
+        let mut names: Vec<String> = vec!["cast".into()];
+        names.extend(constants.iter().map(|constant| constant.name.clone()));
+        let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
+        graph.node.insert(1, node(op, &inputs, "under", attributes));
+        graph.node[2].input[0] = "under".into();
+        graph.initializer.extend(constants);
+        // The dense layer picks the first three values, softmax is left out.
+        let width = if op == "GlobalMaxPool" { 1 } else { 16 };
+        let rows =
+            (0..3).flat_map(|row| (0..width).map(move |column| if row == column { 1f32 } else { 0.0 }));
+        let weight = graph.initializer.iter_mut().find(|tensor| tensor.name == "dense.weight").unwrap();
+        weight.dims = vec![3, width];
+        weight.raw_data = rows.flat_map(f32::to_le_bytes).collect();
+        graph.node.pop();
+        graph.output[0].name = "dense".into();
+        let pixels: Vec<u8> = (0..16).map(|i| [0, 2, 9, 40][i % 4]).collect();
+        load(graph).unwrap().worker().unwrap().probabilities(&pixels).unwrap()
+    };
+    assert_eq!(through("GlobalMaxPool", vec![], vec![]), [40.0, 0.0, 0.0]);
+    let swish = through("HardSwish", vec![], vec![]);
+    assert!(
+        (swish[1] - 2.0 * (2.0 / 6.0 + 0.5)).abs() < 1e-6 && (swish[0], swish[2]) == (0.0, 9.0),
+        "{swish:?}"
+    );
+    let constant = |name: &str, value: f32| TensorProto {
+        name: name.into(),
+        dims: vec![1, 4, 4],
+        data_type: 1,
+        raw_data: value.to_le_bytes().repeat(16),
+        ..Default::default()
+    };
+    let normal =
+        through("LayerNormalization", vec![int("axis", 1)], vec![constant("s", 2.0), constant("b", 1.0)]);
+    let (mean, variance) =
+        (12.75f32, (12.75f32.powi(2) + 10.75f32.powi(2) + 3.75f32.powi(2) + 27.25f32.powi(2)) / 4.0);
+    for (found, x) in normal.iter().zip([0.0f32, 2.0, 9.0]) {
+        let expected = 2.0 * (x - mean) / (variance + 1e-5).sqrt() + 1.0;
+        assert!((found - expected).abs() < 1e-5, "{normal:?}, {expected}");
+    }
+}
+
 type Change = fn(&mut GraphProto);
 
 #[test]

@@ -6,11 +6,12 @@
 mod facts;
 mod file;
 mod layers;
+mod operator;
 mod operators;
 
 use facts::{MAX_VALUES, only, per_image};
 use file::Graph;
-use operators::Input;
+use operator::Input;
 
 use std::collections::{HashMap, HashSet};
 

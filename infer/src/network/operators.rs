@@ -15,25 +15,12 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_core::ops::nn::{leaky_relu, sigmoid};
 
-use super::facts::{MAX_VALUES, only, per_image};
-use super::file::Constant;
+use super::facts::{only, per_image};
 use super::layers::{Convolution, Dense, MaxPool};
+use super::operator::{Input, Operator};
 
-/// Largest number of rows and columns of a window: tract keeps an offset for each of its places.
-const MAX_KERNEL: usize = 1024;
-/// Largest padding on one side.
-const MAX_PADDING: usize = 65_536;
 /// ONNX's number for `float32` as the target of a cast.
 const FLOAT: i64 = 1;
-
-/// What a node reads.
-#[derive(Clone, Copy)]
-pub(super) enum Input<'a> {
-    /// What another node gives.
-    Value(OutletId),
-    /// What the file holds.
-    Constant(&'a Constant),
-}
 
 /// Adds a node to the model and returns its output; `alone` if nothing else reads its first input.
 pub(super) fn wire(
@@ -54,6 +41,9 @@ pub(super) fn wire(
         "Flatten" => operator.flatten(),
         "Gemm" => operator.dense(),
         "GlobalAveragePool" => operator.global_average_pool(),
+        "GlobalMaxPool" => operator.global_max_pool(),
+        "HardSwish" => operator.hard_swish(),
+        "LayerNormalization" => operator.layer_normalization(),
         "LeakyRelu" => operator.leaky_relu(),
         "MaxPool" => operator.max_pool(),
         "Mul" => operator.binary(math::mul()),
@@ -67,14 +57,8 @@ pub(super) fn wire(
 
 /// Whether an operator's output has the shape of its input, value for value.
 pub(super) fn keeps_shape(op_type: &str) -> bool {
-    ["Add", "Elu", "Erf", "LeakyRelu", "Mul", "Relu", "Sigmoid", "Tanh"].contains(&op_type)
-}
-
-struct Operator<'a> {
-    model: &'a mut TypedModel,
-    node: &'a NodeProto,
-    inputs: &'a [Input<'a>],
-    alone: bool,
+    ["Add", "Elu", "Erf", "HardSwish", "LayerNormalization", "LeakyRelu", "Mul", "Relu", "Sigmoid", "Tanh"]
+        .contains(&op_type)
 }
 
 impl Operator<'_> {
@@ -86,20 +70,6 @@ impl Operator<'_> {
         let shape = |outlet| Ok::<_, TractError>(self.model.outlet_fact(outlet)?.shape.clone());
         ensure!(shape(out)? == shape(a)?, "{:?} and {:?}: shapes that do not fit", shape(a)?, shape(b)?);
         Ok(out)
-    }
-
-    /// A value, or a constant in the layout of images here.
-    fn operand(&mut self, input: Input<'_>, suffix: &str) -> TractResult<OutletId> {
-        let constant = match input {
-            Input::Value(outlet) => return Ok(outlet),
-            Input::Constant(constant) => constant,
-        };
-        let mut tensor =
-            tract_ndarray::ArrayD::from_shape_vec(&*constant.shape, constant.values())?.into_tensor();
-        if tensor.rank() == 4 {
-            tensor = tensor.move_axis(1, 3)?;
-        }
-        self.model.add_const(format!("{}.{suffix}", self.node.name), tensor)
     }
 
     fn unary(&mut self, op: impl Into<Box<dyn TypedOp>>) -> TractResult<OutletId> {
@@ -178,21 +148,6 @@ impl Operator<'_> {
         }
     }
 
-    /// The operator that makes `x` only for this node.
-    fn producer<O: Op>(&self, x: OutletId) -> Option<&O> {
-        self.model.node(x.node).op_as::<O>().filter(|_| self.alone)
-    }
-
-    /// Lets the producer of `x` do the work of this node too.
-    fn join(&mut self, x: OutletId, op: impl TypedOp) -> TractResult<OutletId> {
-        let facts = op.output_facts(&self.model.node_input_facts(x.node)?)?;
-        for fact in facts {
-            self.model.set_outlet_fact(x, fact)?;
-        }
-        self.model.node_mut(x.node).op = Box::new(op);
-        Ok(x)
-    }
-
     fn average_pool(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
         let x = self.input()?;
@@ -223,6 +178,52 @@ impl Operator<'_> {
         self.add("", math::div(), &[sum, count])
     }
 
+    fn global_max_pool(&mut self) -> TractResult<OutletId> {
+        self.only_attributes(&[])?;
+        let x = self.input()?;
+        self.image(x)?;
+        self.add("", Reduce::new(tvec![1, 2], Reducer::Max), &[x])
+    }
+
+    /// `x max(0, min(1, x / 6 + 1 / 2))`.
+    fn hard_swish(&mut self) -> TractResult<OutletId> {
+        self.only_attributes(&[])?;
+        let x = self.input()?;
+        let [sixth, half] =
+            [("sixth", 1.0 / 6.0), ("half", 0.5)].map(|(name, value)| self.scalar(name, value, x));
+        let [zero, one] = [("zero", 0.0), ("one", 1.0)].map(|(name, value)| self.scalar(name, value, x));
+        let scaled = self.add(".scaled", math::mul(), &[x, sixth?])?;
+        let shifted = self.add(".shifted", math::add(), &[scaled, half?])?;
+        let above = self.add(".above", math::max(), &[shifted, zero?])?;
+        let gate = self.add(".gate", math::min(), &[above, one?])?;
+        self.add("", math::mul(), &[x, gate])
+    }
+
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + bias`, over all values of an image.
+    fn layer_normalization(&mut self) -> TractResult<OutletId> {
+        self.only_attributes(&["axis", "epsilon"])?;
+        ensure!(self.node.get_attr_opt("axis")?.unwrap_or(-1i64) == 1, "attribute \"axis\": expected 1");
+        let &[Input::Value(x), Input::Constant(scale), Input::Constant(bias)] = self.inputs else {
+            bail!("{} inputs, expected a value, a scale and a bias", self.inputs.len());
+        };
+        let shape = per_image(self.model, x)?;
+        let axes: TVec<usize> = (1..=shape.len()).collect();
+        let count = self.scalar("count", shape.iter().product::<usize>() as f32, x)?;
+        let epsilon = self.scalar("epsilon", self.node.get_attr_opt("epsilon")?.unwrap_or(1e-5), x)?;
+        let sum = self.add(".sum", Reduce::new(axes.clone(), Reducer::Sum), &[x])?;
+        let mean = self.add(".mean", math::div(), &[sum, count])?;
+        let centred = self.add(".centred", math::sub(), &[x, mean])?;
+        let squares = self.add(".squares", math::mul(), &[centred, centred])?;
+        let total = self.add(".total", Reduce::new(axes, Reducer::Sum), &[squares])?;
+        let variance = self.add(".variance", math::div(), &[total, count])?;
+        let safe = self.add(".safe", math::add(), &[variance, epsilon])?;
+        let deviation = self.add(".deviation", math::sqrt(), &[safe])?;
+        let normal = self.add(".normal", math::div(), &[centred, deviation])?;
+        let (scale, bias) = (self.per_value(scale, "scale", x)?, self.per_value(bias, "bias", x)?);
+        let scaled = self.add(".scaled", math::mul(), &[normal, scale])?;
+        self.add("", math::add(), &[scaled, bias])
+    }
+
     fn flatten(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["axis"])?;
         ensure!(self.node.get_attr_opt("axis")?.unwrap_or(1i64) == 1, "attribute \"axis\": expected 1");
@@ -243,106 +244,5 @@ impl Operator<'_> {
         let x = self.input()?;
         let last = self.model.outlet_fact(x)?.rank().checked_sub(1).context("expected a dimension")?;
         self.add("", Softmax::new(tvec![last], None, SoftmaxKind::Softmax), &[x])
-    }
-
-    /// Adds a tract operator named like the node, with a suffix where a node becomes several.
-    fn add(
-        &mut self,
-        suffix: &str,
-        op: impl Into<Box<dyn TypedOp>>,
-        inputs: &[OutletId],
-    ) -> TractResult<OutletId> {
-        only(&self.model.wire_node(format!("{}{suffix}", self.node.name), op, inputs)?)
-    }
-
-    /// A constant with the rank of `like`.
-    fn scalar(&mut self, suffix: &str, value: f32, like: OutletId) -> TractResult<OutletId> {
-        let value = tensor0(value).broadcast_into_rank(self.model.outlet_fact(like)?.rank())?;
-        self.model.add_const(format!("{}.{suffix}", self.node.name), value)
-    }
-
-    /// The only input, a value.
-    fn input(&self) -> TractResult<OutletId> {
-        match self.inputs {
-            &[Input::Value(outlet)] => Ok(outlet),
-            inputs => bail!("{} inputs, expected 1 that is no constant", inputs.len()),
-        }
-    }
-
-    /// Input, weight `[features, C / groups, ...]` and perhaps bias `[features]` of a layer, whose shapes fit.
-    fn weights(&self, rank: usize, groups: usize) -> TractResult<(OutletId, &Constant, Option<&Constant>)> {
-        let (x, weight, bias) = match self.inputs {
-            &[Input::Value(x), Input::Constant(weight)] => (x, weight, None),
-            &[Input::Value(x), Input::Constant(weight), Input::Constant(bias)] => (x, weight, Some(bias)),
-            inputs => bail!("{} inputs, expected a value, a weight and perhaps a bias", inputs.len()),
-        };
-        let input = self.model.outlet_fact(x)?;
-        ensure!(input.datum_type.is_float() && input.rank() == rank, "input {input:?}: expected rank {rank}");
-        let shape = &weight.shape;
-        let channels = input.shape.last().context("expected a dimension")?;
-        let features = shape.first().copied().unwrap_or(0);
-        let all = shape.get(1).and_then(|&length| length.checked_mul(groups));
-        let fits = shape.len() == rank
-            && all.is_some_and(|all| *channels == all.to_dim())
-            && groups > 0
-            && features.is_multiple_of(groups);
-        ensure!(fits, "input {input:?} does not fit weight {shape:?} in {groups} groups");
-        if let Some(bias) = bias {
-            ensure!(bias.shape == [features], "bias {:?} does not fit weight {shape:?}", bias.shape);
-        }
-        Ok((x, weight, bias))
-    }
-
-    /// `[H, W, C]`.
-    fn image(&self, x: OutletId) -> TractResult<[usize; 3]> {
-        let shape = per_image(self.model, x)?;
-        shape.as_slice().try_into().with_context(|| format!("input {shape:?}: expected [H, W, C]"))
-    }
-
-    /// The window's attributes, such that at least one window fits into the padded image. A
-    /// convolution's `kernel` is that of its weight; a pool's padding is smaller than its kernel, so
-    /// that no window is all padding.
-    fn window(&self, x: OutletId, kernel: Option<[usize; 2]>) -> TractResult<Window> {
-        fn list<const N: usize>(node: &NodeProto, name: &str) -> TractResult<[usize; N]> {
-            let list = node.get_attr_tvec::<usize>(name)?;
-            list.as_slice()
-                .try_into()
-                .with_context(|| format!("attribute {name:?}: {list:?}, expected {N} numbers"))
-        }
-        let shape = list(self.node, "kernel_shape")?;
-        let [top, left, bottom, right] = list(self.node, "pads")?;
-        let dilated = self.node.attribute.iter().any(|attribute| attribute.name == "dilations");
-        let window = Window {
-            kernel: shape,
-            strides: list(self.node, "strides")?,
-            dilations: if dilated { list(self.node, "dilations")? } else { [1, 1] },
-            padding: [[top, bottom], [left, right]],
-        };
-        if let Some(kernel) = kernel {
-            ensure!(shape == kernel, "attribute \"kernel_shape\": {shape:?}, weight {kernel:?}");
-        }
-        let [height, width, channels] = self.image(x)?;
-        for (axis, length) in [height, width].into_iter().enumerate() {
-            let (size, stride, dilation) =
-                (window.kernel[axis], window.strides[axis], window.dilations[axis]);
-            let [before, after] = window.padding[axis];
-            let small = [size, dilation].iter().all(|value| (1..=MAX_KERNEL).contains(value))
-                && before.max(after) <= MAX_PADDING
-                && (kernel.is_some() || before.max(after) < size);
-            ensure!(
-                small && stride > 0 && (size - 1) * dilation < length + before + after,
-                "window {size}, stride {stride}, dilation {dilation}, padding {before} and {after} does not fit {length}"
-            );
-        }
-        let padded: usize = window.padded([height, width]).iter().product();
-        ensure!(padded.saturating_mul(channels) <= MAX_VALUES, "padding to more than {MAX_VALUES} values");
-        Ok(window)
-    }
-
-    fn only_attributes(&self, names: &[&str]) -> TractResult<()> {
-        match self.node.attribute.iter().find(|attribute| !names.contains(&attribute.name.as_str())) {
-            Some(other) => bail!("unknown attribute {:?}, expected {names:?}", other.name),
-            None => Ok(()),
-        }
     }
 }

@@ -67,6 +67,8 @@ layers! {
     gelu: Gelu,
     /// `x sigmoid(x)`.
     silu: Silu,
+    /// `x min(1, max(0, x / 6 + 1 / 2))`.
+    hard_swish: HardSwish,
     /// Hyperbolic tangent.
     tanh: Tanh,
     /// Logistic function.

@@ -79,6 +79,8 @@ layers! {
     avg_pool: AvgPool,
     /// Mean over the whole image.
     global_avg_pool: GlobalAvgPool,
+    /// Maximum over the whole image.
+    global_max_pool: GlobalMaxPool,
     /// Batch normalisation with learnt scale and shift.
     batch_norm: BatchNorm,
     /// Zeroes a share of the values, in training only.

@@ -83,6 +83,8 @@ layers! {
     global_max_pool: GlobalMaxPool,
     /// Batch normalisation with learnt scale and shift.
     batch_norm: BatchNorm,
+    /// Normalisation of each sample over all of its values, with learnt scale and shift.
+    layer_norm: LayerNorm,
     /// Zeroes a share of the values, in training only.
     dropout: Dropout,
     /// `[C, H, W]` to `[C * H * W]`.

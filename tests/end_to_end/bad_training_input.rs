@@ -221,6 +221,68 @@ fn recipes() {
             replace("- conv2d: {features: 16, kernel_size: 3, stride: 2, padding: 1}", "- flatten"),
             "layer 5 (residual), input [8, 14, 14]: its body gives [1568]",
         ),
+        (
+            "groups of no channels",
+            replace("kernel_size: 3, padding: same", "kernel_size: 3, groups: 0"),
+            "groups 0: expected 1",
+        ),
+        (
+            "groups that do not divide",
+            replace(
+                "kernel_size: 3, stride: 2, padding: 1",
+                "kernel_size: 3, stride: 2, padding: 1, groups: 3",
+            ),
+            "layer 5.1 (conv2d), input [8, 14, 14]: groups 3: expected a divisor of the 8 channels",
+        ),
+        (
+            "a dilation that does not fit",
+            replace("kernel_size: 3, padding: same", "kernel_size: 3, dilation: 14"),
+            "kernel_size 3 with dilation 14 does not fit: with padding the image is [28, 28], and at least [29, 29]",
+        ),
+        (
+            "normalisation of one value",
+            replace("- flatten\n", "- flatten\n- dense: {features: 1}\n- batch_norm\n- layer_norm\n"),
+            "(layer_norm), input [1]: needs two values or more",
+        ),
+        (
+            "batch normalisation of one image",
+            replace("batch_size: 50", "batch_size: 29").replacen(
+                "- flatten\n",
+                "- flatten\n- batch_norm\n",
+                1,
+            ),
+            "batch_size: found 29, which leaves a last batch of 1 of 30 training images, expected batches of 2",
+        ),
+        (
+            "batches of one image",
+            replace("batch_size: 50", "batch_size: 1").replacen(
+                "- flatten\n",
+                "- flatten\n- batch_norm\n",
+                1,
+            ),
+            "expected batches of 2 or more",
+        ),
+        (
+            "a layer without its fields",
+            replace("- flatten\n", "- dense\n"),
+            "`dense` alone is not enough: missing field `features`",
+        ),
+        (
+            "a number for a layer",
+            replace("- flatten\n", "- 7\n"),
+            "found 7, expected a layer (one of conv2d, relu",
+        ),
+        (
+            "an unknown optimizer",
+            replace("adam: {}", "adamm: {}"),
+            "`adamm` is not an optimizer; expected one of adam",
+        ),
+        (
+            "words for fields",
+            replace("split: {validation: 10}", "split: ten"),
+            "split: found \"ten\", expected fields",
+        ),
+        ("half an epoch", replace("epochs: 2", "epochs: 1.5"), "epochs: found 1.5, expected a whole number"),
         ("dropout of everything", replace("rate: 0.2", "rate: 1"), "(dropout), input [784]: rate 1"),
         ("too few classes", replace("features: 10", "features: 9"), "the data set has 10 classes"),
         ("no softmax", replace("- softmax\n", ""), "the last layer must be softmax"),
@@ -253,7 +315,11 @@ fn recipes() {
         ),
     ];
     for (row, text, expected) in rows {
-        assert_refused(row, &train(dir.path(), text), &[expected]);
+        let outcome = train(dir.path(), text);
+        assert_refused(row, &outcome, &[expected]);
+        for word in ["usize", "u32", "f64", "struct ", "variant"] {
+            assert!(!outcome.stderr.contains(word), "{row}: {}", outcome.stderr);
+        }
     }
     assert_refused("not UTF-8", &train(dir.path(), [0xff, 0xfe, 0x00]), &["invalid UTF-8 at byte 0"]);
     let outcome = run("trainer", dir.path(), ["train", "no-such.yaml"]);

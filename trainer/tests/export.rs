@@ -91,6 +91,7 @@ fn convolutions_pools_and_paddings() {
         "avg_pool: {kernel_size: 2, stride: 2}",
         "avg_pool: {kernel_size: 3, stride: 1, padding: 1}",
         "global_avg_pool",
+        "global_max_pool",
     ] {
         let flatten = if pool.starts_with("global") { "" } else { "- flatten\n" };
         let yaml = format!(
@@ -105,7 +106,9 @@ fn convolutions_pools_and_paddings() {
 
 #[test]
 fn activations() {
-    for activation in ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] {
+    for activation in
+        ["relu", "leaky_relu", "elu", "gelu", "silu", "hard_swish", "tanh", "sigmoid", "layer_norm"]
+    {
         let yaml = format!(
             "- conv2d: {{features: 4, kernel_size: 3}}\n- {activation}\n- flatten\n- dense: {{features: 7}}\n- {activation}\n- dense: {{features: 5}}\n- softmax\n"
         );
@@ -126,6 +129,34 @@ fn batch_norm_is_folded_or_becomes_scale_and_shift() {
         for shape in [GREY, COLOUR] {
             let found = difference(yaml, shape);
             assert!(found <= 1e-5, "{yaml}{found:e}");
+        }
+    }
+}
+
+#[test]
+fn groups_and_dilation() {
+    for (fields, folded) in [
+        ("groups: 2", false),
+        ("groups: 2, bias: false", true),
+        ("groups: 6, features: 6", true),
+        ("groups: 6, features: 12, stride: 2, padding: same", false),
+        ("dilation: 2", false),
+        ("dilation: 3, padding: same", true),
+        ("dilation: 2, stride: 2, padding: 4, groups: 3", true),
+        ("kernel_size: 2, dilation: 4, padding: 1, groups: 2", false),
+    ] {
+        let with = |name: &str, default: &str| match fields.contains(name) {
+            true => String::new(),
+            false => format!("{name}: {default}, "),
+        };
+        let conv = format!("{{{}{}{fields}}}", with("features", "6"), with("kernel_size", "3"));
+        let norm = if folded { "- batch_norm\n" } else { "" };
+        let yaml = format!(
+            "- conv2d: {{features: 6, kernel_size: 3, padding: same}}\n- conv2d: {conv}\n{norm}- relu\n- flatten\n- dense: {{features: 5}}\n- softmax\n"
+        );
+        for shape in [GREY, COLOUR] {
+            let found = difference(&yaml, shape);
+            assert!(found <= 1e-5, "{yaml} {shape:?}: {found:e}");
         }
     }
 }

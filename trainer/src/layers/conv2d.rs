@@ -10,7 +10,7 @@ use super::shape::Shape;
 use super::window::Window;
 use crate::error::Result;
 use crate::onnx::graph::{Affine, Graph};
-use crate::onnx::value::ints;
+use crate::onnx::value::{int, ints};
 
 /// 2-D convolution (cross-correlation, as everywhere in deep learning): `[C, H, W]` to
 /// `[features, H', W']`.
@@ -33,10 +33,24 @@ pub struct Conv2d {
     /// Whether a learnt bias is added.
     #[serde(default = "yes")]
     pub bias: bool,
+    /// Divides channels and features into groups that do not see each other; as many as there are
+    /// channels is a depthwise convolution.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = 65536))]
+    pub groups: usize,
+    /// Distance between neighbouring taps of the kernel, in pixels.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = 65536))]
+    pub dilation: usize,
 }
 
 fn one() -> usize {
     1
+}
+
+// Recipes made from older ones keep their text, and so their hash.
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 fn yes() -> bool {
@@ -52,12 +66,14 @@ pub(crate) struct Convolution {
     pub(crate) strides: [usize; 2],
     pub(crate) padding: Padding,
     pub(crate) bias: bool,
+    pub(crate) groups: usize,
+    pub(crate) dilation: usize,
 }
 
 impl Conv2d {
     fn convolution(&self) -> Convolution {
-        let Conv2d { features, kernel_size, stride, padding, bias } = *self;
-        Convolution { features, kernel_size, strides: [stride; 2], padding, bias }
+        let Conv2d { features, kernel_size, stride, padding, bias, groups, dilation } = *self;
+        Convolution { features, kernel_size, strides: [stride; 2], padding, bias, groups, dilation }
     }
 }
 
@@ -88,7 +104,7 @@ impl Convolution {
     /// The window over an input; padding is worked out here and nowhere else.
     fn window(&self, input: Shape) -> Window {
         let mut window =
-            Window { kernel: [self.kernel_size; 2], strides: self.strides, dilation: 1, padding: [[0; 2]; 2] };
+            Window { kernel: [self.kernel_size; 2], strides: self.strides, dilation: self.dilation, padding: [[0; 2]; 2] };
         if let Shape::Image { height, width, .. } = input {
             let span = window.span();
             let amounts = |axis: usize, length| self.padding.amounts(length, span[axis], self.strides[axis]);
@@ -101,12 +117,19 @@ impl Convolution {
         let [channels, ..] = context.image()?;
         context.positive("features", self.features)?;
         context.positive("kernel_size", self.kernel_size)?;
+        context.positive("dilation", self.dilation)?;
+        context.positive("groups", self.groups)?;
+        for (what, count) in [("channels", channels), ("features", self.features)] {
+            if !count.is_multiple_of(self.groups) {
+                return Err(context.refuse(format!("groups {}: expected a divisor of the {count} {what}", self.groups)));
+            }
+        }
         self.strides.iter().try_for_each(|&stride| context.positive("stride", stride))?;
         let [height, width] = self.window(context.input).output(context)?;
         context.check_size(&[self.features, height, width])?;
-        let weight = vec![self.features, channels, self.kernel_size, self.kernel_size];
+        let weight = vec![self.features, channels / self.groups, self.kernel_size, self.kernel_size];
         context.check_size(&weight)?;
-        let fan_in = channels * self.kernel_size * self.kernel_size;
+        let fan_in = channels / self.groups * self.kernel_size * self.kernel_size;
         let output = Shape::Image { channels: self.features, height, width };
         let placed = context.placed(output).linear(weight, fan_in, self.bias);
         Ok(Placement { macs: output.numel() as u64 * fan_in as u64, ..placed })
@@ -115,7 +138,10 @@ impl Convolution {
     pub(crate) fn forward(&self, placement: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         let (weight, bias) = (pass.tensor(placement, 0), self.bias.then(|| pass.tensor(placement, 1)));
         let window = self.window(placement.input);
-        let convolve = |x: &Tensor, padding: [i64; 2]| x.conv2d(weight, bias, window.stride(), padding, [1, 1], 1);
+        let dilation = [self.dilation as i64; 2];
+        let convolve = |x: &Tensor, padding: [i64; 2]| {
+            x.conv2d(weight, bias, window.stride(), padding, dilation, self.groups as i64)
+        };
         match window.even_padding() {
             Some(padding) => convolve(x, padding),
             None => {
@@ -134,11 +160,18 @@ impl Convolution {
         graph: &mut Graph,
     ) -> String {
         let window = self.window(placement.input);
-        let attributes = vec![
+        let mut attributes = vec![
             ints("kernel_shape", window.kernel),
             ints("pads", window.pads()),
             ints("strides", window.strides),
         ];
+        // Only where they say something: networks without them keep their bytes.
+        if self.dilation != 1 {
+            attributes.push(ints("dilations", [self.dilation; 2]));
+        }
+        if self.groups != 1 {
+            attributes.push(int("group", self.groups as i64));
+        }
         linear::export("Conv", placement, x, folded, attributes, graph)
     }
 }

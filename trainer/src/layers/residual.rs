@@ -97,7 +97,7 @@ fn projection(input: Shape, output: Shape) -> Option<Convolution> {
         Some([smallest(height, rows)?, smallest(width, columns)?])
     };
     let strides = both.map(|stride| [stride; 2]).or_else(each)?;
-    Some(Convolution { features, kernel_size: 1, strides, padding: Padding::Valid, bias: true })
+    Some(Convolution { features, kernel_size: 1, strides, padding: Padding::Valid, bias: true, groups: 1, dilation: 1 })
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use crate::error::{Error, Result};
 
 /// Larger files are refused.
-pub const MAX_FILE_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Wider or higher images are refused.
-pub const MAX_SIDE: u32 = 16_384;
+pub(crate) const MAX_SIDE: u32 = 16_384;
 /// Images that need more memory than this are refused.
 const MAX_DECODED_BYTES: u64 = 256 << 20;
 /// File name endings that are looked for in folders.

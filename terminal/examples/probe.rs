@@ -1,5 +1,7 @@
 //! A program for `terminal/tests/programs.rs`: does what its first argument says.
 
+#![allow(clippy::panic)]
+
 use terminal::ExitStatus;
 
 fn main() -> std::process::ExitCode {

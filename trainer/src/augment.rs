@@ -34,7 +34,7 @@ pub struct Erasing {
 
 impl Augmentation {
     /// Whether nothing is changed.
-    pub fn is_off(&self) -> bool {
+    pub(crate) fn is_off(&self) -> bool {
         *self == Augmentation::default()
     }
 

@@ -15,7 +15,7 @@ use crate::optimizer::OptimizerState;
 use crate::parameters::Parameters;
 
 /// File name inside a run directory.
-pub const FILE: &str = "checkpoint.safetensors";
+pub(crate) const FILE: &str = "checkpoint.safetensors";
 
 /// The one metadata key: more than one would be written in random order.
 const PROGRESS_KEY: &str = "progress";
@@ -169,7 +169,7 @@ impl State {
 ///
 /// # Errors
 /// [`Error::Run`] if there is no checkpoint or it is damaged.
-pub fn read_progress(run: &Path) -> Result<Progress> {
+pub(crate) fn read_progress(run: &Path) -> Result<Progress> {
     let path = run.join(FILE);
     parse_progress(&std::fs::read(&path).map_err(Error::io(&path))?, &path)
 }

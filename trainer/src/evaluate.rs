@@ -13,7 +13,7 @@ const BATCH: usize = 500;
 
 /// What a network says about a set of images.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Evaluation {
+pub(crate) struct Evaluation {
     /// Mean cross-entropy.
     pub loss: f64,
     /// Predicted class of each image.
@@ -23,7 +23,7 @@ pub struct Evaluation {
 }
 
 /// A network with its weights and the images to run it on.
-pub struct Evaluator<'a> {
+pub(crate) struct Evaluator<'a> {
     /// The layers.
     pub network: &'a Network,
     /// Their weights, on `device`.
@@ -38,7 +38,7 @@ pub struct Evaluator<'a> {
 
 impl Evaluator<'_> {
     /// Classifies the images at `indices`.
-    pub fn evaluate(&self, indices: &[usize]) -> Evaluation {
+    pub(crate) fn evaluate(&self, indices: &[usize]) -> Evaluation {
         let mut result = Evaluation { loss: 0.0, predictions: Vec::with_capacity(indices.len()), correct: 0 };
         for chunk in indices.chunks(BATCH) {
             let labels: Vec<i64> = chunk.iter().map(|&i| self.samples.labels[i].into()).collect();
@@ -59,7 +59,7 @@ impl Evaluator<'_> {
     }
 
     /// Probabilities `[N, classes]`, row-major, of the images at `indices`.
-    pub fn probabilities(&self, indices: &[usize]) -> Vec<f32> {
+    pub(crate) fn probabilities(&self, indices: &[usize]) -> Vec<f32> {
         let output = tch::no_grad(|| self.logits(indices).softmax(-1, Kind::Float)).to_device(Device::Cpu);
         let mut values = vec![0f32; output.numel()];
         output.contiguous().copy_data(&mut values, output.numel());

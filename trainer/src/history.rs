@@ -32,7 +32,7 @@ pub struct EpochRow {
 ///
 /// # Errors
 /// Never for rows that training made.
-pub fn to_csv(rows: &[EpochRow]) -> Result<String> {
+pub(crate) fn to_csv(rows: &[EpochRow]) -> Result<String> {
     let wrong = |e: String| Error::run(Path::new("history.csv"), e);
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
@@ -46,7 +46,7 @@ pub fn to_csv(rows: &[EpochRow]) -> Result<String> {
 ///
 /// # Errors
 /// [`Error::Run`] names the line.
-pub fn parse_csv(text: &str, path: &Path) -> Result<Vec<EpochRow>> {
+pub(crate) fn parse_csv(text: &str, path: &Path) -> Result<Vec<EpochRow>> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     reader.deserialize().map(|row| row.map_err(|e| Error::run(path, e.to_string()))).collect()
 }

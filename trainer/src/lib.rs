@@ -4,19 +4,19 @@
 //! turns it into a run directory ([`run`]), [`publish`](publish::publish) turns a run
 //! into a version of a zoo.
 
-pub mod augment;
+mod augment;
 pub mod batches;
-pub mod checkpoint;
+mod checkpoint;
 mod error;
-pub mod evaluate;
+mod evaluate;
 pub mod history;
 pub mod import;
 pub mod inspect;
 pub mod layers;
 pub mod network;
 pub mod onnx;
-pub mod optimizer;
-pub mod parameters;
+mod optimizer;
+mod parameters;
 pub mod pictures;
 pub mod preview;
 pub mod profile;
@@ -25,7 +25,7 @@ pub mod random;
 pub mod recipe;
 pub mod reproduce;
 pub mod run;
-pub mod schedule;
+mod schedule;
 pub mod schema;
 mod sheet;
 pub mod study;
@@ -37,4 +37,4 @@ pub mod weights;
 pub use error::{Error, Result};
 
 /// Version of the libtorch this was built against.
-pub const LIBTORCH_VERSION: &str = env!("TRAINER_LIBTORCH_VERSION");
+pub(crate) const LIBTORCH_VERSION: &str = env!("TRAINER_LIBTORCH_VERSION");

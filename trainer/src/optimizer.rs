@@ -10,7 +10,7 @@ use crate::tagged::tagged;
 
 tagged! {
     /// Which optimizer, with its constants. The learning rate comes from the schedule.
-    pub enum Optimizer: "an optimizer" {
+    pub(crate) enum Optimizer: "an optimizer" {
         /// Kingma and Ba 2015, arXiv:1412.6980; `weight_decay` is added to the gradient.
         Adam(Adam) = "adam",
         /// Loshchilov and Hutter 2019, arXiv:1711.05101; `weight_decay` shrinks the weights directly.
@@ -25,7 +25,7 @@ tagged! {
 /// Constants of `adam` and `adamw`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Adam {
+pub(crate) struct Adam {
     /// Decay of the mean of gradients.
     pub beta1: f64,
     /// Decay of the mean of squared gradients.
@@ -45,7 +45,7 @@ impl Default for Adam {
 /// Constants of `sgd`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Sgd {
+pub(crate) struct Sgd {
     /// Decay of the velocity.
     pub momentum: f64,
     /// Nesterov's look-ahead.
@@ -63,7 +63,7 @@ impl Default for Sgd {
 /// Constants of `rmsprop`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RmsProp {
+pub(crate) struct RmsProp {
     /// Decay of the mean of squared gradients.
     pub alpha: f64,
     /// Added to the denominator.
@@ -82,7 +82,7 @@ impl Default for RmsProp {
 
 impl Optimizer {
     /// `(field, value, whether it is in range, range)` of every constant, for checking a recipe.
-    pub fn constants(&self) -> Vec<(&'static str, f64, bool, &'static str)> {
+    pub(crate) fn constants(&self) -> Vec<(&'static str, f64, bool, &'static str)> {
         let decay = |name, value: f64| (name, value, (0.0..1.0).contains(&value), "0 <= value < 1");
         let positive = |name, value: f64| (name, value, value > 0.0 && value < 1.0, "0 < value < 1");
         let weight_decay = |value: f64| ("weight_decay", value, (0.0..=1.0).contains(&value), "0 to 1");
@@ -121,7 +121,7 @@ impl OptimizerState {
     }
 
     /// Changes `parameters` in place by one step along `gradient`.
-    pub fn step(
+    pub(crate) fn step(
         &mut self,
         optimizer: &Optimizer,
         parameters: &mut Tensor,

@@ -89,7 +89,7 @@ impl NumericProfile {
 }
 
 /// The processor's model name, for the manifest; `unknown` if the system does not tell.
-pub fn cpu_model() -> String {
+pub(crate) fn cpu_model() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     info.lines()
         .find_map(|line| line.strip_prefix("model name"))

@@ -12,7 +12,7 @@ use trainer::train::Observer;
 
 /// A bar for a run, a line for each epoch.
 #[derive(Default)]
-pub struct TrainingBar {
+pub(crate) struct TrainingBar {
     bar: Option<ProgressBar>,
     epochs: u32,
 }
@@ -54,7 +54,7 @@ impl Observer for TrainingBar {
 }
 
 /// A line for each combination of a study, redrawn as runs finish.
-pub struct StudyTable {
+pub(crate) struct StudyTable {
     lines: Vec<ProgressBar>,
     runs: usize,
     _all: MultiProgress,
@@ -62,7 +62,7 @@ pub struct StudyTable {
 
 impl StudyTable {
     /// A table with nothing done yet.
-    pub fn new(plan: &Plan) -> StudyTable {
+    pub(crate) fn new(plan: &Plan) -> StudyTable {
         let all = MultiProgress::new();
         let width = plan.points.iter().map(|point| point.label().chars().count()).max().unwrap_or(0);
         let style = ProgressStyle::with_template("{prefix} {bar:12} {pos}/{len}  {msg}");
@@ -102,7 +102,7 @@ impl study::Observer for StudyTable {
 
 /// A bar for each file that is fetched.
 #[derive(Default)]
-pub struct DownloadBar(Option<ProgressBar>);
+pub(crate) struct DownloadBar(Option<ProgressBar>);
 
 impl datasets::Progress for DownloadBar {
     fn start(&mut self, file: &str, total: Option<u64>) {

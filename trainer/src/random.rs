@@ -26,7 +26,7 @@ impl Stream {
     }
 
     /// Uniform in `[-bound, bound)`.
-    pub fn symmetric(&mut self, bound: f32) -> f32 {
+    pub(crate) fn symmetric(&mut self, bound: f32) -> f32 {
         (2.0 * self.unit() - 1.0) * bound
     }
 
@@ -41,7 +41,7 @@ impl Stream {
     }
 
     /// Fisher-Yates.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }

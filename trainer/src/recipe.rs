@@ -20,44 +20,44 @@ pub struct Recipe {
     /// Name under which the model is published.
     pub name: String,
     /// One line for people.
-    pub description: String,
+    pub(crate) description: String,
     /// Name of the dataset.
     pub dataset: String,
     /// Seed of all randomness.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// How the training set is divided.
-    pub split: Split,
+    pub(crate) split: Split,
     /// What libtorch may use, so that sums come out the same.
     #[serde(default)]
     pub numeric_profile: NumericProfile,
     /// The layers, in order.
     pub network: Vec<Layer>,
     /// The optimizer.
-    pub optimizer: Optimizer,
+    pub(crate) optimizer: Optimizer,
     /// The learning rate.
-    pub schedule: Schedule,
+    pub(crate) schedule: Schedule,
     /// Passes over the training images.
-    pub epochs: u32,
+    pub(crate) epochs: u32,
     /// Images per step.
     pub batch_size: usize,
     /// Share of the target spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
     #[serde(default)]
-    pub label_smoothing: f64,
+    pub(crate) label_smoothing: f64,
     /// Decay of a moving average of the weights that is validated and published instead of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ema: Option<f64>,
+    pub(crate) ema: Option<f64>,
     /// Random changes to training images.
     #[serde(default)]
-    pub augmentation: Augmentation,
+    pub(crate) augmentation: Augmentation,
     /// What becomes the model.
     #[serde(default)]
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
 /// How the training set is divided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Split {
+pub(crate) struct Split {
     /// Training images held out to choose by; 0 for none.
     pub validation: usize,
     /// Images to train on, of the rest; all of them by default.
@@ -68,7 +68,7 @@ pub struct Split {
 /// What becomes the model.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Output {
+pub(crate) struct Output {
     /// Which epoch's weights.
     #[serde(default)]
     pub select: Select,
@@ -77,7 +77,7 @@ pub struct Output {
 /// Which epoch's weights become the model. Never looks at the test set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Select {
+pub(crate) enum Select {
     /// The last.
     #[default]
     Last,

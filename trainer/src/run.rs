@@ -18,9 +18,9 @@ use crate::weights;
 /// The exact text of the recipe.
 pub const RECIPE: &str = "recipe.yaml";
 /// One row per epoch.
-pub const HISTORY: &str = "history.csv";
+pub(crate) const HISTORY: &str = "history.csv";
 /// What came out, and on what machine; there only when the run is finished.
-pub const SUMMARY: &str = "run.json";
+pub(crate) const SUMMARY: &str = "run.json";
 
 /// What came out of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl RunDir {
     }
 
     /// Whether another process is training into `path`.
-    pub fn is_busy(path: &Path) -> bool {
+    pub(crate) fn is_busy(path: &Path) -> bool {
         File::open(path.join(".lock")).is_ok_and(|lock| lock.try_lock().is_err())
     }
 
@@ -104,7 +104,7 @@ impl RunDir {
     }
 
     /// Whether there is something to resume.
-    pub fn has_checkpoint(&self) -> bool {
+    pub(crate) fn has_checkpoint(&self) -> bool {
         self.path.join(checkpoint::FILE).exists()
     }
 }
@@ -115,7 +115,7 @@ pub fn default_path(recipe: &RecipeFile) -> PathBuf {
 }
 
 /// `<name>-<first 8 digits of the recipe's sha256>`.
-pub fn folder_name(recipe: &RecipeFile) -> String {
+pub(crate) fn folder_name(recipe: &RecipeFile) -> String {
     let digest = recipe.sha256().to_string();
     format!("{}-{}", recipe.recipe.name, digest.get(..8).unwrap_or_default())
 }
@@ -184,7 +184,7 @@ pub struct FinishedRun {
 ///
 /// # Errors
 /// [`Error::Run`] if it is not there or not understood.
-pub fn read_summary(path: &Path) -> Result<RunSummary> {
+pub(crate) fn read_summary(path: &Path) -> Result<RunSummary> {
     let text = std::fs::read_to_string(path).map_err(|e| {
         Error::run(path, format!("{e}; expected a finished run (train with --resume finishes it)"))
     })?;

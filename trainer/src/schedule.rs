@@ -6,7 +6,7 @@ use crate::tagged::tagged;
 
 tagged! {
     /// The learning rate as a function of progress.
-    pub enum Schedule: "a schedule" {
+    pub(crate) enum Schedule: "a schedule" {
         /// The same all the time.
         Constant(Constant) = "constant",
         /// Multiplied by `factor` after every `epochs` epochs.
@@ -21,7 +21,7 @@ tagged! {
 /// Fields of `constant`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Constant {
+pub(crate) struct Constant {
     /// The learning rate.
     pub learning_rate: f64,
 }
@@ -29,7 +29,7 @@ pub struct Constant {
 /// Fields of `step`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub(crate) struct Step {
     /// The learning rate at the start.
     pub learning_rate: f64,
     /// Epochs between two changes.
@@ -41,7 +41,7 @@ pub struct Step {
 /// Fields of `cosine`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Cosine {
+pub(crate) struct Cosine {
     /// The learning rate at the start.
     pub learning_rate: f64,
     /// The learning rate at the end.
@@ -52,7 +52,7 @@ pub struct Cosine {
 /// Fields of `one_cycle`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OneCycle {
+pub(crate) struct OneCycle {
     /// The highest learning rate.
     pub peak: f64,
     /// Share of the run that rises.
@@ -80,7 +80,7 @@ fn thousand() -> f64 {
 
 impl Schedule {
     /// The learning rate for step `step` (from 0) of `steps_per_epoch * epochs`.
-    pub fn learning_rate(&self, step: u64, steps_per_epoch: u64, epochs: u32) -> f64 {
+    pub(crate) fn learning_rate(&self, step: u64, steps_per_epoch: u64, epochs: u32) -> f64 {
         let last = (steps_per_epoch * u64::from(epochs)).saturating_sub(1).max(1);
         let progress = step as f64 / last as f64;
         match self {
@@ -100,7 +100,7 @@ impl Schedule {
     }
 
     /// `(field, value, whether it is in range, range)` of every field, for checking a recipe.
-    pub fn fields(&self) -> Vec<(&'static str, f64, bool, &'static str)> {
+    pub(crate) fn fields(&self) -> Vec<(&'static str, f64, bool, &'static str)> {
         let rate = |name, value: f64| (name, value, value > 0.0 && value <= 10.0, "0 < value <= 10");
         let divisor = |name, value: f64| (name, value, (1.0..=1e9).contains(&value), "1 to 1e9");
         match self {

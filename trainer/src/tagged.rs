@@ -141,13 +141,13 @@ pub(crate) fn schema<F: JsonSchema + DeserializeOwned>(
 macro_rules! tagged {
     (
         $(#[$attribute:meta])*
-        pub enum $Enum:ident: $what:literal {
+        $vis:vis enum $Enum:ident: $what:literal {
             $($(#[doc = $doc:literal])* $Variant:ident($Fields:ty) = $name:expr,)*
         }
     ) => {
         $(#[$attribute])*
         #[derive(Debug, Clone, PartialEq)]
-        pub enum $Enum {
+        $vis enum $Enum {
             $($(#[doc = $doc])* $Variant($Fields),)*
         }
 
@@ -201,17 +201,17 @@ mod tests {
 
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
-    pub struct Plain {}
+    struct Plain {}
 
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
-    pub struct Sized {
+    struct Sized {
         size: usize,
     }
 
     tagged! {
         /// For the tests.
-        pub enum Shape: "a shape" {
+        enum Shape: "a shape" {
             /// No fields.
             Point(Plain) = "point",
             /// One field.

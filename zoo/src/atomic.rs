@@ -39,6 +39,6 @@ fn allow_reading(_: &File) -> std::io::Result<()> {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn sync_dir(dir: &Path) -> Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(Error::io(dir))
 }

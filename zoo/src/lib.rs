@@ -27,7 +27,7 @@ mod store;
 mod version;
 
 pub use alias::AliasEntry;
-pub use atomic::{sync_dir, write_atomic};
+pub use atomic::write_atomic;
 pub use count::Count;
 pub use error::{Error, Result};
 pub use index::{INDEX, Index, IndexModel, IndexVersion, grouped};

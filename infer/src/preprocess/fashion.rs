@@ -7,7 +7,7 @@ use super::plane::Plane;
 const TOLERANCE: f32 = 12.0;
 
 /// A garment as Fashion-MNIST would hold it, `height` x `width`.
-pub fn normalise(grey: &Plane, height: usize, width: usize) -> Plane {
+pub(super) fn normalise(grey: &Plane, height: usize, width: usize) -> Plane {
     // The corners, not the whole border: many garments reach the edge between them.
     let background = grey.corner_median();
     let dark_ground = background <= 127.0;

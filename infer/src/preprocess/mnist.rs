@@ -15,7 +15,7 @@ const BLACK: f32 = 16.0;
 const BEYOND_MIDDLE: f32 = 0.5;
 
 /// A digit as MNIST would hold it, `height` x `width`.
-pub fn normalise(grey: &Plane, height: usize, width: usize) -> Plane {
+pub(super) fn normalise(grey: &Plane, height: usize, width: usize) -> Plane {
     if is_normal_form(grey, height, width) {
         return grey.clone();
     }

@@ -7,7 +7,7 @@ mod plane;
 use datasets::{ImageShape, Preprocessing};
 use image::DynamicImage;
 
-pub use plane::Plane;
+use plane::Plane;
 
 /// Longest side of an image that is worked on as it is.
 const LONGEST_SIDE: u32 = 1024;

@@ -4,7 +4,7 @@ use image::DynamicImage;
 
 /// Grey levels 0 to 255, row-major.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plane {
+pub(crate) struct Plane {
     /// Rows.
     pub height: usize,
     /// Columns.
@@ -24,12 +24,12 @@ pub(super) struct Bounds {
 
 impl Plane {
     /// All black.
-    pub fn black(height: usize, width: usize) -> Plane {
+    pub(crate) fn black(height: usize, width: usize) -> Plane {
         Plane { height, width, data: vec![0.0; height * width] }
     }
 
     /// The grey levels of an image, transparency laid on white (on black where white would hide everything).
-    pub fn grey(image: &DynamicImage) -> Plane {
+    pub(crate) fn grey(image: &DynamicImage) -> Plane {
         let pixels = image.to_luma_alpha8();
         let (width, height) = (pixels.width() as usize, pixels.height() as usize);
         let on = |background: f32| Plane {
@@ -42,7 +42,7 @@ impl Plane {
     }
 
     /// Red, green and blue of an image, transparency laid on white.
-    pub fn colours(image: &DynamicImage) -> [Plane; 3] {
+    pub(crate) fn colours(image: &DynamicImage) -> [Plane; 3] {
         let pixels = image.to_rgba8();
         let (width, height) = (pixels.width() as usize, pixels.height() as usize);
         let channel = |c: usize| Plane {
@@ -54,7 +54,7 @@ impl Plane {
     }
 
     /// The value at a pixel, 0 outside.
-    pub fn at(&self, row: usize, column: usize) -> f32 {
+    pub(crate) fn at(&self, row: usize, column: usize) -> f32 {
         if column >= self.width {
             return 0.0;
         }
@@ -62,7 +62,7 @@ impl Plane {
     }
 
     /// Rounded and clamped to bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.data.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect()
     }
 
@@ -133,7 +133,7 @@ impl Plane {
     }
 
     /// Resized so that each new pixel is the mean of the area that it covers.
-    pub fn resize_area(&self, height: usize, width: usize) -> Plane {
+    pub(crate) fn resize_area(&self, height: usize, width: usize) -> Plane {
         let across = resize_rows(&self.data, self.width, width);
         let turned = transpose(&across, self.height, width);
         let down = resize_rows(&turned, self.height, height);

@@ -14,13 +14,13 @@ use crate::parameters::Parameters;
 /// ONNX's number for `float32` as the target of a cast.
 const FLOAT: i64 = 1;
 /// ONNX operator set.
-pub const OPSET: u32 = 17;
+pub(crate) const OPSET: u32 = 17;
 /// ONNX file format, the one of opset 17.
-pub const IR_VERSION: u32 = 8;
+pub(crate) const IR_VERSION: u32 = 8;
 /// Name of the input.
-pub const INPUT: &str = "image";
+pub(crate) const INPUT: &str = "image";
 /// Name of the output.
-pub const OUTPUT: &str = "probabilities";
+pub(crate) const OUTPUT: &str = "probabilities";
 
 /// What is written into the file besides the graph.
 pub struct Identity<'a> {

@@ -9,5 +9,6 @@ mod export;
 pub(crate) mod graph;
 pub(crate) mod value;
 
-pub use export::{INPUT, IR_VERSION, Identity, OPSET, OUTPUT, export};
-pub use value::BATCH;
+pub(crate) use export::{INPUT, IR_VERSION, OPSET, OUTPUT};
+pub use export::{Identity, export};
+pub(crate) use value::BATCH;

@@ -5,7 +5,7 @@ use pb::tensor_proto::DataType;
 use tract_onnx::pb;
 
 /// Name of the free first dimension.
-pub const BATCH: &str = "N";
+pub(crate) const BATCH: &str = "N";
 
 /// An attribute with one integer.
 pub(crate) fn int(name: &str, value: i64) -> pb::AttributeProto {

@@ -10,16 +10,16 @@ use crate::network::Network;
 use crate::table::table;
 
 /// File name of the card.
-pub const FILE: &str = "README.md";
+pub(crate) const FILE: &str = "README.md";
 /// File name of the learning curve.
-pub const LEARNING_CURVE: &str = "learning_curve.svg";
+pub(crate) const LEARNING_CURVE: &str = "learning_curve.svg";
 /// File name of the confusion matrix.
-pub const CONFUSION: &str = "confusion_matrix.svg";
+pub(crate) const CONFUSION: &str = "confusion_matrix.svg";
 /// File name of the first layer's filters.
-pub const FILTERS: &str = "first_layer.png";
+pub(crate) const FILTERS: &str = "first_layer.png";
 
 /// The card as Markdown.
-pub fn write(
+pub(crate) fn write(
     manifest: &Manifest,
     network: &Network,
     data: &Description,

@@ -12,7 +12,7 @@ use crate::network::Network;
 use crate::parameters::Parameters;
 
 /// `confusion[actual][predicted]`.
-pub type Confusion = Vec<Vec<u64>>;
+pub(crate) type Confusion = Vec<Vec<u64>>;
 
 const TRAIN: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
 const VALIDATION: RGBColor = RGBColor(0xd6, 0x27, 0x28);
@@ -24,7 +24,7 @@ fn wrong(error: impl ToString) -> Error {
 }
 
 /// Counts predictions by actual class.
-pub fn confusion(predictions: &[u8], actual: &[u8], labels: &[String]) -> Confusion {
+pub(crate) fn confusion(predictions: &[u8], actual: &[u8], labels: &[String]) -> Confusion {
     let mut counts = vec![vec![0; labels.len()]; labels.len()];
     for (&predicted, &actual) in predictions.iter().zip(actual) {
         if let Some(cell) =
@@ -40,7 +40,7 @@ pub fn confusion(predictions: &[u8], actual: &[u8], labels: &[String]) -> Confus
 ///
 /// # Errors
 /// [`Error::Drawing`].
-pub fn learning_curve(rows: &[EpochRow]) -> Result<String> {
+pub(crate) fn learning_curve(rows: &[EpochRow]) -> Result<String> {
     let train: Vec<(f64, f64)> = rows.iter().map(|r| (r.epoch.into(), 100.0 * r.train_accuracy)).collect();
     let validation: Vec<(f64, f64)> =
         rows.iter().filter_map(|r| Some((r.epoch.into(), 100.0 * r.validation_accuracy?))).collect();
@@ -94,7 +94,7 @@ pub fn learning_curve(rows: &[EpochRow]) -> Result<String> {
 ///
 /// # Errors
 /// [`Error::Drawing`].
-pub fn confusion_matrix(counts: &Confusion, labels: &[String]) -> Result<String> {
+pub(crate) fn confusion_matrix(counts: &Confusion, labels: &[String]) -> Result<String> {
     let (cell, left, top) = (54, 130, 70);
     let side = cell * labels.len() as i32;
     let mut svg = String::new();
@@ -153,7 +153,7 @@ fn shade(right: bool, share: f64) -> RGBColor {
 ///
 /// # Errors
 /// [`Error::Drawing`].
-pub fn filters(network: &Network, parameters: &Parameters) -> Result<Option<Vec<u8>>> {
+pub(crate) fn filters(network: &Network, parameters: &Parameters) -> Result<Option<Vec<u8>>> {
     let Some(first) = network.first_weighted() else { return Ok(None) };
     let state = parameters.state_dict();
     let (_, shape, values) = &state[first.first_parameter];

@@ -70,7 +70,7 @@ pub fn already_published(
 }
 
 /// The dataset as a manifest names it.
-pub fn dataset_info(dataset: &Dataset) -> DatasetInfo {
+pub(crate) fn dataset_info(dataset: &Dataset) -> DatasetInfo {
     DatasetInfo {
         name: dataset.description.name.clone(),
         files: dataset.files().into_iter().map(|entry| (entry.file.clone(), entry.sha256)).collect(),

@@ -13,7 +13,7 @@ use crate::recipe::{Recipe, RecipeFile};
 ///
 /// # Errors
 /// [`Error::Recipe`] naming the path that leads nowhere or does not take the value.
-pub fn apply(recipe: &Recipe, changes: &[(&str, &Value)], path: &Path) -> Result<RecipeFile> {
+pub(crate) fn apply(recipe: &Recipe, changes: &[(&str, &Value)], path: &Path) -> Result<RecipeFile> {
     let wrong = |field: &str, found: String, expected: String| Error::Recipe {
         path: path.to_owned(),
         field: field.into(),

@@ -189,7 +189,7 @@ fn has_duplicates<T: PartialEq>(values: &[T]) -> bool {
 
 impl Axis {
     /// `(label, changes)` of every value; a change is a path and what is put there.
-    pub fn variants(&self) -> Vec<(String, Vec<(String, Value)>)> {
+    pub(crate) fn variants(&self) -> Vec<(String, Vec<(String, Value)>)> {
         let named: Vec<(String, &Value)> = match &self.values {
             Values::Plain(values) => values.iter().map(|value| (label(value), value)).collect(),
             Values::Named(values) => values.iter().map(|(name, value)| (name.clone(), value)).collect(),

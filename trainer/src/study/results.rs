@@ -78,7 +78,7 @@ pub fn collect(plan: &Plan, dataset: &Dataset) -> Result<Results> {
 ///
 /// # Errors
 /// [`Error::Run`] if it holds another recipe's.
-pub fn is_finished(trial: &Trial) -> Result<bool> {
+pub(crate) fn is_finished(trial: &Trial) -> Result<bool> {
     Ok(summary(trial)?.is_some())
 }
 
@@ -140,7 +140,7 @@ impl PointResult {
     }
 
     /// Mean validation accuracy after each epoch, over the runs that came so far.
-    pub fn curve(&self) -> Vec<(u32, f64)> {
+    pub(crate) fn curve(&self) -> Vec<(u32, f64)> {
         let epochs = self.runs.iter().map(|run| run.history.len()).max().unwrap_or(0);
         let mean = |epoch: usize| {
             let rows = self.runs.iter().filter_map(|run| run.history.get(epoch)?.validation_accuracy);

@@ -25,11 +25,11 @@ use crate::version::list_files;
 use crate::{VersionDir, Zoo};
 
 /// File name of the signature over all files.
-pub const SIGNATURE: &str = "model.sig";
+pub(crate) const SIGNATURE: &str = "model.sig";
 /// File name of the provenance attestation.
-pub const PROVENANCE: &str = "provenance.sig";
+pub(crate) const PROVENANCE: &str = "provenance.sig";
 /// File name of the test result attestation.
-pub const TEST_RESULT: &str = "test_result.sig";
+pub(crate) const TEST_RESULT: &str = "test_result.sig";
 /// What somebody who retrained a version reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reproduction {
@@ -46,7 +46,7 @@ const MAX_BYTES: u64 = 4 << 20;
 
 impl Zoo {
     /// Where the signatures of a version are: outside its folder, which never changes.
-    pub fn signature_dir(&self, version: &VersionDir) -> PathBuf {
+    pub(crate) fn signature_dir(&self, version: &VersionDir) -> PathBuf {
         self.signature_dir_of(&version.manifest.name, version.manifest.version)
     }
 

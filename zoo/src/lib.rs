@@ -33,9 +33,9 @@ pub use error::{Error, Result};
 pub use index::{INDEX, Index, IndexModel, IndexVersion, grouped};
 pub use layout::{Engine, Violation};
 pub use manifest::{
-    ClassCount, DatasetInfo, Dim, FileRecord, Manifest, NetworkInfo, NumericProfileInfo, OnnxInfo, SCHEMA,
-    SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, check_name,
+    ClassCount, DatasetInfo, Dim, FileRecord, MANIFEST, Manifest, NetworkInfo, NumericProfileInfo, ONNX,
+    OnnxInfo, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, check_name,
 };
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo, parse_version};
-pub use version::{MANIFEST, ONNX, Problem, VersionDir, list_files};
+pub use version::{Problem, VersionDir, list_files};

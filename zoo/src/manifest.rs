@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::Count;
 use crate::error::{Error, Result};
 
+/// Name of the manifest in a version's folder.
+pub const MANIFEST: &str = "manifest.yaml";
+/// Name of the network in a version's folder.
+pub const ONNX: &str = "model.onnx";
+
 /// The version of this format.
 pub const SCHEMA: u32 = 1;
 

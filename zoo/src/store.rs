@@ -8,9 +8,9 @@ use datasets::Digest;
 
 use crate::atomic::sync_dir;
 use crate::error::{Error, Result};
-use crate::manifest::check_name;
+use crate::manifest::{MANIFEST, check_name};
 use crate::spec::{Selector, Spec};
-use crate::version::{MANIFEST, VersionDir, list_files};
+use crate::version::{VersionDir, list_files};
 
 /// A model and its published versions, ascending.
 pub type ModelVersions = (String, Vec<u32>);

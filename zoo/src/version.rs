@@ -9,12 +9,7 @@ use std::path::{Path, PathBuf};
 use datasets::{Digest, yaml};
 
 use crate::error::{Error, Result};
-use crate::{FileRecord, Manifest};
-
-/// Name of the manifest in a version's folder.
-pub const MANIFEST: &str = "manifest.yaml";
-/// Name of the network in a version's folder.
-pub const ONNX: &str = "model.onnx";
+use crate::manifest::{FileRecord, MANIFEST, Manifest};
 
 /// First bytes of a file that Git LFS has not fetched.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";

@@ -13,7 +13,7 @@ use trainer::table::table;
 use trainer::train::split;
 use trainer::{Error, Result, weights};
 
-use super::{open_version, whole_dataset};
+use super::common::{open_version, whole_dataset};
 
 #[derive(clap::Args)]
 pub(super) struct InspectArgs {

@@ -7,7 +7,8 @@ use trainer::profile::{Isa, NumericProfile};
 use trainer::reproduce::{self, Reproduction, Verdict};
 use trainer::{Error, Result};
 
-use super::{Common, enter_profile, open_version, options, read_key, whole_dataset};
+use super::common::{Common, open_version, options, read_key, whole_dataset};
+use super::numeric_profile::enter_profile;
 use crate::progress::TrainingBar;
 
 #[derive(clap::Args)]

@@ -10,7 +10,7 @@ use trainer::study::results::{self, Results};
 use trainer::study::{self, Plan, StudyFile, Workers, execute};
 use trainer::{Error, Result};
 
-use super::{INTERRUPTED, handle_interrupts};
+use super::common::{INTERRUPTED, handle_interrupts};
 use crate::progress::{DownloadBar, StudyTable};
 
 #[derive(clap::Args)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use datasets::Digest;
 
-use super::{Options, Sample, Source};
+use super::source::{Options, Sample, Source};
 use crate::error::{Error, Result};
 
 /// More than this between the largest and the smallest class is worth a warning.

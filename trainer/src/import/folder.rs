@@ -6,7 +6,7 @@ use datasets::{ImageShape, Preprocessing};
 use image::DynamicImage;
 use infer::{decode, preprocess};
 
-use super::{Sample, Source};
+use super::source::{Sample, Source};
 use crate::error::{Error, Result};
 
 /// How images are brought to one form.

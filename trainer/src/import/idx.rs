@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use datasets::{Dtype, Idx, ImageShape};
 
-use super::{Sample, Source};
+use super::source::{Sample, Source};
 use crate::error::{Error, Result};
 
 /// A split's files.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use datasets::ImageShape;
 
-use super::{Sample, Source};
+use super::source::{Sample, Source};
 use crate::error::{Error, Result};
 
 /// What a CSV file does not say.

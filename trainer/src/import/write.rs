@@ -5,7 +5,7 @@ use std::path::Path;
 use datasets::{Description, Digest, FileEntry, Idx, ImageShape, Normalisation, SplitFiles};
 
 use super::check::Checked;
-use super::{ClassInfo, Imported, Options, Sample};
+use super::source::{ClassInfo, Imported, Options, Sample};
 use crate::error::{Error, Result};
 
 pub(super) fn write(checked: &Checked, options: &Options, path: &Path) -> Result<Imported> {

@@ -1,0 +1,95 @@
+//! `trainer publish`.
+
+use std::path::{Path, PathBuf};
+
+use datasets::Dataset;
+use trainer::profile::NumericProfile;
+use trainer::publish;
+use trainer::recipe::RecipeFile;
+use trainer::run;
+use trainer::{Error, Result};
+use zoo::{VersionDir, Zoo};
+
+use super::common::Common;
+use super::numeric_profile::enter_profile;
+use super::train::train_recipe;
+
+#[derive(clap::Args)]
+pub(super) struct PublishArgs {
+    /// Recipes. One whose newest version was made by the same recipe from the same data is skipped.
+    #[arg(required_unless_present = "run")]
+    recipes: Vec<PathBuf>,
+    /// Publish this finished run instead of training.
+    #[arg(long, conflicts_with = "recipes")]
+    run: Option<PathBuf>,
+    /// Publish a new version even if the newest one is by the same recipe.
+    #[arg(long)]
+    again: bool,
+    /// The zoo.
+    #[arg(long, default_value = "zoo")]
+    zoo: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn publish_command(args: &PublishArgs) -> Result<()> {
+    let runs: Vec<PathBuf> = args.run.iter().cloned().collect();
+    let from_runs = runs.iter().map(|run| (run.join(run::RECIPE), Some(run.clone())));
+    let from_recipes = args.recipes.iter().map(|recipe| (recipe.clone(), None));
+    let jobs = from_runs
+        .chain(from_recipes)
+        .map(|(path, run)| Ok((RecipeFile::read(&path)?, run)))
+        .collect::<Result<Vec<_>>>()?;
+    let profiles: Vec<&NumericProfile> =
+        jobs.iter().map(|(recipe, _)| &recipe.recipe.numeric_profile).collect();
+    if let Some(profile) = profiles.first() {
+        if profiles.iter().any(|other| other != profile) {
+            let problem = "the recipes have different numeric profiles; publish them one by one";
+            return Err(Error::run(Path::new("numeric_profile"), problem));
+        }
+        enter_profile(profile)?;
+    }
+    let zoo = Zoo::create(&args.zoo)?;
+    let mut published = Vec::new();
+    for (recipe, run) in &jobs {
+        let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
+        let existing =
+            publish::already_published(&zoo, recipe, &dataset)?.filter(|_| !args.again && run.is_none());
+        let new = existing.is_none();
+        let version = match existing {
+            Some(version) => version,
+            None => publish_recipe(recipe, run.as_deref(), &dataset, &zoo, &args.common)?,
+        };
+        if !args.common.json {
+            let manifest = &version.manifest;
+            let share = 100.0 * manifest.test.correct.share();
+            let verb = if new { "published" } else { "already published by this recipe:" };
+            terminal::line(format_args!(
+                "{verb} {}@{}  test {} = {share:.2} %  {}",
+                manifest.name,
+                manifest.version,
+                manifest.test.correct,
+                version.path.display()
+            ));
+        }
+        published.push(serde_json::json!({ "new": new, "path": version.path, "manifest": version.manifest }));
+    }
+    if args.common.json {
+        terminal::json(&published);
+    }
+    Ok(())
+}
+
+fn publish_recipe(
+    recipe: &RecipeFile,
+    run: Option<&Path>,
+    dataset: &Dataset,
+    zoo: &Zoo,
+    common: &Common,
+) -> Result<VersionDir> {
+    let path = run.map_or_else(|| run::default_path(recipe), Path::to_owned);
+    if run.is_none() {
+        train_recipe(recipe, &path, true, None, common)?;
+    }
+    publish::publish(&path, dataset, zoo)
+}

@@ -1,0 +1,73 @@
+//! `trainer train`.
+
+use std::path::{Path, PathBuf};
+
+use trainer::Result;
+use trainer::recipe::RecipeFile;
+use trainer::run::{self, RunDir, RunSummary};
+use trainer::train::{Options, train};
+
+use super::common::{Common, options, whole_dataset};
+use super::numeric_profile::enter_profile;
+use crate::progress::TrainingBar;
+
+#[derive(clap::Args)]
+pub(super) struct TrainArgs {
+    /// The recipe.
+    recipe: PathBuf,
+    /// Folder of the run [default: runs/<name>-<recipe hash>].
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Go on from the checkpoint in the run folder.
+    #[arg(long)]
+    resume: bool,
+    /// Stop after so many epochs of the recipe's, leaving a checkpoint.
+    #[arg(long)]
+    stop_after: Option<u32>,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn train_command(args: &TrainArgs) -> Result<()> {
+    let recipe = RecipeFile::read(&args.recipe)?;
+    enter_profile(&recipe.recipe.numeric_profile)?;
+    let path = args.run.clone().unwrap_or_else(|| run::default_path(&recipe));
+    match train_recipe(&recipe, &path, args.resume, args.stop_after, &args.common)? {
+        Some(summary) => print_summary(&summary, &path, args.common.json),
+        None => Ok(()),
+    }
+}
+
+/// `None` if it stopped before the recipe's last epoch.
+pub(super) fn train_recipe(
+    recipe: &RecipeFile,
+    path: &Path,
+    resume: bool,
+    stop_after: Option<u32>,
+    common: &Common,
+) -> Result<Option<RunSummary>> {
+    let dataset = whole_dataset(&common.datasets, &recipe.recipe.dataset)?;
+    let options = Options { stop_after, ..options(resume, common)? };
+    recipe.recipe.build_network(&dataset.description)?;
+    let run = RunDir::open(path, recipe, resume)?;
+    train(recipe, &dataset, &run, &options, &mut TrainingBar::default())
+}
+
+fn print_summary(summary: &RunSummary, path: &Path, json: bool) -> Result<()> {
+    if json {
+        terminal::json(summary);
+        return Ok(());
+    }
+    let validation = summary.validation.map_or(String::new(), |count| {
+        format!(", validation {}/{} = {:.2} %", count.correct, count.total, 100.0 * count.share())
+    });
+    terminal::line(format_args!(
+        "{}: epoch {} of {}{validation}, {:.0} s, in {}",
+        summary.name,
+        summary.selected_epoch,
+        summary.epochs,
+        summary.seconds,
+        path.display()
+    ));
+    Ok(())
+}

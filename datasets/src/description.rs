@@ -128,10 +128,13 @@ impl Samples {
         self.labels.is_empty()
     }
 
-    /// Pixels of image `index`, `[C, H, W]`; empty if there is no such image.
+    /// Pixels of image `index`, `[C, H, W]`.
+    ///
+    /// # Panics
+    /// If there is no such image.
     pub fn image(&self, index: usize) -> &[u8] {
         let size = self.shape.numel();
-        self.images.get(index * size..(index + 1) * size).unwrap_or_default()
+        &self.images[index * size..][..size]
     }
 }
 
@@ -270,7 +273,7 @@ impl Description {
         }
         let classes = self.classes.len();
         if let Some(index) = labels.data.iter().position(|&label| usize::from(label) >= classes) {
-            let found = labels.data.get(index).copied().unwrap_or_default();
+            let found = labels.data[index];
             return Err(Error::invalid(
                 labels_path,
                 format!("labels[{index}]"),

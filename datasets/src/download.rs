@@ -67,7 +67,7 @@ fn fetch_from(
         if count == 0 {
             break;
         }
-        file.write_all(buffer.get(..count).unwrap_or_default()).map_err(|e| e.to_string())?;
+        file.write_all(&buffer[..count]).map_err(|e| e.to_string())?;
         progress.advance(count as u64);
     }
     let found = Idx::read(file.path()).map_err(|e| e.to_string())?.sha256;

@@ -54,7 +54,7 @@ impl Golden {
 
     /// Both files' bytes: `(input_0.pb, output_0.pb)`.
     pub fn to_files(&self) -> (Vec<u8>, Vec<u8>) {
-        let count = self.shape.first().copied().unwrap_or(0);
+        let count = self.shape[0];
         let classes = self.probabilities.len() / count.max(1);
         let tensor = |name: &str, shape: &[usize], data_type: DataType, raw_data: Vec<u8>| TensorProto {
             name: name.into(),

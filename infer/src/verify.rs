@@ -88,7 +88,7 @@ pub fn verify_all(
 /// Checks one version; what does not hold is in the report, not an error.
 ///
 /// # Errors
-/// [`Error::Zoo`] if there is no such version.
+/// [`crate::Error::Zoo`] if there is no such version.
 pub fn verify(zoo: &Zoo, spec: &Spec, datasets: &Path, key: Option<&PublicKey>) -> Result<Report> {
     let mut report = Report { model: spec.to_string(), findings: Vec::new() };
     let version = match zoo.version(spec) {
@@ -154,7 +154,7 @@ pub fn check_golden(version: &VersionDir, session: &Session) -> std::result::Res
     let golden = Golden::read(version).map_err(|e| e.to_string())?;
     let difference = golden.max_difference(session).map_err(|e| e.to_string())?;
     let tolerance = version.manifest.self_check.tolerance;
-    let detail = format!("{} images, max |difference| {difference:.1e}", golden.shape.first().unwrap_or(&0));
+    let detail = format!("{} images, max |difference| {difference:.1e}", golden.shape[0]);
     if f64::from(difference) <= tolerance {
         Ok(detail)
     } else {

@@ -115,7 +115,7 @@ fn bilinear(source: &[u8], height: usize, width: usize, y: f32, x: f32) -> f32 {
         if row < 0 || column < 0 || row >= height as i32 || column >= width as i32 {
             return 0.0;
         }
-        source.get(row as usize * width + column as usize).copied().unwrap_or(0).into()
+        source[row as usize * width + column as usize].into()
     };
     let top = at(row, column) * (1.0 - part_x) + at(row, column + 1) * part_x;
     let bottom = at(row + 1, column) * (1.0 - part_x) + at(row + 1, column + 1) * part_x;

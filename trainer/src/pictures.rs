@@ -83,7 +83,7 @@ pub fn mistakes(
 ) -> Result<Mistakes> {
     let evaluator = Evaluator { network, parameters, normaliser, samples, device: Device::Cpu };
     let predictions = evaluator.evaluate(indices).predictions;
-    let actual = |index: usize| samples.labels.get(index).copied().unwrap_or_default();
+    let actual = |index: usize| samples.labels[index];
     let wrong: Vec<(usize, u8)> = indices
         .iter()
         .copied()

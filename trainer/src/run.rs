@@ -109,7 +109,7 @@ impl RunDir {
     }
 }
 
-/// The default folder of a recipe: `runs/` and its [`folder_name`].
+/// The default folder of a recipe: `runs/<name>-<first 8 digits of the recipe's sha256>`.
 pub fn default_path(recipe: &RecipeFile) -> PathBuf {
     Path::new("runs").join(folder_name(recipe))
 }
@@ -117,7 +117,7 @@ pub fn default_path(recipe: &RecipeFile) -> PathBuf {
 /// `<name>-<first 8 digits of the recipe's sha256>`.
 pub(crate) fn folder_name(recipe: &RecipeFile) -> String {
     let digest = recipe.sha256().to_string();
-    format!("{}-{}", recipe.recipe.name, digest.get(..8).unwrap_or_default())
+    format!("{}-{}", recipe.recipe.name, &digest[..8])
 }
 
 /// Writes model, history and summary of a finished run.
@@ -134,7 +134,7 @@ pub fn finish(
     let rows = &state.progress.rows;
     let (model, selected) = match (recipe.recipe.output.select, &state.best, state.progress.best_epoch) {
         (Select::BestValidation, Some(best), Some(epoch)) => (best, epoch),
-        _ => (state.model(), rows.last().map_or(0, |r| r.epoch)),
+        _ => (state.model(), rows.last().expect("a finished run has an epoch").epoch),
     };
     let row = rows.iter().find(|r| r.epoch == selected);
     let images = recipe.recipe.split.validation;

@@ -59,6 +59,6 @@ pub(crate) fn colour(image: &[f32], shape: datasets::ImageShape, row: usize, col
     let plane = shape.height * shape.width;
     [0, 1, 2].map(|channel: usize| {
         let at = channel.min(shape.channels - 1) * plane + row * shape.width + column;
-        image.get(at).map_or(0, |value| value.round() as u8)
+        image[at].round() as u8
     })
 }

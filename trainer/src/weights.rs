@@ -28,12 +28,11 @@ pub fn whole(parameters: &Parameters) -> Result<Vec<u8>> {
 /// # Errors
 /// Never for parameters that training made.
 pub fn first_layer(network: &Network, parameters: &Parameters) -> Result<Vec<u8>> {
-    let names: Vec<&str> = network
-        .first_weighted()
-        .map(|placement| placement.parameters.iter().map(|p| p.name.as_str()).collect())
-        .unwrap_or_default();
+    let first = network.first_weighted();
     let mut tensors = parameters.state_dict();
-    tensors.retain(|(name, _, _)| names.contains(&name.as_str()));
+    tensors.retain(|(name, _, _)| {
+        first.is_some_and(|placement| placement.parameters.iter().any(|parameter| parameter.name == *name))
+    });
     serialise(&tensors)
 }
 

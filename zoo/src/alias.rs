@@ -76,8 +76,8 @@ impl Zoo {
         let entry = AliasEntry { model: spec.name.clone(), alias: alias.into(), version };
         let mut history = self.alias_history()?;
         history.push(entry.clone());
-        let lines: std::result::Result<Vec<String>, _> = history.iter().map(serde_json::to_string).collect();
-        let lines = lines.map_err(|e| Error::io(&path)(e.into()))?;
+        let line = |entry| serde_json::to_string(entry).expect("texts and a number always serialise");
+        let lines: Vec<String> = history.iter().map(line).collect();
         write_atomic(&path, format!("{}\n", lines.join("\n")).as_bytes())?;
         self.write_index()?;
         Ok(entry)

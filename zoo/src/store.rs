@@ -101,7 +101,7 @@ impl Zoo {
             return Err(Error::NotFound { path: dir, hint });
         };
         let version = match &spec.selector {
-            Selector::Latest => versions.last().copied().unwrap_or(0),
+            Selector::Latest => *versions.last().expect("`models` lists only models that have versions"),
             Selector::Version(version) => *version,
             Selector::Alias(alias) => self.aliased(&spec.name, alias)?,
         };

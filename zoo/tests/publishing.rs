@@ -212,7 +212,7 @@ fn aliases_move_and_their_history_grows() {
         assert!(point(spec, alias).is_err(), "{spec} {alias}");
     }
     let index = std::fs::read_to_string(dir.path().join(INDEX)).unwrap();
-    assert_eq!(index, zoo.index().unwrap().to_json().unwrap());
+    assert_eq!(index, zoo.index().unwrap().to_json());
     assert!(index.contains("\"stable\": 2"));
 }
 

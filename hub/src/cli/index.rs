@@ -18,7 +18,7 @@ pub(super) struct IndexArgs {
 pub(super) fn index(args: &IndexArgs) -> Result<ExitStatus> {
     let zoo = args.zoo.open()?;
     let index = zoo.index()?;
-    let text = index.to_json()?;
+    let text = index.to_json();
     let path = zoo.root().join(zoo::INDEX);
     if !args.check {
         zoo.write_index()?;

@@ -115,8 +115,8 @@ impl Constant {
         self.words().map(f32::from_le_bytes).collect()
     }
 
-    /// Value number `index`, row-major.
+    /// Value number `index`, row-major, of those that the shape has.
     pub(super) fn value(&self, index: usize) -> f32 {
-        self.data.as_chunks().0.get(index).map_or(0.0, |&word| f32::from_le_bytes(word))
+        f32::from_le_bytes(self.data.as_chunks().0[index])
     }
 }

@@ -85,7 +85,7 @@ impl Convolutions {
         let outputs: Vec<&str> = convolutions.iter().map(|node| graph.activated(node)).collect();
         let makes_one = |node: &NodeProto| node.output.iter().any(|name| outputs.contains(&name.as_str()));
         let end = graph.nodes.iter().rposition(makes_one).map_or(0, |last| last + 1);
-        let nodes = graph.nodes.get(..end).unwrap_or_default();
+        let nodes = &graph.nodes[..end];
         let pixels = images(1.to_dim(), shape);
         let model = graph.wire(TypedModel::default(), nodes, &graph.input, pixels, &outputs)?;
         let names = convolutions.iter().map(|node| node.name.clone()).collect();

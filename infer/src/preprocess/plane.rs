@@ -160,7 +160,7 @@ fn resize_rows(data: &[f32], from: usize, to: usize) -> Vec<f32> {
             let (start, end) = (index as f64 * step, (index + 1) as f64 * step);
             let mut sum = 0.0;
             let last = (end.ceil() as usize).min(from);
-            for (offset, &value) in row.get(start as usize..last).unwrap_or_default().iter().enumerate() {
+            for (offset, &value) in row[start as usize..last].iter().enumerate() {
                 let pixel = (start as usize + offset) as f64;
                 let covered = (end.min(pixel + 1.0) - start.max(pixel)).max(0.0);
                 sum += f64::from(value) * covered;

@@ -49,7 +49,8 @@ pub(super) fn check(mut source: Source, options: &Options) -> Result<Checked> {
             ));
         }
     }
-    let (least, most) = (train.iter().min().copied().unwrap_or(1), train.iter().max().copied().unwrap_or(1));
+    let least = *train.iter().min().expect("there are two classes or more");
+    let most = *train.iter().max().expect("there are two classes or more");
     let imbalance = most as f64 / least.max(1) as f64;
     let mut warnings = Vec::new();
     if imbalance > IMBALANCE {

@@ -47,13 +47,13 @@ pub fn read(path: &Path, form: &Form<'_>) -> Result<Source> {
         if row.len() != expected {
             return Err(at(path, index, format!("{} columns, expected {expected}", row.len())));
         }
-        let label = row.get(column).unwrap_or_default().trim().to_owned();
+        let label = label_at(path, index, &row, column)?;
         raw.push((label, pixels(path, index, &row, column, form.white)?, index + 1));
     }
     let shape = shape(path, width.unwrap_or(0).saturating_sub(1), form)?;
     let classes = class_names(raw.iter().map(|(label, _, _)| label.as_str()));
     let train = raw.into_iter().map(|(label, pixels, line)| Sample {
-        label: classes.iter().position(|class| *class == label).unwrap_or(0),
+        label: classes.iter().position(|class| *class == label).expect("classes were made of these labels"),
         pixels,
         origin: format!("{}:{line}", path.display()),
     });
@@ -62,6 +62,11 @@ pub fn read(path: &Path, form: &Form<'_>) -> Result<Source> {
 
 fn at(path: &Path, index: usize, problem: String) -> Error {
     Error::import(path, format!("line {}: {problem}", index + 1))
+}
+
+fn label_at(path: &Path, index: usize, row: &csv::StringRecord, column: usize) -> Result<String> {
+    let label = row.get(column).map(|label| label.trim().to_owned());
+    label.ok_or_else(|| at(path, index, format!("no column {}, which should hold the class", column + 1)))
 }
 
 /// A header has names where the pixels would be.

@@ -27,8 +27,8 @@ pub(crate) fn write(
     has_filters: bool,
 ) -> String {
     let mut card = String::new();
-    // Writing to a String cannot fail.
-    let _ = sections(&mut card, manifest, network, data, confusion, has_filters);
+    sections(&mut card, manifest, network, data, confusion, has_filters)
+        .expect("writing into a string cannot fail");
     card
 }
 

@@ -246,7 +246,7 @@ impl Release<'_> {
                 cpu: summary.cpu.clone(),
             },
             self_check: SelfCheckInfo {
-                golden_images: outcome.golden.shape.first().copied().unwrap_or(0) as u64,
+                golden_images: outcome.golden.shape[0] as u64,
                 tolerance: TOLERANCE,
                 identical_predictions: zoo::Count { correct: all, total: all },
             },

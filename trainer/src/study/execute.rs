@@ -165,7 +165,7 @@ fn start_next<'a>(
 
 /// Writes a trial's recipe as `<dir>/recipes/<name of its run folder>.yaml`.
 pub(super) fn write_recipe(dir: &Path, trial: &Trial) -> Result<PathBuf> {
-    let name = trial.run.file_name().unwrap_or_default().to_string_lossy();
+    let name = trial.run.file_name().expect("a run folder is named by its recipe").to_string_lossy();
     let path = dir.join("recipes").join(format!("{name}.yaml"));
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
@@ -201,7 +201,10 @@ fn stop(mut running: Vec<Running<'_>>) -> Result<()> {
 }
 
 fn tail(log: &Path) -> String {
-    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    let text = match std::fs::read(log) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => format!("(the log cannot be read: {error})"),
+    };
     let skipped = text.chars().count().saturating_sub(LOG_TAIL);
     text.chars().skip(skipped).collect()
 }

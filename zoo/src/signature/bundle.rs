@@ -95,8 +95,7 @@ impl PrivateKey {
                 }],
             },
         };
-        // Plain strings always serialise.
-        serde_json::to_string(&bundle).unwrap_or_default()
+        serde_json::to_string(&bundle).expect("plain strings always serialise")
     }
 }
 
@@ -112,7 +111,7 @@ impl PublicKey {
 
     /// sha256 of the key's PEM text.
     pub fn hint(&self) -> String {
-        let pem = self.0.to_public_key_pem(LineEnding::LF).unwrap_or_default();
+        let pem = self.0.to_public_key_pem(LineEnding::LF).expect("a point of the curve has a form in PEM");
         Digest::of(pem.as_bytes()).to_string()
     }
 

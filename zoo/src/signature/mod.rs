@@ -86,7 +86,7 @@ impl Zoo {
     ) -> Result<PathBuf> {
         let files = undamaged_files(version)?;
         let hint = key.public().hint();
-        let name = format!("reproduction-{}.sig", hint.get(..8).unwrap_or_default());
+        let name = format!("reproduction-{}.sig", &hint[..8]);
         let path = self.signature_dir(version).join(name);
         write_signed(&path, &statement::reproduction(version, &files, passed, details), key)?;
         Ok(path)
@@ -174,6 +174,6 @@ fn write_signed(path: &Path, statement: &serde_json::Value, key: &PrivateKey) ->
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
     }
-    let payload = serde_json::to_vec(statement).map_err(|e| Error::io(path)(e.into()))?;
+    let payload = serde_json::to_vec(statement).expect("a JSON value always serialises");
     write_atomic(path, key.sign(&payload).as_bytes())
 }

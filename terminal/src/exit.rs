@@ -1,6 +1,7 @@
 //! How a program ends.
 
-use std::panic::PanicHookInfo;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
 
 use crate::output::{self, error, log};
@@ -44,19 +45,20 @@ impl From<ExitStatus> for ExitCode {
 /// Runs the command line of `program`. A panic of any thread is told as a fault of the program and
 /// ends it with [`ExitStatus::Internal`], whether the program unwinds or aborts.
 pub fn run(program: &'static str, main: impl FnOnce() -> ExitStatus) -> ExitCode {
+    let own = std::thread::current().id();
     std::panic::set_hook(Box::new(move |info| {
         describe(program, info);
-        std::process::exit(ExitStatus::Internal.code().into());
-    }));
-    let status = main();
-    match output::failure() {
-        // Something was not written that somebody waits for.
-        Some(problem) if status == ExitStatus::Success => {
-            error(&format_args!("standard output: {problem}"), None);
-            ExitStatus::Usage.into()
+        // This thread unwinds, so that what it holds is tidied up: temporary files, locks. Another
+        // thread's panic might never reach it.
+        if cfg!(panic = "abort") || std::thread::current().id() != own {
+            std::process::exit(ExitStatus::Internal.code().into());
         }
-        _ => status.into(),
-    }
+    }));
+    let status = catch_unwind(AssertUnwindSafe(main)).unwrap_or(ExitStatus::Internal);
+    let Some(problem) = output::failure() else { return status.into() };
+    // Something was not written that somebody waits for.
+    error(&format_args!("standard output: {problem}"), None);
+    if status == ExitStatus::Success { ExitStatus::Usage.into() } else { status.into() }
 }
 
 /// From here on a panic is only logged: for a server, in which it ends one request.
@@ -64,12 +66,21 @@ pub fn log_panics(program: &'static str) {
     std::panic::set_hook(Box::new(move |info| describe(program, info)));
 }
 
+/// Tells a panic: its message, place and thread, and the calls that led to it where `RUST_BACKTRACE` asks for them.
 fn describe(program: &str, info: &PanicHookInfo<'_>) {
     let what = info.payload();
     let what = what.downcast_ref::<&str>().copied().or(what.downcast_ref::<String>().map(String::as_str));
+    let what = what.unwrap_or("a panic without a message");
     let place =
         info.location().map_or(String::new(), |place| format!(" ({}:{})", place.file(), place.line()));
-    log(format_args!("internal error: {}{place}", what.unwrap_or("a panic without a message")));
+    let thread = std::thread::current();
+    let thread = thread.name().filter(|&name| name != "main");
+    let thread = thread.map_or(String::new(), |name| format!(", thread {name:?}"));
+    log(format_args!("internal error: {what}{place}{thread}"));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        log(backtrace);
+    }
     log(format_args!("hint: this is a fault of {program}, not of what it was given; please report it"));
 }
 

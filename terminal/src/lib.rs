@@ -1,7 +1,7 @@
 //! What `trainer`, `zoo` and `infer` share at the terminal: exit codes, printing that survives a
 //! reader who leaves, and what happens when a program finds a fault of its own.
 //!
-//! Results go to standard output ([`print`](fn@print), [`line`], [`json`]), everything else to standard
+//! Results go to standard output ([`print`](fn@print), [`line`](fn@line), [`json`]), everything else to standard
 //! error ([`log`], [`error`]). Rust's `println!` panics when nobody reads any more; these do not:
 //! `infer list | head -1` ends quietly, with the exit code that the work deserves.
 //!

@@ -15,14 +15,14 @@ const FOUND: [(&str, &str); 8] = [
 /// What was expected.
 const EXPECTED: [(&str, &str); 18] = [
     ("u8", "a whole number from 0 to 255"),
-    ("u16", "a whole number, at least 0"),
-    ("u32", "a whole number, at least 0"),
-    ("u64", "a whole number, at least 0"),
-    ("usize", "a whole number, at least 0"),
-    ("i8", "a whole number"),
-    ("i16", "a whole number"),
-    ("i32", "a whole number"),
-    ("i64", "a whole number"),
+    ("u16", "a whole number from 0 to 65535"),
+    ("u32", "a whole number from 0 to 4294967295"),
+    ("u64", "a whole number from 0 to 18446744073709551615"),
+    ("usize", "a whole number from 0 to 18446744073709551615"),
+    ("i8", "a whole number from -128 to 127"),
+    ("i16", "a whole number from -32768 to 32767"),
+    ("i32", "a whole number from -2147483648 to 2147483647"),
+    ("i64", "a whole number from -9223372036854775808 to 9223372036854775807"),
     ("f32", "a number"),
     ("f64", "a number"),
     ("a boolean", "true or false"),
@@ -37,17 +37,21 @@ const EXPECTED: [(&str, &str); 18] = [
 /// Puts a message of serde into plain words: `invalid type: unit variant, expected newtype variant`
 /// becomes `found a name alone, expected a name with fields`. What is in plain words already stays.
 pub fn plain(message: &str) -> String {
-    let message = message.replace("unknown variant ", "unknown value ");
-    if let Some(start) = message.find("data did not match any variant") {
-        let place = message[start..].find(" at line ").map_or("", |at| &message[start + at..]);
-        return format!("{}fits none of the forms that are possible here{place}", &message[..start]);
+    // What follows the first quote is somebody's text, which may look like a message.
+    let own = &message[..message.find(['"', '`']).unwrap_or(message.len())];
+    if own.ends_with("unknown variant ") {
+        return message.replacen("unknown variant ", "unknown value ", 1);
+    }
+    if let Some(start) = own.find("data did not match any variant") {
+        let place = own[start..].find(" at line ").map_or("", |at| &own[start + at..]);
+        return format!("{}fits none of the forms that are possible here{place}", &own[..start]);
     }
     let start =
-        ["invalid type: ", "invalid value: "].iter().find_map(|kind| Some((message.find(kind)?, kind.len())));
-    let Some((start, length)) = start else { return message };
+        ["invalid type: ", "invalid value: "].iter().find_map(|kind| Some((own.find(kind)?, kind.len())));
+    let Some((start, length)) = start else { return message.to_owned() };
     let (before, rest) = (&message[..start], &message[start + length..]);
     // What was found may hold anything; what was expected does not hold a comma before `expected`.
-    let Some((found, rest)) = rest.rsplit_once(", expected ") else { return message };
+    let Some((found, rest)) = rest.rsplit_once(", expected ") else { return message.to_owned() };
     let (expected, place) = rest.find(" at line ").map_or((rest, ""), |at| rest.split_at(at));
     format!("{before}found {}, expected {}{place}", plain_found(found), plain_expected(expected))
 }
@@ -85,25 +89,28 @@ mod tests {
             ),
             (
                 "network[1].dense.features: invalid type: string \"ten\", expected usize at line 8 column 21",
-                "network[1].dense.features: found \"ten\", expected a whole number, at least 0 at line 8 column 21",
+                "network[1].dense.features: found \"ten\", expected a whole number from 0 to 18446744073709551615 at line 8 column 21",
             ),
             (
                 "epochs: invalid type: integer `-1`, expected u32",
-                "epochs: found -1, expected a whole number, at least 0",
+                "epochs: found -1, expected a whole number from 0 to 4294967295",
             ),
             ("invalid value: integer `300`, expected u8", "found 300, expected a whole number from 0 to 255"),
-            ("invalid type: floating point `1.5`, expected i64", "found 1.5, expected a whole number"),
+            (
+                "invalid type: floating point `1.5`, expected i64",
+                "found 1.5, expected a whole number from -9223372036854775808 to 9223372036854775807",
+            ),
             (
                 "split: invalid type: integer `3`, expected struct Split at line 5",
                 "split: found 3, expected fields at line 5",
             ),
             (
                 "batch_size: invalid type: integer `99999999999999999999999` as u128, expected usize at line 13 column 13",
-                "batch_size: found 99999999999999999999999, expected a whole number, at least 0 at line 13 column 13",
+                "batch_size: found 99999999999999999999999, expected a whole number from 0 to 18446744073709551615 at line 13 column 13",
             ),
             (
                 "seed: invalid type: unit value, expected u64",
-                "seed: found nothing, expected a whole number, at least 0",
+                "seed: found nothing, expected a whole number from 0 to 18446744073709551615",
             ),
             ("name: invalid type: sequence, expected a string", "name: found a list, expected a text"),
             (
@@ -117,6 +124,14 @@ mod tests {
             (
                 "axes[0].values: data did not match any variant of untagged enum Values at line 3 column 5",
                 "axes[0].values: fits none of the forms that are possible here at line 3 column 5",
+            ),
+            (
+                "unknown field `invalid type: string, expected u8`, expected `seed`",
+                "unknown field `invalid type: string, expected u8`, expected `seed`",
+            ),
+            (
+                "unknown variant `unknown variant `, expected `a`",
+                "unknown value `unknown variant `, expected `a`",
             ),
             ("missing field `seed`", "missing field `seed`"),
             (

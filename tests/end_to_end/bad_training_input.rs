@@ -321,6 +321,10 @@ fn recipes() {
             assert!(!outcome.stderr.contains(word), "{row}: {}", outcome.stderr);
         }
     }
+    // Refused before a weight is made: 16 GiB each.
+    let huge = "- dense: {features: 65536}\n".repeat(16);
+    let outcome = train(dir.path(), replace("- flatten\n", &format!("- flatten\n{huge}")));
+    assert_refused("enormous weights", &outcome, &["a tensor [65536, 65536]: expected at most"]);
     assert_refused("not UTF-8", &train(dir.path(), [0xff, 0xfe, 0x00]), &["invalid UTF-8 at byte 0"]);
     let outcome = run("trainer", dir.path(), ["train", "no-such.yaml"]);
     assert_refused("no such file", &outcome, &["no-such.yaml: "]);

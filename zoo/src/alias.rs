@@ -41,8 +41,8 @@ impl Zoo {
             serde_json::from_str(line).map_err(|error| Error::Manifest {
                 path: path.clone(),
                 field: format!("line {}", index + 1),
-                found: datasets::plain_message(&error.to_string()),
-                expected: "an alias entry".into(),
+                found: format!("`{}`", line.chars().take(80).collect::<String>()),
+                expected: format!("an alias entry ({})", datasets::plain_message(&error.to_string())),
             })
         };
         text.lines().enumerate().map(entry).collect()

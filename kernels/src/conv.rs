@@ -22,7 +22,9 @@
 //!
 //! Left out: a kernel of its own for depthwise convolutions, which fill one lane of a vector here.
 
+use crate::buffer::at_least;
 use crate::gemm::{Clamp, IndirectionBuffer, OutputRows, PackedWeights};
+use crate::pool::MaxPool;
 use crate::window::Window;
 use crate::winograd::{Buffers, Winograd};
 
@@ -65,6 +67,8 @@ struct Group {
 #[derive(Debug, Default)]
 pub struct Scratch {
     padded: Vec<f32>,
+    /// Outputs of the convolution that are pooled.
+    convolved: Vec<f32>,
     buffers: Buffers,
 }
 
@@ -87,6 +91,8 @@ impl Conv2d {
             groups > 0 && channels.is_multiple_of(groups) && features.is_multiple_of(groups),
             "{groups} groups do not divide {channels} channels and {features} features"
         );
+        let (span, whole) = (window.span(), window.padded([height, width]));
+        assert!(span[0] <= whole[0] && span[1] <= whole[1], "a window of {span:?} in an input of {whole:?}");
         let output @ [output_height, output_width] = window.output([height, width]);
         let padded;
         let method = if groups == 1 && Winograd::fits(&window, channels, features) {
@@ -108,6 +114,20 @@ impl Conv2d {
         }
     }
 
+    /// Bytes of what [`Conv2d::new`] keeps, about: packed weights, and where windows begin. The
+    /// window must fit into the padded input, and `groups` divide channels and features.
+    pub fn bytes(window: &Window, input: [usize; 3], groups: usize, features: usize) -> usize {
+        let [height, width, channels] = input;
+        if groups == 1 && Winograd::fits(window, channels, features) {
+            return Winograd::bytes(channels, features);
+        }
+        let [rows, columns] = window.kernel;
+        let depth = (channels / groups).saturating_mul(rows * columns);
+        let weights = groups.saturating_mul(PackedWeights::bytes(features / groups, depth));
+        let windows: usize = window.output([height, width]).iter().product();
+        weights.saturating_add(windows.saturating_mul(size_of::<usize>()))
+    }
+
     /// `[H, W, C]` that comes in.
     pub fn input(&self) -> [usize; 3] {
         self.input
@@ -123,7 +143,7 @@ impl Conv2d {
     /// # Panics
     /// If `images` or `output` are not whole images of these shapes.
     pub fn forward(&self, images: &[f32], clamp: Clamp, scratch: &mut Scratch, output: &mut [f32]) {
-        let Scratch { padded, buffers } = scratch;
+        let Scratch { padded, buffers, .. } = scratch;
         let input = if self.padded == self.input {
             images
         } else {
@@ -131,6 +151,12 @@ impl Conv2d {
             padded
         };
         let [height, width, features] = self.output;
+        let counts = [(images.len(), self.input), (output.len(), self.output)].map(|(length, shape)| {
+            let size = shape.iter().product();
+            assert!(length.is_multiple_of(size), "{length} values are no whole images {shape:?}");
+            length.checked_div(size).unwrap_or(0)
+        });
+        assert_eq!(counts[0], counts[1], "one output for each image");
         match &self.method {
             Method::Winograd(winograd) => winograd.forward(input, [height, width], clamp, buffers, output),
             Method::Indirect { origins, run_length, groups } => {
@@ -144,6 +170,26 @@ impl Conv2d {
                 }
             }
         }
+    }
+
+    /// The same, followed by max-pooling: outputs `[N, H'', W'', features]`.
+    ///
+    /// # Panics
+    /// If `images` or `output` are not whole images of these shapes.
+    pub fn forward_pooled(
+        &self,
+        images: &[f32],
+        clamp: Clamp,
+        pool: &MaxPool,
+        scratch: &mut Scratch,
+        output: &mut [f32],
+    ) {
+        let count = images.len() / self.input.iter().product::<usize>();
+        let mut buffer = std::mem::take(&mut scratch.convolved);
+        let convolved = at_least(&mut buffer, count * self.output.iter().product::<usize>());
+        self.forward(images, clamp, scratch, convolved);
+        pool.forward(convolved, self.output, output);
+        scratch.convolved = buffer;
     }
 
     /// The images with zeros around each.

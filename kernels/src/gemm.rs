@@ -36,6 +36,9 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::unroll::unroll;
 
+/// `f32` in the widest vector.
+const MAX_LANES: usize = 16;
+
 /// Weights `[features, depth]` packed in panels: as many features as a vector has lanes, side by
 /// side, for each place of the depth.
 #[derive(Debug)]
@@ -105,6 +108,11 @@ impl PackedWeights {
         PackedWeights { panels, bias, depth, features, arch }
     }
 
+    /// Bytes of so many packed weights, about: the last panel may be partly empty.
+    pub fn bytes(features: usize, depth: usize) -> usize {
+        features.div_ceil(MAX_LANES).saturating_mul(MAX_LANES * size_of::<f32>()).saturating_mul(depth)
+    }
+
     /// Outputs of a row.
     pub fn features(&self) -> usize {
         self.features
@@ -113,7 +121,7 @@ impl PackedWeights {
     /// `output[row] = clamp(window[row] * weights^T + bias)` for outputs `[rows, features]`.
     ///
     /// # Panics
-    /// If a window reaches beyond `input`, or `output` is too short.
+    /// If a window has not the weights' depth or reaches beyond `input`, or `output` is too short.
     pub fn forward(&self, input: &[f32], windows: IndirectionBuffer<'_>, clamp: Clamp, output: &mut [f32]) {
         let rows = OutputRows { row_stride: self.features, offset: 0 };
         self.forward_into(input, windows, clamp, rows, output);
@@ -128,6 +136,8 @@ impl PackedWeights {
         rows: OutputRows,
         output: &mut [f32],
     ) {
+        let depth = windows.runs.len() * windows.run_length;
+        assert_eq!(depth, self.depth, "runs of a window and weights of a feature");
         self.arch.dispatch(Product { input, windows, weights: self, clamp, rows, output });
     }
 }

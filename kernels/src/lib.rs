@@ -17,6 +17,7 @@
 //! assert_eq!(output[..4], [4.0, 6.0, 6.0, 4.0]);
 //! ```
 
+mod buffer;
 mod conv;
 mod gemm;
 mod pool;

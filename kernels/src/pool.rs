@@ -36,9 +36,16 @@ impl MaxPool {
     pub fn forward(&self, images: &[f32], shape: [usize; 3], output: &mut [f32]) {
         let [height, width, channels] = shape;
         let [output_height, output_width] = self.window.output([height, width]);
-        let outputs = output.chunks_exact_mut(output_height * output_width * channels);
+        let [size, output_size] = [height * width * channels, output_height * output_width * channels];
+        assert!(
+            images.len().is_multiple_of(size) && images.len() / size * output_size == output.len(),
+            "{} values are no whole images {shape:?}, or {} no outputs of them",
+            images.len(),
+            output.len()
+        );
+        let outputs = output.chunks_exact_mut(output_size);
         let arch = Arch::new();
-        for (image, output) in images.chunks_exact(height * width * channels).zip(outputs) {
+        for (image, output) in images.chunks_exact(size).zip(outputs) {
             arch.dispatch(Maxima { window: &self.window, image, shape, output });
         }
     }

@@ -31,6 +31,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::buffer::at_least;
 use crate::gemm::{Clamp, IndirectionBuffer, PackedWeights};
 use crate::unroll::unroll;
 use crate::window::Window;
@@ -65,6 +66,8 @@ pub(crate) struct Buffers {
     inputs: Vec<f32>,
     /// Their products, `[36, tiles, features]`.
     products: Vec<f32>,
+    /// Where the tiles begin.
+    origins: Vec<usize>,
 }
 
 impl Winograd {
@@ -73,6 +76,11 @@ impl Winograd {
         let full = |count: usize| count > 0 && count.is_multiple_of(16);
         let dense = window.strides == [1, 1] && window.dilations == [1, 1];
         dense && matches!(window.kernel, [3, 3] | [4, 4] | [5, 5]) && full(channels) && full(features)
+    }
+
+    /// Bytes of its packed weights.
+    pub(crate) fn bytes(channels: usize, features: usize) -> usize {
+        PackedWeights::bytes(features, channels).saturating_mul(TILE * TILE)
     }
 
     /// For weights `[features, channels, kernel_size, kernel_size]`.
@@ -125,16 +133,17 @@ impl Winograd {
         let [rows, columns] = [height, width].map(|length| length.div_ceil(self.step));
         let image = self.reach(height) * self.reach(width) * self.channels;
         let tiles = rows * columns * (input.len() / image);
-        let Buffers { inputs, products } = buffers;
+        let Buffers { inputs, products, origins } = buffers;
         for first in (0..tiles).step_by(GROUP) {
             let count = GROUP.min(tiles - first);
             let places = Places { first, count, rows, columns, height, width };
             let [apart, features_apart] = [self.channels, self.features()].map(|each| places.apart(each));
-            inputs.resize(TILE * TILE * apart, 0.0);
-            products.resize(TILE * TILE * features_apart, 0.0);
+            let inputs = at_least(inputs, TILE * TILE * apart);
+            let products = at_least(products, TILE * TILE * features_apart);
             arch.dispatch(InputTransform { convolution: self, places, input, values: inputs });
-            let origins: Vec<usize> = (0..count).map(|tile| tile * self.channels).collect();
-            let windows = IndirectionBuffer { origins: &origins, runs: &[0], run_length: self.channels };
+            origins.clear();
+            origins.extend((0..count).map(|tile| tile * self.channels));
+            let windows = IndirectionBuffer { origins, runs: &[0], run_length: self.channels };
             let values = inputs.chunks_exact(apart);
             let results = products.chunks_exact_mut(features_apart);
             for ((weights, values), results) in self.weights.iter().zip(values).zip(results) {

@@ -38,6 +38,9 @@ pub enum Error {
         /// What is wrong, and what was expected.
         problem: String,
     },
+    /// The system gives no more threads.
+    #[error("no thread to work on: {0}")]
+    Threads(#[source] std::io::Error),
     /// What the caller asked for makes no sense.
     #[error("{0}")]
     Usage(String),

@@ -54,7 +54,7 @@ pub fn evaluate(session: &Session, samples: &Samples, labels: &[String]) -> Resu
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     let share = samples.len().div_ceil(count).max(1);
     let ranges = (0..samples.len()).step_by(share).map(|start| start..(start + share).min(samples.len()));
-    let parts = threads::map(ranges, |range| classify(session, samples, range));
+    let parts = threads::map(ranges, |range| classify(session, samples, range))?;
     let predictions = parts.into_iter().collect::<Result<Vec<_>>>()?.concat();
     Ok(Evaluation::new(predictions, samples, labels))
 }

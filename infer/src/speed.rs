@@ -47,7 +47,7 @@ pub fn speed(session: &Session, batch: usize, threads: usize, duration: Duration
     let numel = session.shape().numel();
     let pixels: Vec<u8> = (0..batch * numel).map(|i| (i * 7 % 256) as u8).collect();
     let started = Instant::now();
-    let times = threads::map(0..threads, |_| call_repeatedly(session, &pixels, duration));
+    let times = threads::map(0..threads, |_| call_repeatedly(session, &pixels, duration))?;
     let elapsed = started.elapsed().as_secs_f64();
     let mut times: Vec<Duration> = times.into_iter().collect::<Result<Vec<_>>>()?.concat();
     times.sort_unstable();

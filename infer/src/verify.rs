@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use datasets::{Dataset, Split};
+use datasets::{Dataset, ImageShape, Split};
 use serde::Serialize;
 use zoo::signature::PublicKey;
 use zoo::{Spec, VersionDir, Zoo};
@@ -25,7 +25,7 @@ pub enum Check {
     Signature,
     /// The network gives what libtorch gave.
     Golden,
-    /// The dataset's files have the hashes that the manifest names.
+    /// The dataset's files have the hashes that the manifest names, and its images and classes fit the network.
     Dataset,
     /// The number of right answers on the test split is exactly the claimed one.
     Accuracy,
@@ -80,7 +80,7 @@ pub fn verify_all(
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let mut reports = Vec::with_capacity(specs.len());
     for group in specs.chunks(processors) {
-        reports.extend(threads::map(group, |spec| verify(zoo, spec, datasets, key)));
+        reports.extend(threads::map(group, |spec| verify(zoo, spec, datasets, key))?);
     }
     reports.into_iter().collect()
 }
@@ -177,8 +177,21 @@ fn check_accuracy(version: &VersionDir, session: &Session, datasets: &Path, repo
     };
     let differs =
         dataset.files().into_iter().find(|entry| claimed.files.get(&entry.file) != Some(&entry.sha256));
+    let manifest = &version.manifest;
+    let (shape, classes) = (samples.shape, dataset.description.classes.len());
     let outcome = match differs {
-        None => Ok(claimed.name.clone()),
+        None if shape == manifest.image_shape() && classes == manifest.labels.len() => {
+            Ok(claimed.name.clone())
+        }
+        None => {
+            let sizes = |shape: ImageShape| [shape.channels, shape.height, shape.width];
+            Err(format!(
+                "images {:?} of {classes} classes, expected {:?} of {}",
+                sizes(shape),
+                sizes(manifest.image_shape()),
+                manifest.labels.len()
+            ))
+        }
         Some(entry) => Err(format!(
             "{}: sha256 {}, expected {:?}",
             entry.file,

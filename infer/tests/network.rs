@@ -187,7 +187,19 @@ fn what_is_not_understood_is_refused() {
         ("stride 0", |g| g.node[1].attribute[1].ints = vec![0, 1], "stride 0"),
         ("negative stride", |g| g.node[1].attribute[1].ints = vec![-1, 1], "strides"),
         ("padding as wide as the pool", |g| g.node[2].attribute[2].ints = vec![2; 4], "does not fit"),
-        ("much padding", |g| g.node[1].attribute[2].ints = vec![60_000; 4], "more than 16777216 values"),
+        ("much padding", |g| g.node[1].attribute[2].ints = vec![60_000; 4], "more than 33554432 values"),
+        (
+            "a constant and an image used many times",
+            |g| {
+                let window =
+                    vec![ints("kernel_shape", &[3; 2]), ints("strides", &[1; 2]), ints("pads", &[1400; 4])];
+                for copy in 0..6 {
+                    let name = format!("copy{copy}");
+                    g.node.insert(1, node("Conv", &["cast", "conv.weight"], &name, window.clone()));
+                }
+            },
+            "too much memory",
+        ),
         ("enormous padding", |g| g.node[1].attribute[2].ints = vec![i64::MAX; 4], "does not fit"),
         (
             "enormous window and padding",

@@ -86,6 +86,40 @@ fn a_claim_that_is_not_true_is_found() {
     assert!(outcome.stdout.contains(&line), "{}", outcome.stdout);
 }
 
+/// A manifest can name any dataset; one that does not fit the network is a failed check.
+#[test]
+fn a_dataset_of_other_images_or_classes_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = zoo_copy(dir.path()).join("manifest.yaml");
+    let opened: zoo::Manifest = datasets::yaml::read(&path).unwrap();
+    let folder = tests::tiny_dataset(dir.path(), 20, 10).unwrap();
+    let description = folder.join("dataset.yaml");
+    let tiny = std::fs::read_to_string(&description).unwrap();
+    let small = datasets::Idx::new_u8(&[10, 14, 14], vec![0; 1960]).unwrap().to_bytes();
+    let hash = |name: &str| datasets::Digest::of(&std::fs::read(folder.join(name)).unwrap()).to_string();
+    let images = "t10k-images-idx3-ubyte.gz";
+    let smaller = tiny
+        .replace("height: 28, width: 28", "height: 14, width: 14")
+        .replace(&hash(images), &datasets::Digest::of(&small).to_string());
+    let more = tiny.replace("'9']", "'9', '10']");
+    for (text, expected) in [(more, "of 11 classes, expected"), (smaller, "images [1, 14, 14]")] {
+        if text.contains("height: 14") {
+            std::fs::write(folder.join(images), &small).unwrap();
+        }
+        std::fs::write(&description, text).unwrap();
+        let dataset = datasets::Dataset::open(&folder).unwrap();
+        let mut claimed = opened.clone();
+        claimed.dataset.name = "tiny".into();
+        claimed.dataset.files =
+            dataset.files().into_iter().map(|entry| (entry.file.clone(), entry.sha256)).collect();
+        std::fs::write(&path, datasets::yaml::to_string(&claimed).unwrap()).unwrap();
+        let datasets = dir.path().join("datasets");
+        let outcome = run("infer", dir.path(), ["verify", "--datasets", datasets.to_str().unwrap()]);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(outcome.stdout.contains(expected), "{expected}: {}", outcome.stdout);
+    }
+}
+
 #[test]
 fn the_datasets_beside_a_zoo_are_found_from_any_folder() {
     let dir = tempfile::tempdir().unwrap();

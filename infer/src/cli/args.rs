@@ -58,7 +58,7 @@ pub fn hint(error: &Error) -> Option<&'static str> {
             Some("name the folder of the datasets with --datasets DIR")
         }
         Error::Zoo(_) | Error::Data(_) | Error::Io { .. } | Error::Image { .. } | Error::Model { .. } => None,
-        Error::Usage(_) => None,
+        Error::Threads(_) | Error::Usage(_) => None,
     }
 }
 

@@ -6,6 +6,12 @@ use tract_onnx::tract_core::internal::*;
 /// Largest number of values between two operators, for one image (64 MiB).
 pub(super) const MAX_VALUES: usize = 16 << 20;
 
+/// Bytes that weights and windows may take that are packed for the kernels, whatever the file's
+/// length: a file can name one constant many times, and a window has many places.
+pub(super) const BASE_MEMORY: usize = 256 << 20;
+/// Bytes for each byte of a constant: a 3x3 kernel becomes 36 values.
+pub(super) const MEMORY_RATIO: usize = 8;
+
 /// The only one of a node's outputs.
 pub(super) fn only(outlets: &[OutletId]) -> TractResult<OutletId> {
     match *outlets {

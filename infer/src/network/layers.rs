@@ -21,15 +21,8 @@ pub(super) struct Convolution {
     pool: Option<kernels::MaxPool>,
 }
 
-/// What a thread keeps between images.
-#[derive(Default)]
-struct Buffers {
-    scratch: Scratch,
-    convolved: Vec<f32>,
-}
-
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 fn clamp(relu: bool) -> Clamp {
@@ -98,13 +91,9 @@ impl EvalOp for Convolution {
         let images = input.try_as_plain_ram()?.as_slice::<f32>()?;
         let mut view = output.try_as_plain_ram_mut()?;
         let outputs = view.as_slice_mut()?;
-        BUFFERS.with_borrow_mut(|Buffers { scratch, convolved }| match &self.pool {
+        SCRATCH.with_borrow_mut(|scratch| match &self.pool {
             None => self.conv.forward(images, clamp(self.relu), scratch, outputs),
-            Some(pool) => {
-                convolved.resize(n * self.conv.output().iter().product::<usize>(), 0.0);
-                self.conv.forward(images, clamp(self.relu), scratch, convolved);
-                pool.forward(convolved, self.conv.output(), outputs);
-            }
+            Some(pool) => self.conv.forward_pooled(images, clamp(self.relu), pool, scratch, outputs),
         });
         Ok(tvec!(output.into_tvalue()))
     }

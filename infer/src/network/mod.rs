@@ -1,7 +1,9 @@
 //! From an ONNX file to typed tract models, without tract's registry of all ONNX operators.
 //!
 //! A published model uses few operators (see [`operators`]). Wiring just these keeps the
-//! program small, its start quick, and every attribute that is not understood an error.
+//! program small, its start quick, and every attribute that is not understood an error: the registry
+//! would keep NNEF, Fourier transforms and recurrent networks in the binary. (tract-nnef registers
+//! itself from a constructor, so its part stays.)
 
 mod facts;
 mod file;
@@ -13,6 +15,7 @@ use facts::{MAX_VALUES, only, per_image};
 use file::Graph;
 use operator::Input;
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
@@ -136,6 +139,7 @@ impl Graph {
         fact: TypedFact,
         outputs: &[&str],
     ) -> TractResult<TypedModel> {
+        let memory = Cell::new(self.memory());
         let source = model.add_source(input, fact)?;
         let value = match model.outlet_fact(source)?.rank() {
             4 => only(&model.wire_node("channels_last", AxisOp::Move(1, 3), &[source])?)?,
@@ -154,7 +158,7 @@ impl Graph {
             }
             let alone = |name: &String| self.uses(name) == 1 && !outputs.contains(&name.as_str());
             let alone = node.input.first().is_some_and(alone);
-            let outlet = operators::wire(&mut model, node, &inputs, alone).with_context(place)?;
+            let outlet = operators::wire(&mut model, node, &inputs, alone, &memory).with_context(place)?;
             let size = per_image(&model, outlet)?.iter().try_fold(1usize, |all, &d| all.checked_mul(d));
             ensure!(
                 size.is_some_and(|size| size <= MAX_VALUES),

@@ -1,5 +1,7 @@
 //! An ONNX node on its way into a tract model: what it reads, its attributes, and adding to the model.
 
+use std::cell::Cell;
+
 use kernels::Window;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -12,6 +14,8 @@ use super::file::Constant;
 const MAX_KERNEL: usize = 1024;
 /// Largest padding on one side.
 const MAX_PADDING: usize = 65_536;
+/// Largest number of values of a padded image.
+const MAX_PADDED: usize = 2 * MAX_VALUES;
 
 /// What a node reads.
 #[derive(Clone, Copy)]
@@ -29,15 +33,25 @@ pub(super) struct Operator<'a> {
     pub(super) inputs: &'a [Input<'a>],
     /// Whether nothing else reads its first input.
     pub(super) alone: bool,
+    /// Bytes that the network may still take.
+    pub(super) memory: &'a Cell<usize>,
 }
 
-impl Operator<'_> {
+impl<'a> Operator<'a> {
+    /// Takes memory of what the network may have.
+    pub(super) fn take(&self, bytes: usize) -> TractResult<()> {
+        let left = self.memory.get().checked_sub(bytes).context("the network takes too much memory")?;
+        self.memory.set(left);
+        Ok(())
+    }
+
     /// A value, or a constant in the layout of images here.
     pub(super) fn operand(&mut self, input: Input<'_>, suffix: &str) -> TractResult<OutletId> {
         let constant = match input {
             Input::Value(outlet) => return Ok(outlet),
             Input::Constant(constant) => constant,
         };
+        self.take(constant.bytes())?;
         let mut tensor =
             tract_ndarray::ArrayD::from_shape_vec(&*constant.shape, constant.values())?.into_tensor();
         if tensor.rank() == 4 {
@@ -53,6 +67,7 @@ impl Operator<'_> {
         suffix: &str,
         like: OutletId,
     ) -> TractResult<OutletId> {
+        self.take(constant.bytes())?;
         let mut tensor =
             tract_ndarray::ArrayD::from_shape_vec(&*constant.shape, constant.values())?.into_tensor();
         if tensor.rank() == 3 {
@@ -108,7 +123,7 @@ impl Operator<'_> {
         &self,
         rank: usize,
         groups: usize,
-    ) -> TractResult<(OutletId, &Constant, Option<&Constant>)> {
+    ) -> TractResult<(OutletId, &'a Constant, Option<&'a Constant>)> {
         let (x, weight, bias) = match self.inputs {
             &[Input::Value(x), Input::Constant(weight)] => (x, weight, None),
             &[Input::Value(x), Input::Constant(weight), Input::Constant(bias)] => (x, weight, Some(bias)),
@@ -172,8 +187,14 @@ impl Operator<'_> {
                 "window {size}, stride {stride}, dilation {dilation}, padding {before} and {after} does not fit {length}"
             );
         }
-        let padded: usize = window.padded([height, width]).iter().product();
-        ensure!(padded.saturating_mul(channels) <= MAX_VALUES, "padding to more than {MAX_VALUES} values");
+        if kernel.is_some() {
+            // Convolutions read a copy of the image with its padding, pools do not.
+            let padded: usize = window.padded([height, width]).iter().product();
+            ensure!(
+                padded.saturating_mul(channels) <= MAX_PADDED,
+                "padding to more than {MAX_PADDED} values"
+            );
+        }
         Ok(window)
     }
 

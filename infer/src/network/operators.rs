@@ -3,6 +3,8 @@
 //! Source: the ONNX operator reference, opset 17. An attribute that is not named here is
 //! refused, so that nothing is ever silently left out of a computation.
 
+use std::cell::Cell;
+
 use kernels::Window;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -22,15 +24,17 @@ use super::operator::{Input, Operator};
 /// ONNX's number for `float32` as the target of a cast.
 const FLOAT: i64 = 1;
 
-/// Adds a node to the model and returns its output; `alone` if nothing else reads its first input.
+/// Adds a node to the model and returns its output; `alone` if nothing else reads its first
+/// input; `memory` is what the network may still take.
 pub(super) fn wire(
     model: &mut TypedModel,
     node: &NodeProto,
     inputs: &[Input<'_>],
     alone: bool,
+    memory: &Cell<usize>,
 ) -> TractResult<OutletId> {
     ensure!(node.domain.is_empty(), "unknown domain {:?}", node.domain);
-    let mut operator = Operator { model, node, inputs, alone };
+    let mut operator = Operator { model, node, inputs, alone, memory };
     match node.op_type.as_str() {
         "Add" => operator.binary(math::add()),
         "AveragePool" => operator.average_pool(),
@@ -126,7 +130,9 @@ impl Operator<'_> {
         let (x, weight, bias) = self.weights(4, groups)?;
         let &[_, _, height, width] = &*weight.shape else { bail!("weight: expected 4 dimensions") };
         let window = self.window(x, Some([height, width]))?;
-        let conv = Convolution::new(window, self.image(x)?, groups, weight, bias);
+        let image = self.image(x)?;
+        self.take(kernels::Conv2d::bytes(&window, image, groups, weight.shape[0]))?;
+        let conv = Convolution::new(window, image, groups, weight, bias);
         self.add("", conv, &[x])
     }
 
@@ -134,6 +140,7 @@ impl Operator<'_> {
         self.only_attributes(&["transB"])?;
         ensure!(self.node.get_attr_opt::<i64>("transB")? == Some(1), "attribute \"transB\": expected 1");
         let (x, weight, bias) = self.weights(2, 1)?;
+        self.take(kernels::PackedWeights::bytes(weight.shape[0], weight.shape[1]))?;
         let dense = Dense::new(weight, bias);
         self.add("", dense, &[x])
     }

@@ -127,6 +127,22 @@ fn an_interrupted_run_resumes_to_the_same_bytes() {
 }
 
 #[test]
+fn a_run_whose_weights_are_lost_is_neither_finished_nor_published() {
+    let dir = workspace(600, 1);
+    let dir = dir.path();
+    // So high a rate, with no normalisation, that weights overflow in the very first steps.
+    let recipe = std::fs::read_to_string(dir.join("recipe.yaml")).unwrap();
+    let recipe = recipe.replace("adam: {}", "sgd: {}").replace("peak: 0.01", "peak: 10, start_divisor: 1");
+    let recipe = recipe.replace("    - batch_norm\n", "").replace("- batch_norm\n", "");
+    std::fs::write(dir.join("lost.yaml"), recipe).unwrap();
+    let outcome = run("trainer", dir, ["train", "lost.yaml", "--run", "lost"]);
+    tests::assert_refused("lost weights", &outcome, &["the learning rate is probably too high"]);
+    assert!(!dir.join("lost/run.json").exists());
+    let refused = run("trainer", dir, ["publish", "--run", "lost"]);
+    tests::assert_refused("not finished", &refused, &["expected a finished run"]);
+}
+
+#[test]
 fn state_dict_names_and_shapes() {
     let dir = workspace(300, 1);
     succeed("trainer", dir.path(), ["train", "recipe.yaml", "--run", "run"]);

@@ -125,13 +125,17 @@ impl State {
             let found = progress.recipe_sha256;
             return Err(wrong(format!("made by another recipe: sha256 {found}, expected {recipe}")));
         }
+        let (epoch, finished) = (progress.epoch, progress.rows.len());
+        if u32::try_from(finished).ok().and_then(|finished| finished.checked_add(1)) != Some(epoch) {
+            return Err(wrong(format!("progress: epoch {epoch} after {finished} finished ones")));
+        }
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
         let parameters = || Parameters::zeros(network.parameters(), device);
         let mut state = State {
-            parameters: parameters(),
-            ema: with_ema.then(parameters),
-            best: progress.best_epoch.map(|_| parameters()),
-            optimizer: OptimizerState::new(parameters().trainable()),
+            parameters: parameters()?,
+            ema: with_ema.then(parameters).transpose()?,
+            best: progress.best_epoch.map(|_| parameters()).transpose()?,
+            optimizer: OptimizerState::new(parameters()?.trainable()),
             progress,
         };
         state.optimizer.steps = state.progress.optimizer_steps;

@@ -74,11 +74,11 @@ pub fn inspect(file: &RecipeFile, dataset: &Description) -> Result<(Network, Ins
 fn memory(recipe: &Recipe, network: &Network) -> Memory {
     let outputs =
         network.placements().iter().flat_map(Placement::all).map(|inner| inner.output.numel() as u64);
-    let image = network.input.numel() as u64 + outputs.sum::<u64>();
+    let image = outputs.fold(network.input.numel() as u64, u64::saturating_add);
     let copies = if recipe.ema.is_some() { 5 } else { 4 };
     Memory {
         parameters: network.parameter_count() as u64 * FLOAT * copies,
-        activations: 2 * image * recipe.batch_size as u64 * FLOAT,
+        activations: image.saturating_mul(2 * FLOAT * recipe.batch_size as u64),
     }
 }
 
@@ -113,6 +113,16 @@ mod tests {
             ]
         );
         assert_eq!(inspection.memory.parameters, 1_111_946 * 4 * 5);
+    }
+
+    #[test]
+    fn steps_beyond_all_numbers_are_the_largest() {
+        let yaml = "- conv2d: {features: 1, kernel_size: 1, stride: 65536}\n".repeat(5)
+            + "- conv2d: {features: 1, kernel_size: 3, padding: 1}\n- flatten\n- dense: {features: 2}\n- softmax\n";
+        let layers: Vec<Layer> = datasets::yaml::parse(&yaml, Path::new("x")).unwrap();
+        let network = Network::build(&layers, Shape::Image { channels: 1, height: 9, width: 9 }, 2).unwrap();
+        let (_, field) = network.receptive_fields()[5];
+        assert_eq!((field.size, field.stride), ([9, 9], [usize::MAX; 2]));
     }
 
     #[test]

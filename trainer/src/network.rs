@@ -98,7 +98,10 @@ impl Network {
     }
 
     /// Its tensors, freshly initialised from `seed`.
-    pub fn initialise(&self, seed: u64, device: Device) -> Parameters {
+    ///
+    /// # Errors
+    /// [`Error::Torch`] if there is not enough memory.
+    pub fn initialise(&self, seed: u64, device: Device) -> Result<Parameters> {
         Parameters::initialise(&self.parameters, seed, device)
     }
 

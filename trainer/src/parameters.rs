@@ -26,8 +26,11 @@ pub struct Parameters {
 
 impl Parameters {
     /// Freshly initialised from `seed`.
-    pub(crate) fn initialise(specs: &[ParameterSpec], seed: u64, device: Device) -> Parameters {
-        let mut parameters = Parameters::zeros(specs, device);
+    ///
+    /// # Errors
+    /// As for [`Parameters::zeros`].
+    pub(crate) fn initialise(specs: &[ParameterSpec], seed: u64, device: Device) -> Result<Parameters> {
+        let mut parameters = Parameters::zeros(specs, device)?;
         for (index, spec) in specs.iter().enumerate() {
             let values: Vec<f32> = match spec.init {
                 Init::Constant(value) => vec![value; spec.numel()],
@@ -39,15 +42,18 @@ impl Parameters {
             };
             parameters.set(index, &values);
         }
-        parameters
+        Ok(parameters)
     }
 
     /// All zero, to be filled.
-    pub(crate) fn zeros(specs: &[ParameterSpec], device: Device) -> Parameters {
+    ///
+    /// # Errors
+    /// [`crate::Error::Torch`] if there is not enough memory.
+    pub(crate) fn zeros(specs: &[ParameterSpec], device: Device) -> Result<Parameters> {
         let total = |kind| specs.iter().filter(|p| p.kind == kind).map(|p| p.numel() as i64).sum::<i64>();
-        let trainable = Tensor::zeros([total(SlotKind::Trainable)], (Kind::Float, device));
-        let statistics = Tensor::zeros([total(SlotKind::Statistic)], (Kind::Float, device));
-        Parameters::over(specs.to_vec(), trainable, statistics)
+        let trainable = Tensor::f_zeros([total(SlotKind::Trainable)], (Kind::Float, device))?;
+        let statistics = Tensor::f_zeros([total(SlotKind::Statistic)], (Kind::Float, device))?;
+        Ok(Parameters::over(specs.to_vec(), trainable, statistics))
     }
 
     fn over(specs: Vec<ParameterSpec>, trainable: Tensor, statistics: Tensor) -> Parameters {

@@ -211,6 +211,9 @@ pub fn read(path: &Path, dataset: &Dataset) -> Result<FinishedRun> {
             format!("parameters sha256 {}, expected {}", parameters.sha256(), summary.parameters_sha256);
         return Err(Error::run(&path.join(weights::MODEL), problem));
     }
+    if !parameters.is_finite() {
+        return Err(Error::run(&path.join(weights::MODEL), "a weight or statistic is not a finite number"));
+    }
     let history_path = path.join(HISTORY);
     let history = std::fs::read_to_string(&history_path).map_err(Error::io(&history_path))?;
     history::parse_csv(&history, &history_path)?;

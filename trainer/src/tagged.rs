@@ -30,8 +30,8 @@ pub(crate) fn serialize<S: Serializer, T: Serialize>(
     fields: &T,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let none = serde_json::to_value(fields).is_ok_and(|value| value == json!({}));
-    if none {
+    // Fields that are none are a struct of nothing.
+    if std::mem::size_of::<T>() == 0 {
         return serializer.serialize_str(name);
     }
     let mut map = serializer.serialize_map(Some(1))?;

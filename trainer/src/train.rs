@@ -78,8 +78,8 @@ pub fn fit(
     tch::set_num_threads(recipe.recipe.numeric_profile.threads as i32);
     let samples = dataset.load(datasets::Split::Train)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);
+    check_images(&recipe.recipe, network, samples.len())?;
     let (training, validation) = split(&recipe.recipe, &samples)?;
-    check_batches(&recipe.recipe, network, training.len())?;
     let mut trainer = Trainer {
         recipe: &recipe.recipe,
         network,
@@ -110,50 +110,56 @@ pub fn fit(
 /// # Errors
 /// [`Error::Recipe`] if there are not as many images as the recipe asks for.
 pub fn split(recipe: &Recipe, samples: &Samples) -> Result<(Vec<usize>, Vec<usize>)> {
-    let refuse = |field: &str, found: usize, expected: String| Error::Recipe {
-        path: recipe.name.clone().into(),
-        field: field.into(),
-        found: found.to_string(),
-        expected,
-    };
-    let held_out = recipe.split.validation;
-    if held_out >= samples.len() {
-        let expected = format!("fewer than the {} training images", samples.len());
-        return Err(refuse("split.validation", held_out, expected));
-    }
+    let count = images_to_fit(recipe, samples.len())?;
     let mut order: Vec<usize> = (0..samples.len()).collect();
     Stream::new(recipe.seed, "split", 0, 0).shuffle(&mut order);
-    let validation = order.split_off(samples.len() - held_out);
-    if let Some(count) = recipe.split.train {
-        if count > order.len() {
-            let left = format!("at most the {} training images that are not held out", order.len());
-            return Err(refuse("split.train", count, left));
-        }
-        order.truncate(count);
-    }
+    let validation = order.split_off(samples.len() - recipe.split.validation);
+    order.truncate(count);
     Ok((order, validation))
 }
 
-/// Batch normalisation of one value for each channel needs two images: a last batch of one would leave
-/// NaN as its statistics, which nobody sees before the model is used.
-fn check_batches(recipe: &Recipe, network: &Network, images: usize) -> Result<()> {
+/// Checks what a recipe asks of the number of images in the training split: that there are enough, and
+/// that no batch is too small for the network.
+///
+/// # Errors
+/// [`Error::Recipe`] naming the field.
+pub fn check_images(recipe: &Recipe, network: &Network, images: usize) -> Result<()> {
+    let images = images_to_fit(recipe, images)?;
     let needed = network.smallest_batch();
     let rest = images % recipe.batch_size;
     let last = if rest == 0 { recipe.batch_size } else { rest };
-    if last.min(recipe.batch_size) >= needed {
+    if last >= needed {
         return Ok(());
     }
-    Err(Error::Recipe {
-        path: recipe.name.clone().into(),
-        field: "batch_size".into(),
-        found: format!(
-            "{}, which leaves a last batch of {last} of {images} training images",
-            recipe.batch_size
-        ),
-        expected: format!(
-            "batches of {needed} or more: batch_norm gets one value for each channel of an image"
-        ),
-    })
+    // Batch normalisation of one value for each channel would leave NaN as its statistics, which nobody
+    // sees before the model is used.
+    let found =
+        format!("{}, which leaves a last batch of {last} of {images} training images", recipe.batch_size);
+    let expected =
+        format!("batches of {needed} or more: batch_norm gets one value for each channel of an image");
+    Err(refuse(recipe, "batch_size", found, expected))
+}
+
+/// How many of a split's images are fitted.
+fn images_to_fit(recipe: &Recipe, images: usize) -> Result<usize> {
+    let held_out = recipe.split.validation;
+    let Some(left) = images.checked_sub(held_out).filter(|&left| left > 0) else {
+        let expected = format!("fewer than the {images} training images");
+        return Err(refuse(recipe, "split.validation", held_out, expected));
+    };
+    match recipe.split.train {
+        Some(count) if count > left => {
+            let expected = format!("at most the {left} training images that are not held out");
+            Err(refuse(recipe, "split.train", count, expected))
+        }
+        Some(count) => Ok(count),
+        None => Ok(left),
+    }
+}
+
+fn refuse(recipe: &Recipe, field: &str, found: impl ToString, expected: String) -> Error {
+    let path = recipe.name.clone().into();
+    Error::Recipe { path, field: field.into(), found: found.to_string(), expected }
 }
 
 fn initial_state(
@@ -166,7 +172,7 @@ fn initial_state(
     if options.resume && run.has_checkpoint() {
         return State::load(run.path(), network, &recipe.sha256(), with_ema, options.device);
     }
-    let mut parameters = network.initialise(recipe.recipe.seed, options.device);
+    let mut parameters = network.initialise(recipe.recipe.seed, options.device)?;
     Ok(State {
         ema: with_ema.then(|| parameters.copy()),
         best: None,

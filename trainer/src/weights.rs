@@ -77,7 +77,7 @@ fn parse(bytes: &[u8], path: &Path, network: &Network) -> Result<Parameters> {
         let problem = format!("{} tensors, expected {}", tensors.len(), network.parameters().len());
         return Err(Error::run(path, problem));
     }
-    let mut parameters = Parameters::zeros(network.parameters(), Device::Cpu);
+    let mut parameters = Parameters::zeros(network.parameters(), Device::Cpu)?;
     for (index, spec) in network.parameters().iter().enumerate() {
         let name = &spec.name;
         let view = tensors.tensor(name).map_err(|e| Error::run(path, format!("{name}: {e}")))?;

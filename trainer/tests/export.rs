@@ -19,7 +19,7 @@ fn layers(yaml: &str) -> Vec<Layer> {
 fn difference(yaml: &str, shape: ImageShape) -> f32 {
     let ImageShape { channels, height, width } = shape;
     let network = Network::build(&layers(yaml), Shape::Image { channels, height, width }, 5).unwrap();
-    let parameters = network.initialise(3, Device::Cpu);
+    let parameters = network.initialise(3, Device::Cpu).unwrap();
     let statistics =
         Normalisation { mean: vec![0.3; channels], std: vec![0.2, 0.3, 0.4][..channels].to_vec() };
     let normaliser = Normaliser::new(&statistics);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use datasets::{Dataset, Split};
+use serde_json::json;
 use trainer::batches::Normaliser;
 use trainer::inspect::{Inspection, inspect};
 use trainer::pictures::{feature_maps, mistakes};
@@ -37,6 +38,9 @@ pub(super) struct PreviewArgs {
     /// Folder of the datasets.
     #[arg(long, default_value = "datasets")]
     datasets: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -55,6 +59,9 @@ pub(super) struct PicturesArgs {
     /// Folder of the datasets.
     #[arg(long, default_value = "datasets")]
     datasets: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn inspect_command(args: &InspectArgs) -> Result<()> {
@@ -99,7 +106,11 @@ pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     let png = contact_sheet(&recipe.recipe, &samples, &normaliser)?;
     zoo::write_atomic(Path::new(&args.out), &png)?;
-    terminal::line(format_args!("{}", args.out.display()));
+    if args.json {
+        terminal::json(&json!({ "picture": args.out.display().to_string() }));
+    } else {
+        terminal::line(args.out.display());
+    }
     Ok(())
 }
 
@@ -118,22 +129,34 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
         ));
     }
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
-    for maps in feature_maps(&network, &weights, &normaliser, samples.image(args.image))? {
-        let path = args.out.join(format!("{}.png", maps.layer));
-        zoo::write_atomic(&path, &maps.png)?;
-        terminal::line(format_args!("{}", path.display()));
+    let mut maps = Vec::new();
+    for map in feature_maps(&network, &weights, &normaliser, samples.image(args.image))? {
+        let path = args.out.join(format!("{}.png", map.layer));
+        zoo::write_atomic(&path, &map.png)?;
+        maps.push(path);
     }
     let (_, validation) = split(&recipe, &samples)?;
     let wrong = mistakes(&network, &weights, &normaliser, &samples, &validation)?;
     let path = args.out.join("mistakes.png");
     zoo::write_atomic(&path, &wrong.png)?;
-    terminal::line(format_args!(
-        "{}: {} of {} validation images are wrong",
-        path.display(),
-        wrong.count,
-        validation.len()
-    ));
-    let name = |class: u8| dataset.description.classes.get(usize::from(class)).map_or("?", String::as_str);
+    let name = |class: u8| dataset.description.classes[usize::from(class)].as_str();
+    if args.json {
+        let shown = wrong
+            .classes
+            .iter()
+            .map(|&(actual, predicted)| json!({ "actual": name(actual), "predicted": name(predicted) }));
+        terminal::json(&json!({
+            "feature_maps": maps.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+            "mistakes": path.display().to_string(),
+            "validation_images": validation.len(),
+            "wrong": wrong.count,
+            "shown": shown.collect::<Vec<_>>(),
+        }));
+        return Ok(());
+    }
+    maps.iter().for_each(|path| terminal::line(path.display()));
+    let (path, all) = (path.display(), validation.len());
+    terminal::line(format_args!("{path}: {} of {all} validation images are wrong", wrong.count));
     for (actual, predicted) in wrong.classes {
         terminal::line(format_args!("  {} taken for {}", name(actual), name(predicted)));
     }

@@ -72,7 +72,7 @@ pub(super) fn publish_command(args: &PublishArgs) -> Result<()> {
                 version.path.display()
             ));
         }
-        published.push(serde_json::json!({ "new": new, "path": version.path, "manifest": version.manifest }));
+        published.push(serde_json::json!({ "new": new, "path": version.path.display().to_string(), "manifest": version.manifest }));
     }
     if args.common.json {
         terminal::json(&published);

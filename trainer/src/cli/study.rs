@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::{Subcommand, ValueEnum};
-use datasets::Dataset;
+use datasets::{Dataset, Split};
 use trainer::recipe::RecipeFile;
 use trainer::study::results::{self, Results};
 use trainer::study::{self, Plan, StudyFile, Workers, execute};
+use trainer::train::check_images;
 use trainer::{Error, Result};
 
 use super::common::{INTERRUPTED, handle_interrupts};
@@ -77,7 +78,8 @@ pub(super) fn command(args: &StudyArgs) -> Result<()> {
         (Some(Action::Collect(_)), _) => report(&opened, folders),
         (None, Some(Cluster::Slurm)) => {
             let trainer = std::env::current_exe().map_err(Error::io(Path::new("trainer")))?;
-            let Opened { file, plan, out, .. } = &opened;
+            let Opened { file, plan, out, dataset } = &opened;
+            check(plan, dataset)?;
             let job = study::write_job(file, plan, out, &trainer, &folders.datasets)?;
             terminal::line(format_args!("{}", job.display()));
             terminal::log("submit it with sbatch from this folder, then: trainer study collect STUDY");
@@ -95,16 +97,6 @@ fn open(folders: &StudyFolders) -> Result<Opened> {
     let file = StudyFile::read(path)?;
     let plan = Plan::new(&file, &folders.runs, path)?;
     let dataset = Dataset::find(&folders.datasets, &file.base.recipe.dataset)?;
-    // A network that cannot be is found before the first run, not after the tenth.
-    for point in &plan.points {
-        for trial in &point.trials {
-            trial
-                .recipe
-                .recipe
-                .build_network(&dataset.description)
-                .map_err(|error| Error::Study(format!("{}: {error}", point.label())))?;
-        }
-    }
     let out = folders.out.clone().unwrap_or_else(|| path.with_file_name(&file.study.name));
     Ok(Opened { file, plan, dataset, out })
 }
@@ -112,6 +104,7 @@ fn open(folders: &StudyFolders) -> Result<Opened> {
 fn train(opened: &Opened, folders: &StudyFolders, workers: Option<usize>) -> Result<()> {
     let Opened { file, plan, dataset, out } = opened;
     datasets::download_missing(dataset, &mut DownloadBar::default())?;
+    check(plan, dataset)?;
     handle_interrupts()?;
     let trainer = std::env::current_exe().map_err(Error::io(Path::new("trainer")))?;
     let command = |recipe: &Path, run: &Path, epochs: Option<u32>| {
@@ -126,6 +119,22 @@ fn train(opened: &Opened, folders: &StudyFolders, workers: Option<usize>) -> Res
     let count = workers.unwrap_or_else(|| default_workers(&file.base));
     let workers = Workers { count, command: &command, dir: out, interrupted: &INTERRUPTED };
     execute(&file.study, plan, dataset, &workers, &mut StudyTable::new(plan))
+}
+
+/// A network that cannot be, or too few images for a batch, are found before the first run, not after
+/// the tenth.
+fn check(plan: &Plan, dataset: &Dataset) -> Result<()> {
+    let images = dataset.load(Split::Train)?.len();
+    for point in &plan.points {
+        for trial in &point.trials {
+            let recipe = &trial.recipe.recipe;
+            let network = recipe.build_network(&dataset.description);
+            network
+                .and_then(|network| check_images(recipe, &network, images))
+                .map_err(|error| Error::Study(format!("{}: {error}", point.label())))?;
+        }
+    }
+    Ok(())
 }
 
 /// As many runs as the processors can take with the threads that each uses.
@@ -158,5 +167,5 @@ fn json(results: &Results, page: &Path) -> serde_json::Value {
         });
         serde_json::json!({ "combination": point.label, "runs": runs.collect::<Vec<_>>() })
     });
-    serde_json::json!({ "report": page, "combinations": points.collect::<Vec<_>>() })
+    serde_json::json!({ "report": page.display().to_string(), "combinations": points.collect::<Vec<_>>() })
 }

@@ -7,7 +7,7 @@ use super::kind::{Context, LayerKind, Pass, Placement, ReceptiveField};
 use super::linear;
 use super::padding::Padding;
 use super::shape::Shape;
-use super::window::Window;
+use super::window::{MAX_WINDOW, Window};
 use crate::error::Result;
 use crate::onnx::graph::{Affine, Graph};
 use crate::onnx::value::{int, ints};
@@ -21,7 +21,7 @@ pub struct Conv2d {
     #[schemars(range(min = 1, max = 65536))]
     pub features: usize,
     /// Rows and columns of the kernel.
-    #[schemars(range(min = 1, max = 65536))]
+    #[schemars(range(min = 1, max = 1024))]
     pub kernel_size: usize,
     /// Step, in pixels.
     #[serde(default = "one")]
@@ -40,7 +40,7 @@ pub struct Conv2d {
     pub groups: usize,
     /// Distance between neighbouring taps of the kernel, in pixels.
     #[serde(default = "one", skip_serializing_if = "is_one")]
-    #[schemars(range(min = 1, max = 65536))]
+    #[schemars(range(min = 1, max = 1024))]
     pub dilation: usize,
 }
 
@@ -118,6 +118,11 @@ impl Convolution {
         context.positive("features", self.features)?;
         context.positive("kernel_size", self.kernel_size)?;
         context.positive("dilation", self.dilation)?;
+        for (field, value) in [("kernel_size", self.kernel_size), ("dilation", self.dilation)] {
+            if value > MAX_WINDOW {
+                return Err(context.refuse(format!("{field} {value}: expected at most {MAX_WINDOW}")));
+            }
+        }
         context.positive("groups", self.groups)?;
         for (what, count) in [("channels", channels), ("features", self.features)] {
             if !count.is_multiple_of(self.groups) {

@@ -139,10 +139,11 @@ impl ReceptiveField {
     /// After a window that spans so many values: `size + (span - 1) stride`, `stride * stride'` (Araujo
     /// et al. 2019, "Computing receptive fields of convolutional neural networks", Distill).
     pub(crate) fn after_window(self, span: [usize; 2], strides: [usize; 2]) -> ReceptiveField {
-        let size = [0, 1].map(|axis| self.size[axis] + (span[axis] - 1) * self.stride[axis]);
+        let wider = |axis: usize| (span[axis] - 1).saturating_mul(self.stride[axis]);
+        let size = [0, 1].map(|axis| self.size[axis].saturating_add(wider(axis)));
         ReceptiveField {
             size: [0, 1].map(|axis| size[axis].min(self.image[axis])),
-            stride: [0, 1].map(|axis| self.stride[axis] * strides[axis]),
+            stride: [0, 1].map(|axis| self.stride[axis].saturating_mul(strides[axis])),
             ..self
         }
     }

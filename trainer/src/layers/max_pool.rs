@@ -13,14 +13,14 @@ use crate::onnx::graph::{Affine, Graph};
 #[serde(deny_unknown_fields)]
 pub struct MaxPool {
     /// Rows and columns of the window.
-    #[schemars(range(min = 1, max = 65536))]
+    #[schemars(range(min = 1, max = 1024))]
     pub kernel_size: usize,
     /// Step, in pixels.
     #[schemars(range(min = 1, max = 65536))]
     pub stride: usize,
     /// Pixels on every side, at most half the window.
     #[serde(default)]
-    #[schemars(range(max = 32768))]
+    #[schemars(range(max = 512))]
     pub padding: usize,
 }
 

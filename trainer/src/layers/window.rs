@@ -6,6 +6,9 @@ use crate::error::Result;
 use crate::onnx::graph::Graph;
 use crate::onnx::value::ints;
 
+/// Largest kernel and dilation that `infer` reads: what trains can be published.
+pub(crate) const MAX_WINDOW: usize = 1024;
+
 /// A window in its place: what slides, and over how much padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -37,6 +40,9 @@ impl Window {
             return Err(context.refuse(problem));
         }
         context.positive("kernel_size", kernel_size)?;
+        if kernel_size > MAX_WINDOW {
+            return Err(context.refuse(format!("kernel_size {kernel_size}: expected at most {MAX_WINDOW}")));
+        }
         context.positive("stride", stride)?;
         let [height, width] = self.output(context)?;
         Ok(context.placed(Shape::Image { channels, height, width }))

@@ -29,7 +29,7 @@ for model in "$root"/zoo/models/*; do
 done
 diff -r "$root/zoo/models" empty/models
 "$zoo" verify --zoo empty --datasets "$root/datasets" >/dev/null
-echo "push, pull into an empty zoo: the same files, infer verify ok"
+echo "push, pull into an empty zoo: the same files, zoo verify ok"
 
 # Layers are the files themselves: the registry knows them by the manifest's sha256.
 sha256=$(sha256sum "$root/zoo/models/mnist-lite/1/model.onnx" | cut -d' ' -f1)

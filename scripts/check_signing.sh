@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Signatures against the real Python `model_signing`, both ways, in a throw-away
 # environment: each accepts the other's, and both refuse a changed file.
+# model_signing needs pyOpenSSL, which it does not declare.
 # Needs openssl, and zoo and infer built in $1 (default target/debug).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)

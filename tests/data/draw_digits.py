@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws the digits that `tests/drawings.rs` reads: black on white, anti-aliased, 280x280.
+"""Draws the digits that `tests/end_to_end/drawings.rs` reads: black on white, anti-aliased, 280x280.
 
 Half come from fonts, half from strokes of a round pen along jittered curves. Nothing is
 taken from MNIST. Needs Pillow, and Debian's font packages for the fonts named below;

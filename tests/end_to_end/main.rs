@@ -7,6 +7,7 @@ mod bad_training_input;
 mod corpus;
 mod dependency_fence;
 mod drawings;
+mod examples;
 mod gate;
 mod moved;
 #[cfg(feature = "trainer")]

@@ -7,7 +7,7 @@
 //! <zoo>/aliases.jsonl                          names for versions, a history that only grows
 //! <zoo>/signatures/<name>/<version>/model.sig  OpenSSF model signature, if signed
 //! <zoo>/.staging/                               versions being written, on the same file system
-//! <zoo>/.pull-*/                                files that `infer pull` is fetching; left behind only by a kill
+//! <zoo>/.pull-*/                                files that `zoo pull` is fetching; left behind only by a kill
 //! <zoo>/.lock                                   held while a version is added
 //! ```
 //!

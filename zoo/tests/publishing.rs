@@ -216,7 +216,7 @@ fn aliases_move_and_their_history_grows() {
     assert!(index.contains("\"stable\": 2"));
 }
 
-/// As after `infer pull`: the same number in another zoo, whole or not at all.
+/// As after `zoo pull`: the same number in another zoo, whole or not at all.
 #[test]
 fn a_version_from_elsewhere_keeps_its_number() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -57,7 +57,9 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitStatus> {
         Form::OnnxHub => written.push(export::onnx_hub(&versions, &args.dir)?),
     }
     if args.zoo.json {
-        terminal::json(&json!({ "files": written }));
+        // A name that is not UTF-8 has no other form in JSON.
+        let files: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+        terminal::json(&json!({ "files": files }));
     } else {
         written.iter().for_each(|path| terminal::line(path.display()));
     }

@@ -73,14 +73,15 @@ fn run(command: Command) -> Result<ExitStatus> {
 
 fn report(error: &Error) -> ExitStatus {
     let hint = match error {
+        Error::Zoo(error) | Error::Infer(infer::Error::Zoo(error)) => match error {
+            zoo::Error::NotFound { .. } => Some("name the zoo with --zoo DIR; `zoo list` shows its models"),
+            zoo::Error::Damaged { .. } => {
+                Some("restore the file, for example with git checkout; `zoo verify` checks all")
+            }
+            zoo::Error::Data(_) | zoo::Error::Io { .. } | zoo::Error::Manifest { .. } => None,
+        },
         Error::Infer(error) => infer::cli::hint(error),
-        Error::Zoo(zoo::Error::NotFound { .. }) => {
-            Some("name the zoo with --zoo DIR; `zoo list` shows its models")
-        }
-        Error::Zoo(zoo::Error::Damaged { .. }) => {
-            Some("restore the file, for example with git checkout; `zoo verify` checks all")
-        }
-        Error::Zoo(_) | Error::Data(_) | Error::Io { .. } | Error::System { .. } => None,
+        Error::Data(_) | Error::Io { .. } | Error::System { .. } => None,
         Error::Registry { .. } | Error::Usage(_) => None,
     };
     terminal::error(error, hint);

@@ -72,7 +72,9 @@ pub(super) fn pull(args: &PullArgs) -> Result<ExitStatus> {
     let version = registry.pull(&args.reference, &Zoo::create(args.zoo.path())?)?;
     let (name, number) = (&version.manifest.name, version.manifest.version);
     if args.zoo.json {
-        terminal::json(&json!({ "model": name, "version": number, "path": version.path }));
+        terminal::json(
+            &json!({ "model": name, "version": number, "path": version.path.display().to_string() }),
+        );
     } else {
         terminal::line(format_args!("{name}@{number} {}", version.path.display()));
     }

@@ -31,7 +31,9 @@ pub(super) fn sign(args: &SignArgs) -> Result<ExitStatus> {
     let folder = zoo.sign(&version, &key)?;
     if args.zoo.json {
         let (name, number) = (&version.manifest.name, version.manifest.version);
-        terminal::json(&json!({ "model": name, "version": number, "signatures": folder }));
+        terminal::json(
+            &json!({ "model": name, "version": number, "signatures": folder.display().to_string() }),
+        );
     } else {
         terminal::line(folder.display());
     }

@@ -47,6 +47,7 @@ impl Server {
             ("bytes of all bodies", limits.all_bodies_bytes, MAX_BODIES),
             ("bytes of a body", limits.body_bytes, limits.all_bodies_bytes),
             ("images in the queue", limits.queue_images, MAX_QUEUE),
+            ("threads", options.threads, MAX_QUEUE),
         ] {
             if !(1..=most).contains(&value) {
                 return Err(Error::Usage(format!("{value} {what}, expected 1 to {most}")));

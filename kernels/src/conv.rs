@@ -325,4 +325,43 @@ mod tests {
             }
         }
     }
+
+    /// Buffers that are kept from other shapes and counts change nothing, and pooling in one call is
+    /// pooling in two.
+    #[test]
+    fn buffers_are_written_over() {
+        let pool = MaxPool { window: Window { strides: [2, 2], ..Window::new([2, 2]) } };
+        let layer = |kernel: usize, channels: usize, features: usize, padding: usize| {
+            let window = Window { padding: [[padding; 2]; 2], ..Window::new([kernel; 2]) };
+            let bias = (0..features).map(number).collect();
+            Conv2d::new(window, [9, 9, channels], 1, |i| number(i) / 10.0, bias)
+        };
+        let layers = [layer(3, 16, 32, 1), layer(5, 3, 8, 2), layer(5, 32, 16, 0), layer(3, 16, 16, 2)];
+        let mut kept = Scratch::default();
+        for (layer, count) in layers.iter().cycle().zip([5, 1, 3, 2, 1, 4, 2, 7]) {
+            let images: Vec<f32> =
+                (0..count * layer.input().iter().product::<usize>()).map(|i| number(i * 3)).collect();
+            let [height, width, features] = layer.output();
+            let mut convolved = vec![f32::NAN; count * height * width * features];
+            layer.forward(&images, Clamp::RELU, &mut Scratch::default(), &mut convolved);
+            let mut pooled = vec![f32::NAN; count * (height / 2) * (width / 2) * features];
+            pool.forward(&convolved, layer.output(), &mut pooled);
+            let mut found = vec![f32::NAN; pooled.len()];
+            layer.forward_pooled(&images, Clamp::RELU, &pool, &mut kept, &mut found);
+            assert_eq!(found, pooled);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a window of [5, 5] in an input of [4, 4]")]
+    fn a_window_larger_than_the_input_is_refused() {
+        Conv2d::new(Window::new([5, 5]), [4, 4, 1], 1, |_| 0.0, vec![0.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "one output for each image")]
+    fn outputs_of_another_count_are_refused() {
+        let conv = Conv2d::new(Window::new([3, 3]), [4, 4, 1], 1, |_| 0.0, vec![0.0]);
+        conv.forward(&[0.0; 32], Clamp::NONE, &mut Scratch::default(), &mut [0.0; 4]);
+    }
 }

@@ -1,4 +1,4 @@
-//! The arithmetic of a convolutional network: convolution, matrix product and max-pooling in `f32`
+//! The arithmetic of a convolutional network: convolution, matrix product and pooling in `f32`
 //! on images `[N, H, W, C]`, in which the channels of a pixel fill vectors.
 //!
 //! [`Conv2d`] chooses between an indirect matrix product ([`gemm`](PackedWeights)) and Winograd's
@@ -27,5 +27,5 @@ mod winograd;
 
 pub use conv::{Conv2d, Scratch};
 pub use gemm::{Clamp, IndirectionBuffer, PackedWeights};
-pub use pool::MaxPool;
+pub use pool::{AvgPool, MaxPool};
 pub use window::Window;

@@ -1,8 +1,8 @@
 //! The layers that do the work, as operators of tract on the kernels of this workspace: on images
 //! `[N, H, W, C]`, in which each pixel's channels fill vectors, and on `[N, features]`.
 //!
-//! tract's own pooling is not vectorised, its convolution copies windows, and both lay images out
-//! by channels.
+//! tract's own pooling is not vectorised and lists all pixels of all windows, its convolution copies
+//! windows, and both lay images out by channels.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -67,8 +67,8 @@ impl Convolution {
     }
 
     /// Followed by max-pooling, unless that follows already.
-    pub(super) fn with_pool(&self, pool: &MaxPool) -> Option<Convolution> {
-        self.pool.is_none().then(|| Convolution { pool: Some(pool.0), ..self.clone() })
+    pub(super) fn with_pool(&self, pool: kernels::MaxPool) -> Option<Convolution> {
+        self.pool.is_none().then(|| Convolution { pool: Some(pool), ..self.clone() })
     }
 }
 
@@ -111,37 +111,53 @@ impl TypedOp for Convolution {
     as_op!();
 }
 
-/// Maximum over windows of `[N, H, W, C]`; padding does not count.
+/// Maximum or mean over windows of `[N, H, W, C]`; padding does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct MaxPool(pub(super) kernels::MaxPool);
+pub(super) enum Pool {
+    Max(kernels::MaxPool),
+    Average(kernels::AvgPool),
+}
 
-impl Op for MaxPool {
+impl Pool {
+    fn window(&self) -> &kernels::Window {
+        match self {
+            Pool::Max(pool) => &pool.window,
+            Pool::Average(pool) => &pool.window,
+        }
+    }
+}
+
+impl Op for Pool {
     fn name(&self) -> StaticName {
-        "MaxPool".into()
+        "Pool".into()
     }
 
     op_as_typed_op!();
 }
 
-impl EvalOp for MaxPool {
+impl EvalOp for Pool {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
         let [n, height, width, channels] = image(&input)?;
-        let size = self.0.window.output([height, width]);
+        let size = self.window().output([height, width]);
         let mut output = Tensor::zero::<f32>(&[n, size[0], size[1], channels])?;
         let images = input.try_as_plain_ram()?.as_slice::<f32>()?;
         let mut view = output.try_as_plain_ram_mut()?;
-        self.0.forward(images, [height, width, channels], view.as_slice_mut()?);
+        let (shape, outputs) = ([height, width, channels], view.as_slice_mut()?);
+        match self {
+            Pool::Max(pool) => pool.forward(images, shape, outputs),
+            Pool::Average(pool) => pool.forward(images, shape, outputs),
+        }
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
-impl TypedOp for MaxPool {
+impl TypedOp for Pool {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [n, shape] = image_fact(inputs)?;
-        let [height, width] = self.0.window.output([shape[0].to_usize()?, shape[1].to_usize()?]);
+        let [height, width] = self.window().output([shape[0].to_usize()?, shape[1].to_usize()?]);
         Ok(tvec!(f32::fact([n[0].clone(), height.to_dim(), width.to_dim(), shape[2].clone()])))
     }
 

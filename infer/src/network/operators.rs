@@ -5,20 +5,18 @@
 
 use std::cell::Cell;
 
-use kernels::Window;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast;
-use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::logic::{Iff, comp_lt};
 use tract_onnx::tract_core::ops::math;
-use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer, Softmax, SoftmaxKind};
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_core::ops::nn::{leaky_relu, sigmoid};
 
 use super::facts::{only, per_image};
-use super::layers::{Convolution, Dense, MaxPool};
+use super::layers::{Convolution, Dense, Pool};
 use super::operator::{Input, Operator};
 
 /// ONNX's number for `float32` as the target of a cast.
@@ -148,32 +146,18 @@ impl Operator<'_> {
     fn max_pool(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
         let x = self.input()?;
-        let pool = MaxPool(kernels::MaxPool { window: self.window(x, None)? });
-        match self.producer::<Convolution>(x).and_then(|convolution| convolution.with_pool(&pool)) {
+        let pool = kernels::MaxPool { window: self.window(x, None)? };
+        match self.producer::<Convolution>(x).and_then(|convolution| convolution.with_pool(pool)) {
             Some(joined) => self.join(x, joined),
-            None => self.add("", pool, &[x]),
+            None => self.add("", Pool::Max(pool), &[x]),
         }
     }
 
     fn average_pool(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&["kernel_shape", "pads", "strides"])?;
         let x = self.input()?;
-        let Window { kernel, strides, padding: [rows, columns], .. } = self.window(x, None)?;
-        let [_, _, channels] = self.image(x)?;
-        let pool_spec = PoolSpec {
-            data_format: DataFormat::NHWC,
-            kernel_shape: TVec::from_slice(&kernel),
-            padding: PaddingSpec::ExplicitOnnxPool(
-                tvec![rows[0], columns[0]],
-                tvec![rows[1], columns[1]],
-                false,
-            ),
-            dilations: None,
-            strides: Some(TVec::from_slice(&strides)),
-            input_channels: channels,
-            output_channels: channels,
-        };
-        self.add("", SumPool { pool_spec, count_include_pad: false, normalize: true }, &[x])
+        let pool = kernels::AvgPool { window: self.window(x, None)? };
+        self.add("", Pool::Average(pool), &[x])
     }
 
     fn global_average_pool(&mut self) -> TractResult<OutletId> {

@@ -17,6 +17,10 @@ const BATCH: usize = 64;
 /// enough to stay in the cache.
 const CONVOLUTION_BATCH: usize = 8;
 
+/// Bytes of values of one image above which convolutions take one image at a time: more would not
+/// stay in the cache, but in memory.
+const LARGE: usize = 32 << 20;
+
 /// Optimised plans, cheap to share between threads.
 pub struct Session {
     network: Network,
@@ -117,9 +121,11 @@ impl Worker<'_> {
 
     fn run(&mut self, pixels: &[u8]) -> TractResult<Vec<f32>> {
         let numel = self.session.shape.numel();
-        let (groups, rest) = pixels.split_at(pixels.len() - pixels.len() % (CONVOLUTION_BATCH * numel));
+        let large = self.session.network.values > LARGE;
+        let group = if large { usize::MAX } else { CONVOLUTION_BATCH * numel };
+        let (groups, rest) = pixels.split_at(pixels.len() - pixels.len() % group);
         let mut features = Vec::new();
-        for images in groups.chunks_exact(CONVOLUTION_BATCH * numel) {
+        for images in groups.chunks_exact(group) {
             let state = match self.several.take() {
                 Some(state) => state,
                 None => self.session.several()?.spawn()?,

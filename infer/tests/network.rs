@@ -198,8 +198,23 @@ fn what_is_not_understood_is_refused() {
                     g.node.insert(1, node("Conv", &["cast", "conv.weight"], &name, window.clone()));
                 }
             },
-            "too much memory",
+            "weights and windows need too much memory",
         ),
+        (
+            "large values that are all kept",
+            |g| {
+                let window =
+                    vec![ints("kernel_shape", &[1; 2]), ints("strides", &[1; 2]), ints("pads", &[2000; 4])];
+                g.initializer.push(tensor("one", &[1, 1, 1, 1]));
+                g.node.insert(1, node("Conv", &["cast", "one"], "large", window));
+                for at in 0..12 {
+                    let name = if at == 0 { "large".to_owned() } else { format!("large{at}") };
+                    g.node.insert(2 + at, node("Tanh", &[&name], &format!("large{}", at + 1), vec![]));
+                }
+            },
+            "values between operators need too much memory",
+        ),
+        ("an enormous stride", |g| g.node[2].attribute[1].ints = vec![i64::MAX; 2], "does not fit"),
         ("enormous padding", |g| g.node[1].attribute[2].ints = vec![i64::MAX; 4], "does not fit"),
         (
             "enormous window and padding",

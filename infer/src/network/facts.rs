@@ -12,6 +12,10 @@ pub(super) const BASE_MEMORY: usize = 256 << 20;
 /// Bytes for each byte of a constant: a 3x3 kernel becomes 36 values.
 pub(super) const MEMORY_RATIO: usize = 8;
 
+/// Bytes of all values between a network's operators, for one image. Not all are there at once, but
+/// a file can keep them all: by reading each again at its end.
+pub(super) const ALL_VALUES: usize = 512 << 20;
+
 /// The only one of a node's outputs.
 pub(super) fn only(outlets: &[OutletId]) -> TractResult<OutletId> {
     match *outlets {

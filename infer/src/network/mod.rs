@@ -11,9 +11,9 @@ mod layers;
 mod operator;
 mod operators;
 
-use facts::{MAX_VALUES, only, per_image};
+use facts::{ALL_VALUES, MAX_VALUES, only, per_image};
 use file::Graph;
-use operator::Input;
+use operator::{Input, take};
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -35,6 +35,8 @@ pub(crate) struct Network {
     pub(crate) body: TypedModel,
     /// `float32 [N, K]` to the output, N free.
     pub(crate) head: Option<TypedModel>,
+    /// Bytes of all values between the body's operators, for one image.
+    pub(crate) values: usize,
 }
 
 impl Network {
@@ -53,15 +55,17 @@ impl Network {
         let joint = head.first().and_then(|node| node.input.first()).unwrap_or(&graph.output);
         let model = TypedModel::default();
         let pixels = images(model.symbols.sym(BATCH).to_dim(), shape);
-        let body = graph.wire(model, body, &graph.input, pixels, &[joint])?;
+        let left = Cell::new(ALL_VALUES);
+        let body = graph.wire(model, body, &graph.input, pixels, &[joint], &left)?;
+        let values = ALL_VALUES - left.get();
         if head.is_empty() {
-            return Ok(Network { body, head: None });
+            return Ok(Network { body, head: None, values });
         }
         let features = per_image(&body, body.output_outlets()?[0])?.iter().product::<usize>();
         let model = TypedModel::default();
         let fact = f32::fact([model.symbols.sym(BATCH).to_dim(), features.to_dim()]);
-        let head = graph.wire(model, head, joint, fact, &[&graph.output])?;
-        Ok(Network { body, head: Some(head) })
+        let head = graph.wire(model, head, joint, fact, &[&graph.output], &left)?;
+        Ok(Network { body, head: Some(head), values })
     }
 }
 
@@ -90,7 +94,8 @@ impl Convolutions {
         let end = graph.nodes.iter().rposition(makes_one).map_or(0, |last| last + 1);
         let nodes = &graph.nodes[..end];
         let pixels = images(1.to_dim(), shape);
-        let model = graph.wire(TypedModel::default(), nodes, &graph.input, pixels, &outputs)?;
+        let left = Cell::new(ALL_VALUES);
+        let model = graph.wire(TypedModel::default(), nodes, &graph.input, pixels, &outputs, &left)?;
         let names = convolutions.iter().map(|node| node.name.clone()).collect();
         Ok(Some(Convolutions { model, names, filters: (weight.shape.clone(), weight.values()) }))
     }
@@ -130,7 +135,8 @@ impl Graph {
         (1..self.nodes.len()).find(|&at| ends_part(at)).unwrap_or(self.nodes.len())
     }
 
-    /// Adds `nodes` to an empty model, from the value called `input` to those called `outputs`.
+    /// Adds `nodes` to an empty model, from the value called `input` to those called `outputs`, whose
+    /// values between operators may have as many bytes for an image as are left.
     fn wire(
         &self,
         mut model: TypedModel,
@@ -138,6 +144,7 @@ impl Graph {
         input: &str,
         fact: TypedFact,
         outputs: &[&str],
+        values_left: &Cell<usize>,
     ) -> TractResult<TypedModel> {
         let memory = Cell::new(self.memory());
         let source = model.add_source(input, fact)?;
@@ -160,11 +167,9 @@ impl Graph {
             let alone = node.input.first().is_some_and(alone);
             let outlet = operators::wire(&mut model, node, &inputs, alone, &memory).with_context(place)?;
             let size = per_image(&model, outlet)?.iter().try_fold(1usize, |all, &d| all.checked_mul(d));
-            ensure!(
-                size.is_some_and(|size| size <= MAX_VALUES),
-                "{}: more than {MAX_VALUES} values",
-                place()
-            );
+            let size = size.filter(|&size| size <= MAX_VALUES);
+            let size = size.with_context(|| format!("{}: more than {MAX_VALUES} values", place()))?;
+            take(values_left, size * size_of::<f32>(), "values between operators").with_context(place)?;
             let [name] = node.output.as_slice() else { bail!("{}: expected one output", place()) };
             ensure!(values.insert(name, outlet).is_none(), "{}: output {name:?} is there twice", place());
         }

@@ -12,10 +12,19 @@ use super::file::Constant;
 
 /// Largest number of rows and columns of a window: tract keeps an offset for each of its places.
 const MAX_KERNEL: usize = 1024;
-/// Largest padding on one side.
+/// Largest padding on one side, and largest stride.
 const MAX_PADDING: usize = 65_536;
 /// Largest number of values of a padded image.
 const MAX_PADDED: usize = 2 * MAX_VALUES;
+
+/// Takes `bytes` of what is left.
+pub(super) fn take(left: &Cell<usize>, bytes: usize, what: &str) -> TractResult<()> {
+    let rest = left.get().checked_sub(bytes);
+    left.set(rest.with_context(|| {
+        format!("{what} need too much memory: {bytes} more bytes, expected at most {}", left.get())
+    })?);
+    Ok(())
+}
 
 /// What a node reads.
 #[derive(Clone, Copy)]
@@ -40,9 +49,7 @@ pub(super) struct Operator<'a> {
 impl<'a> Operator<'a> {
     /// Takes memory of what the network may have.
     pub(super) fn take(&self, bytes: usize) -> TractResult<()> {
-        let left = self.memory.get().checked_sub(bytes).context("the network takes too much memory")?;
-        self.memory.set(left);
-        Ok(())
+        take(self.memory, bytes, "weights and windows")
     }
 
     /// A value, or a constant in the layout of images here.
@@ -183,7 +190,9 @@ impl<'a> Operator<'a> {
                 && before.max(after) <= MAX_PADDING
                 && (kernel.is_some() || before.max(after) < size);
             ensure!(
-                small && stride > 0 && (size - 1) * dilation < length + before + after,
+                small
+                    && (1..=MAX_PADDING).contains(&stride)
+                    && (size - 1) * dilation < length + before + after,
                 "window {size}, stride {stride}, dilation {dilation}, padding {before} and {after} does not fit {length}"
             );
         }

@@ -4,9 +4,38 @@
 
 use terminal::ExitStatus;
 
+/// Something that is tidied up when a function ends, or unwinds.
+struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        terminal::log("tidied up");
+    }
+}
+
+/// Something that cannot be tidied up.
+struct Worse;
+
+impl Drop for Worse {
+    fn drop(&mut self) {
+        panic!("the second of two");
+    }
+}
+
 fn main() -> std::process::ExitCode {
     terminal::run("probe", || match std::env::args().nth(1).as_deref() {
-        Some("panic") => panic!("an invariant does not hold"),
+        Some("panic") => {
+            let _guard = Guard;
+            panic!("an invariant does not hold")
+        }
+        Some("caught") => {
+            let _ = std::panic::catch_unwind(|| panic!("a caught invariant does not hold"));
+            ExitStatus::Success
+        }
+        Some("twice") => {
+            let _guard = Worse;
+            panic!("the first of two")
+        }
         Some("worker") => {
             let worker = std::thread::spawn(|| panic!("a worker's invariant does not hold"));
             // The hook ends the program before the worker can be joined.

@@ -3,8 +3,12 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::output::{self, error, log};
+
+/// Whether anything panicked while a panic is a fault.
+static PANICKED: AtomicBool = AtomicBool::new(false);
 
 /// The exit codes of every program here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +53,17 @@ pub fn run(program: &'static str, main: impl FnOnce() -> ExitStatus) -> ExitCode
     std::panic::set_hook(Box::new(move |info| {
         describe(program, info);
         // This thread unwinds, so that what it holds is tidied up: temporary files, locks. Another
-        // thread's panic might never reach it.
-        if cfg!(panic = "abort") || std::thread::current().id() != own {
+        // thread's panic might never reach it, and one while unwinding would abort.
+        let again = PANICKED.swap(true, Ordering::SeqCst);
+        if again || cfg!(panic = "abort") || std::thread::current().id() != own {
             std::process::exit(ExitStatus::Internal.code().into());
         }
     }));
-    let status = catch_unwind(AssertUnwindSafe(main)).unwrap_or(ExitStatus::Internal);
+    let mut status = catch_unwind(AssertUnwindSafe(main)).unwrap_or(ExitStatus::Internal);
+    // A library may have caught it.
+    if PANICKED.load(Ordering::SeqCst) {
+        status = ExitStatus::Internal;
+    }
     let Some(problem) = output::failure() else { return status.into() };
     // Something was not written that somebody waits for.
     error(&format_args!("standard output: {problem}"), None);

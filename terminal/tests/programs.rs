@@ -16,7 +16,12 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn a_panic_is_an_internal_error_with_its_own_exit_code() {
-    for (what, message) in [("panic", "an invariant does not hold"), ("worker", "a worker's invariant")] {
+    for (what, message) in [
+        ("panic", "an invariant does not hold"),
+        ("worker", "a worker's invariant"),
+        ("caught", "a caught invariant"),
+        ("twice", "the second of two"),
+    ] {
         let output = probe(what).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{output:?}");
         let text = stderr(&output);
@@ -25,6 +30,7 @@ fn a_panic_is_an_internal_error_with_its_own_exit_code() {
             "{text}"
         );
         assert!(text.contains("hint: this is a fault of probe"), "{text}");
+        assert_eq!(text.contains("tidied up"), what == "panic", "{text}");
     }
 }
 

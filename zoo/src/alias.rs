@@ -41,7 +41,7 @@ impl Zoo {
             serde_json::from_str(line).map_err(|error| Error::Manifest {
                 path: path.clone(),
                 field: format!("line {}", index + 1),
-                found: format!("`{}`", line.chars().take(80).collect::<String>()),
+                found: format!("{:?}", line.chars().take(80).collect::<String>()),
                 expected: format!("an alias entry ({})", datasets::plain_message(&error.to_string())),
             })
         };

@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 const MAX_BODIES: usize = 2 << 30;
 /// Most images that may wait.
 const MAX_QUEUE: usize = 1 << 20;
+/// Most threads that classify.
+const MAX_THREADS: usize = 1024;
 
 pub(super) struct Server {
     pub(super) repository: Repository,
@@ -47,7 +49,7 @@ impl Server {
             ("bytes of all bodies", limits.all_bodies_bytes, MAX_BODIES),
             ("bytes of a body", limits.body_bytes, limits.all_bodies_bytes),
             ("images in the queue", limits.queue_images, MAX_QUEUE),
-            ("threads", options.threads, MAX_QUEUE),
+            ("threads", options.threads, MAX_THREADS),
         ] {
             if !(1..=most).contains(&value) {
                 return Err(Error::Usage(format!("{value} {what}, expected 1 to {most}")));

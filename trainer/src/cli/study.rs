@@ -79,6 +79,7 @@ pub(super) fn command(args: &StudyArgs) -> Result<()> {
         (None, Some(Cluster::Slurm)) => {
             let trainer = std::env::current_exe().map_err(Error::io(Path::new("trainer")))?;
             let Opened { file, plan, out, dataset } = &opened;
+            datasets::download_missing(dataset, &mut DownloadBar::default())?;
             check(plan, dataset)?;
             let job = study::write_job(file, plan, out, &trainer, &folders.datasets)?;
             terminal::line(format_args!("{}", job.display()));

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::onnx::graph::Graph;
 use crate::onnx::value::ints;
 
-/// Largest kernel and dilation that `infer` reads: what trains can be published.
+/// Largest kernel and dilation that `infer` reads.
 pub(crate) const MAX_WINDOW: usize = 1024;
 
 /// A window in its place: what slides, and over how much padding.

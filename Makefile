@@ -21,7 +21,7 @@ publish: libtorch
 	@echo "  cargo build -p hub && $(TARGET)/zoo serve --zoo $(ZOO)   # draw on it in the browser"
 	@echo "  edit recipes/mnist-fast.yaml and run make publish again"
 
-## Everything that must hold, with Rust, a C++ compiler and Python alone.
+## Everything that must hold, with Rust, a C++ compiler, openssl and Python alone.
 test: libtorch
 	cargo fmt --check
 	cargo build --workspace --all-targets $(FEATURES)
@@ -57,7 +57,7 @@ tools: .tools/bin/uv .tools/bin/cargo-deny
 	.tools/bin/pip install --quiet --requirement scripts/tools.txt
 	touch $@
 .tools/bin/cargo-deny:
-	cargo install --quiet --debug --locked --root .tools cargo-deny@0.19.1
+	cargo install --quiet --debug --locked --root .tools cargo-deny@0.20.2
 
 ## `infer` for shipping: small and statically linked, in target/<host>/dist.
 # Backtraces' unwind tables go, equal functions are merged, relocations are packed.
@@ -74,6 +74,6 @@ SERVER = -C target-feature=+crt-static -C link-arg=-Wl,--icf=all -C link-arg=-Wl
 server:
 	RUSTFLAGS="$(SERVER)" cargo build --release --package hub --target $(HOST)
 
-## Measures this project beside PyTorch, onnxruntime, candle and burn; writes BENCHMARKS.md.
+## Measures this project beside PyTorch, onnxruntime, candle and burn; writes BENCHMARKS.md. Needs `wrk`.
 bench: build tools dist server
 	$(UV) benchmarks/run.py --infer target/$(HOST)/dist/infer --server target/$(HOST)/release/zoo

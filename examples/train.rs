@@ -1,6 +1,6 @@
 //! Trains a small network that is written down here, on the first digits of MNIST, and tells how it went:
 //! `cargo run -p trainer --example train`. The program `trainer` does the same from a file, under a
-//! numeric profile that makes the bytes the same everywhere.
+//! numeric profile, which makes the bytes the same again.
 #![allow(clippy::print_stdout)]
 
 use std::path::Path;

@@ -64,7 +64,8 @@ def check(version):
         found = f"{(predictions == labels).sum()}/{len(labels)}"
         assert found == claimed["correct"], f"{engine} gets {found}, the manifest claims {claimed['correct']}"
         same = hashlib.sha256(predictions.tobytes()).hexdigest() == claimed["predictions_sha256"]
-        said.append(f"{engine} {found}, every prediction the same: {same}, golden difference {golden:.1e}")
+        assert same, f"{engine} predicts other classes than the manifest claims"
+        said.append(f"{engine} {found}, every prediction the same, golden difference {golden:.1e}")
 
     weights = load_file(version / "model.safetensors")
     first = load_file(version / "first_layer.safetensors")

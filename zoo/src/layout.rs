@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::manifest::check_name;
@@ -29,17 +29,12 @@ pub enum Engine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// The file or folder.
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "datasets::serialize_path")]
     pub path: PathBuf,
     /// Whose rule it breaks.
     pub engines: Vec<Engine>,
     /// What is there, and what was expected.
     pub problem: String,
-}
-
-/// A path whose name is no UTF-8 has no exact text in JSON; it is reported all the same.
-fn lossy<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
 }
 
 impl fmt::Display for Violation {

@@ -10,7 +10,7 @@ use tract_onnx::tract_core::internal::*;
 use super::facts::{MAX_VALUES, only, per_image};
 use super::file::Constant;
 
-/// Largest number of rows and columns of a window: tract keeps an offset for each of its places.
+/// Largest number of rows and columns of a window.
 const MAX_KERNEL: usize = 1024;
 /// Largest padding on one side, and largest stride.
 const MAX_PADDING: usize = 65_536;

@@ -56,7 +56,7 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Imported {
     /// The dataset's folder.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "datasets::serialize_path")]
     pub path: PathBuf,
     /// `[C, H, W]`.
     pub image: [usize; 3],
@@ -85,9 +85,4 @@ pub struct ClassInfo {
     pub train: usize,
     /// Test images.
     pub test: usize,
-}
-
-/// A name that is not UTF-8 has no other form in JSON.
-fn as_text<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
 }

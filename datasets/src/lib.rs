@@ -7,6 +7,8 @@
 //! This crate is also the home of two small things that every other crate needs:
 //! [`Digest`] (sha256) and [`yaml`] (strict YAML).
 
+#![forbid(unsafe_code)]
+
 mod description;
 mod digest;
 #[cfg(feature = "download")]

@@ -2,6 +2,8 @@
 //! in the form of other hubs ([`export`]). The program is called `zoo`; folders, manifests, hashes and
 //! signatures are the library `zoo`'s.
 
+#![forbid(unsafe_code)]
+
 #[doc(hidden)]
 pub mod cli;
 mod error;

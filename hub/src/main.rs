@@ -1,5 +1,7 @@
 //! The program `zoo`.
 
+#![forbid(unsafe_code)]
+
 fn main() -> std::process::ExitCode {
     hub::cli::main()
 }

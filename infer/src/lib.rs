@@ -11,6 +11,8 @@
 //! # }
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod built_in;
 #[cfg(feature = "cli")]
 pub mod cli;

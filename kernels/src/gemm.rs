@@ -92,22 +92,34 @@ impl PackedWeights {
         features: usize,
         depth: usize,
         weight: impl Fn(usize, usize) -> f32,
-        mut bias: Vec<f32>,
+        bias: Vec<f32>,
     ) -> PackedWeights {
-        let arch = Arch::new();
-        let lanes = arch.dispatch(Lanes);
-        let padded = features.next_multiple_of(lanes);
-        let mut panels = vec![0.0; padded * depth];
-        for (panel, first) in
-            panels.chunks_exact_mut((lanes * depth).max(1)).zip((0..features).step_by(lanes))
-        {
+        let lanes = Arch::new().dispatch(Lanes);
+        let mut panels = vec![0.0; features.next_multiple_of(lanes) * depth];
+        let firsts = (0..features).step_by(lanes);
+        for (panel, first) in panels.chunks_exact_mut((lanes * depth).max(1)).zip(firsts) {
             for (place, values) in panel.chunks_exact_mut(lanes).enumerate() {
                 for (value, feature) in values.iter_mut().zip(first..features) {
                     *value = weight(feature, place);
                 }
             }
         }
-        bias.resize(padded, 0.0);
+        PackedWeights::over(panels, features, depth, bias)
+    }
+
+    /// Packs a matrix `[depth, features]` whose rows begin `stride` values apart, without a bias: the
+    /// features of a place lie side by side, and are copied a vector at a time.
+    ///
+    /// # Panics
+    /// If `matrix` is too short.
+    pub fn of_matrix(matrix: &[f32], stride: usize, depth: usize, features: usize) -> PackedWeights {
+        let panels = Arch::new().dispatch(Pack { matrix, stride, depth, features });
+        PackedWeights::over(panels, features, depth, Vec::new())
+    }
+
+    fn over(panels: Vec<f32>, features: usize, depth: usize, mut bias: Vec<f32>) -> PackedWeights {
+        let arch = Arch::new();
+        bias.resize(features.next_multiple_of(arch.dispatch(Lanes)), 0.0);
         PackedWeights { panels, bias, depth, features, arch }
     }
 
@@ -154,6 +166,37 @@ impl WithSimd for Lanes {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> usize {
         S::F32_LANES
+    }
+}
+
+/// Packs a matrix whose columns are the features.
+struct Pack<'a> {
+    matrix: &'a [f32],
+    stride: usize,
+    depth: usize,
+    features: usize,
+}
+
+impl WithSimd for Pack<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+        let Pack { matrix, stride, depth, features } = self;
+        let rows = || (0..depth).map(|place| &matrix[place * stride..][..features]);
+        // Appended, not overwritten: clearing as much memory first takes half as long as packing.
+        let mut panels = Vec::with_capacity(features.next_multiple_of(S::F32_LANES) * depth);
+        let whole = features / S::F32_LANES * S::F32_LANES;
+        for first in (0..whole).step_by(S::F32_LANES) {
+            rows().for_each(|row| panels.extend_from_slice(&row[first..first + S::F32_LANES]));
+        }
+        if whole < features {
+            for row in rows() {
+                panels.extend_from_slice(&row[whole..]);
+                panels.resize(panels.len() + S::F32_LANES - (features - whole), 0.0);
+            }
+        }
+        panels
     }
 }
 
@@ -300,6 +343,10 @@ mod tests {
             let mut output = vec![f32::NAN; rows * features];
             let windows = IndirectionBuffer { origins: &origins, runs: &starts, run_length: run };
             weights.forward(&input, windows, if relu { Clamp::RELU } else { Clamp::NONE }, &mut output);
+            let matrix: Vec<f32> =
+                (0..depth * (features + 2)).map(|at| weight(at % (features + 2), at / (features + 2))).collect();
+            let other = PackedWeights::of_matrix(&matrix, features + 2, depth, features);
+            prop_assert_eq!(&other.panels, &weights.panels);
             for (row, outputs) in output.chunks(features).enumerate() {
                 for (feature, found) in outputs.iter().enumerate() {
                     let place = |place: usize| origins[row] + place / run * stride + place % run;

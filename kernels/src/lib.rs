@@ -17,6 +17,8 @@
 //! assert_eq!(output[..4], [4.0, 6.0, 6.0, 4.0]);
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod buffer;
 mod conv;
 mod gemm;

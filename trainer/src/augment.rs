@@ -111,9 +111,8 @@ impl AffineMap {
 
 /// The value at a point between pixels; outside the image it is 0.
 fn bilinear(source: &[u8], height: usize, width: usize, y: f32, x: f32) -> f32 {
-    let (floor_y, floor_x) = (y.floor(), x.floor());
-    let (part_y, part_x) = (y - floor_y, x - floor_x);
-    let (row, column) = (floor_y as i32, floor_x as i32);
+    let (row, column) = (floor(y), floor(x));
+    let (part_y, part_x) = (y - row as f32, x - column as f32);
     let at = |row: i32, column: i32| -> f32 {
         if row < 0 || column < 0 || row >= height as i32 || column >= width as i32 {
             return 0.0;
@@ -123,6 +122,12 @@ fn bilinear(source: &[u8], height: usize, width: usize, y: f32, x: f32) -> f32 {
     let top = at(row, column) * (1.0 - part_x) + at(row, column + 1) * part_x;
     let bottom = at(row + 1, column) * (1.0 - part_x) + at(row + 1, column + 1) * part_x;
     top * (1.0 - part_y) + bottom * part_y
+}
+
+/// Rounds down. `f32::floor` is a call of the C library on processors as old as the build allows.
+fn floor(value: f32) -> i32 {
+    let truncated = value as i32;
+    truncated - i32::from(truncated as f32 > value)
 }
 
 /// Fills a square centred on (`y`, `x`).

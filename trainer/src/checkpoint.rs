@@ -13,6 +13,7 @@ use crate::history::EpochRow;
 use crate::network::Network;
 use crate::optimizer::OptimizerState;
 use crate::parameters::Parameters;
+use crate::step::Weights;
 
 /// File name inside a run directory.
 pub(crate) const FILE: &str = "checkpoint.safetensors";
@@ -62,6 +63,12 @@ impl State {
     /// The weights that are validated and published.
     pub fn model(&self) -> &Parameters {
         self.ema.as_ref().unwrap_or(&self.parameters)
+    }
+
+    /// What a step changes.
+    pub(crate) fn weights(&mut self) -> Weights<'_> {
+        let State { parameters, ema, optimizer, .. } = self;
+        Weights { parameters, ema: ema.as_mut(), optimizer }
     }
 
     fn tensors(&self) -> Vec<(String, &Tensor)> {

@@ -3,6 +3,7 @@
 use datasets::Samples;
 use tch::{Device, Kind, Tensor};
 
+use crate::arithmetic::{Arithmetic, loss};
 use crate::batches::Normaliser;
 use crate::layers::Mode;
 use crate::network::Network;
@@ -44,11 +45,9 @@ impl Evaluator<'_> {
             let labels: Vec<i64> = chunk.iter().map(|&i| self.samples.labels[i].into()).collect();
             let (loss, predictions) = tch::no_grad(|| {
                 let logits = self.logits(chunk);
-                let target = Tensor::from_slice(&labels).to_device(self.device);
-                let loss = logits.cross_entropy_loss(&target, None::<Tensor>, tch::Reduction::Sum, -100, 0.0);
                 let mut predictions = vec![0i64; chunk.len()];
                 logits.argmax(1, false).to_device(Device::Cpu).copy_data(&mut predictions, chunk.len());
-                (loss.double_value(&[]), predictions)
+                (self.loss(&logits, &labels), predictions)
             });
             result.loss += loss;
             result.correct += predictions.iter().zip(&labels).filter(|(p, l)| p == l).count();
@@ -60,10 +59,28 @@ impl Evaluator<'_> {
 
     /// Probabilities `[N, classes]`, row-major, of the images at `indices`.
     pub(crate) fn probabilities(&self, indices: &[usize]) -> Vec<f32> {
-        let output = tch::no_grad(|| self.logits(indices).softmax(-1, Kind::Float)).to_device(Device::Cpu);
-        let mut values = vec![0f32; output.numel()];
-        output.contiguous().copy_data(&mut values, output.numel());
-        values
+        let logits = tch::no_grad(|| self.logits(indices));
+        match self.network.arithmetic(self.device) {
+            Arithmetic::Portable => loss::softmax(&logits),
+            Arithmetic::Libtorch => {
+                let output = logits.softmax(-1, Kind::Float).to_device(Device::Cpu).contiguous();
+                let mut values = vec![0f32; output.numel()];
+                output.copy_data(&mut values, output.numel());
+                values
+            }
+        }
+    }
+
+    /// Sum over the images of the cross-entropy.
+    fn loss(&self, logits: &Tensor, labels: &[i64]) -> f64 {
+        match self.network.arithmetic(self.device) {
+            Arithmetic::Portable => loss::cross_entropy(logits, labels, 0.0).sum,
+            Arithmetic::Libtorch => {
+                let target = Tensor::from_slice(labels).to_device(self.device);
+                let loss = logits.cross_entropy_loss(&target, None::<Tensor>, tch::Reduction::Sum, -100, 0.0);
+                loss.double_value(&[])
+            }
+        }
     }
 
     fn logits(&self, indices: &[usize]) -> Tensor {

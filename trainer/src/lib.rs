@@ -4,6 +4,7 @@
 //! turns it into a run directory ([`run`]), [`publish`](publish::publish) turns a run
 //! into a version of a zoo.
 
+mod arithmetic;
 mod augment;
 pub mod batches;
 mod checkpoint;
@@ -28,6 +29,7 @@ pub mod run;
 mod schedule;
 pub mod schema;
 mod sheet;
+mod step;
 pub mod study;
 pub mod table;
 mod tagged;

@@ -3,6 +3,8 @@
 
 use tch::{Device, Tensor};
 
+use crate::arithmetic::Arithmetic;
+use crate::arithmetic::tape::Tape;
 use crate::error::{Error, Result};
 use crate::layers::chain::{self, Named};
 use crate::layers::kind::{LayerKind, Pass, Placement, ReceptiveField};
@@ -22,6 +24,8 @@ pub struct Network {
     placements: Vec<Placement>,
     /// Every tensor, in state-dict order.
     parameters: Vec<ParameterSpec>,
+    /// Whose arithmetic computes it.
+    arithmetic: Arithmetic,
 }
 
 impl Network {
@@ -52,7 +56,23 @@ impl Network {
         }
         let mut parameters = Vec::new();
         placements.iter_mut().for_each(|placement| number(placement, &mut parameters));
-        Ok(Network { input, layers: layers.to_vec(), placements, parameters })
+        Ok(Network {
+            input,
+            layers: layers.to_vec(),
+            placements,
+            parameters,
+            arithmetic: Arithmetic::Libtorch,
+        })
+    }
+
+    /// The same network, computed by other arithmetic.
+    pub(crate) fn with_arithmetic(self, arithmetic: Arithmetic) -> Network {
+        Network { arithmetic, ..self }
+    }
+
+    /// Whose arithmetic computes it with tensors on `device`: ours works on the CPU.
+    pub(crate) fn arithmetic(&self, device: Device) -> Arithmetic {
+        if device == Device::Cpu { self.arithmetic } else { Arithmetic::Libtorch }
     }
 
     /// Shape of the output: `[classes]`.
@@ -105,14 +125,27 @@ impl Network {
         Parameters::initialise(&self.parameters, seed, device)
     }
 
-    /// Logits `[N, classes]` for normalised images `[N, C, H, W]`.
+    /// Logits `[N, classes]` for normalised images `[N, C, H, W]`; in training, by libtorch alone and with
+    /// its gradient.
     pub fn logits(&self, images: &Tensor, parameters: &Parameters, mode: Mode) -> Tensor {
-        chain::forward(&self.layers, &self.placements, images, &Pass { parameters, mode })
+        let arithmetic = match mode {
+            Mode::Train => Arithmetic::Libtorch,
+            Mode::Evaluate => self.arithmetic(images.device()),
+        };
+        let pass = Pass { parameters, mode, arithmetic, tape: None };
+        chain::forward(&self.layers, &self.placements, images, &pass)
+    }
+
+    /// The same in training and in our arithmetic; the tape has the gradient.
+    pub(crate) fn logits_on_tape(&self, images: &Tensor, parameters: &Parameters, tape: &Tape) -> Tensor {
+        let pass = Pass { parameters, mode: Mode::Train, arithmetic: Arithmetic::Portable, tape: Some(tape) };
+        chain::forward(&self.layers, &self.placements, images, &pass)
     }
 
     /// What each layer gives in evaluation, for normalised images `[N, C, H, W]`.
     pub(crate) fn activations(&self, images: &Tensor, parameters: &Parameters) -> Vec<Tensor> {
-        let pass = Pass { parameters, mode: Mode::Evaluate };
+        let arithmetic = self.arithmetic(images.device());
+        let pass = Pass { parameters, mode: Mode::Evaluate, arithmetic, tape: None };
         let mut value = images.shallow_clone();
         let step = |(layer, placement): (&Layer, &Placement)| {
             value = layer.forward(placement, &value, &pass);

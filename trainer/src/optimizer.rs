@@ -112,12 +112,25 @@ pub struct OptimizerState {
     pub second: Tensor,
     /// Steps taken.
     pub steps: u64,
+    /// Memory for the gradient of a step, kept for the next.
+    gradient: Option<Tensor>,
 }
 
 impl OptimizerState {
     /// The state before the first step, for a buffer like `parameters`.
     pub fn new(parameters: &Tensor) -> OptimizerState {
-        OptimizerState { first: parameters.zeros_like(), second: parameters.zeros_like(), steps: 0 }
+        let zeros = || parameters.zeros_like();
+        OptimizerState { first: zeros(), second: zeros(), steps: 0, gradient: None }
+    }
+
+    /// Memory for a gradient, its content undefined; to be [kept](OptimizerState::keep) afterwards.
+    pub(crate) fn gradient_buffer(&mut self) -> Tensor {
+        self.gradient.take().unwrap_or_else(|| self.first.empty_like())
+    }
+
+    /// Keeps a gradient's memory for the next step.
+    pub(crate) fn keep(&mut self, gradient: Tensor) {
+        self.gradient = Some(gradient);
     }
 
     /// Changes `parameters` in place by one step along `gradient`.

@@ -9,6 +9,8 @@
 //! channels-last through convolution, ReLU and pooling, which is faster on CPUs
 //! and needs no memory-format argument (tch has none).
 
+use std::ops::Range;
+
 use datasets::Digest;
 use tch::{Device, Kind, Tensor};
 
@@ -22,6 +24,8 @@ pub struct Parameters {
     trainable: Tensor,
     statistics: Tensor,
     views: Vec<Tensor>,
+    /// Where each tensor lies in its buffer.
+    ranges: Vec<Range<usize>>,
 }
 
 impl Parameters {
@@ -58,25 +62,37 @@ impl Parameters {
 
     fn over(specs: Vec<ParameterSpec>, trainable: Tensor, statistics: Tensor) -> Parameters {
         let (mut next_trainable, mut next_statistic) = (0, 0);
-        let views = specs
+        let (views, ranges) = specs
             .iter()
             .map(|spec| {
-                let numel = spec.numel() as i64;
                 let (buffer, next) = match spec.kind {
                     SlotKind::Trainable => (&trainable, &mut next_trainable),
                     SlotKind::Statistic => (&statistics, &mut next_statistic),
                 };
-                let view = shaped(&buffer.narrow(0, *next, numel), &spec.shape).detach();
-                *next += numel;
-                view.set_requires_grad(spec.kind == SlotKind::Trainable)
+                let range = *next..*next + spec.numel();
+                let values = buffer.narrow(0, range.start as i64, range.len() as i64);
+                *next = range.end;
+                let view = shaped(&values, &spec.shape).detach();
+                (view.set_requires_grad(spec.kind == SlotKind::Trainable), range)
             })
-            .collect();
-        Parameters { specs, trainable, statistics, views }
+            .unzip();
+        Parameters { specs, trainable, statistics, views, ranges }
     }
 
     /// Tensor number `index`, with its PyTorch shape.
     pub(crate) fn tensor(&self, index: usize) -> &Tensor {
         &self.views[index]
+    }
+
+    /// Where tensor number `index` lies in its buffer.
+    pub(crate) fn range(&self, index: usize) -> Range<usize> {
+        self.ranges[index].clone()
+    }
+
+    /// Numbers of the trainable tensors.
+    pub(crate) fn trainable_indices(&self) -> impl Iterator<Item = usize> {
+        let specs = self.specs.iter().enumerate();
+        specs.filter(|(_, spec)| spec.kind == SlotKind::Trainable).map(|(index, _)| index)
     }
 
     /// An independent copy.
@@ -110,13 +126,7 @@ impl Parameters {
     /// # Errors
     /// What libtorch says.
     pub(crate) fn gradient(&self, loss: &Tensor) -> Result<Tensor> {
-        let inputs: Vec<&Tensor> = self
-            .views
-            .iter()
-            .zip(&self.specs)
-            .filter(|(_, spec)| spec.kind == SlotKind::Trainable)
-            .map(|(view, _)| view)
-            .collect();
+        let inputs: Vec<&Tensor> = self.trainable_indices().map(|index| self.tensor(index)).collect();
         let gradients = Tensor::f_run_backward(&[loss], &inputs, false, false)?;
         let flat: Vec<Tensor> = gradients.iter().map(flattened).collect();
         Ok(Tensor::cat(&flat, 0))
@@ -163,7 +173,7 @@ fn shaped(flat: &Tensor, shape: &[usize]) -> Tensor {
 }
 
 /// The inverse of [`shaped`].
-fn flattened(tensor: &Tensor) -> Tensor {
+pub(crate) fn flattened(tensor: &Tensor) -> Tensor {
     match tensor.dim() {
         4 => tensor.permute([0, 2, 3, 1]).reshape([-1]),
         _ => tensor.reshape([-1]),

@@ -5,8 +5,12 @@
 //! they load, which is before `main`: the binary sets them and executes itself again.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::arithmetic::Arithmetic;
+use crate::error::{Error, Result};
 
 /// Threads and instruction set that a recipe asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -30,11 +34,14 @@ pub enum Isa {
     Avx2,
     /// Whatever the machine has. Reproducible only on the same kind of machine.
     Native,
+    /// AVX2 and FMA at least, and the same bytes on every processor that has them: what libtorch would
+    /// take from MKL is computed by the trainer itself.
+    Portable,
 }
 
 impl Default for NumericProfile {
     fn default() -> NumericProfile {
-        NumericProfile { threads: 2, isa: Isa::Avx2 }
+        NumericProfile { threads: 2, isa: Isa::Portable }
     }
 }
 
@@ -59,6 +66,8 @@ impl NumericProfile {
         let caps = match self.isa {
             Isa::Baseline => Some(("default", "SSE41", "COMPATIBLE")),
             Isa::Avx2 => Some(("avx2", "AVX2", "AVX2")),
+            // MKL honours `AVX2` only on Intel's processors.
+            Isa::Portable => Some(("avx2", "AVX2", "COMPATIBLE")),
             Isa::Native => None,
         };
         if let Some((aten, onednn, mkl)) = caps {
@@ -69,6 +78,24 @@ impl NumericProfile {
         variables
     }
 
+    /// Calls `work` with so many threads for libtorch and for our own arithmetic.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if the system does not give them.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        tch::set_num_threads(self.threads as i32);
+        // The work is done by one of the pool's threads: it computes its share, and only the others wait
+        // to be woken.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads as usize).build();
+        let refused = |e| Error::run(Path::new("numeric_profile.threads"), format!("{}: {e}", self.threads));
+        pool.map_err(refused)?.install(work)
+    }
+
+    /// Whose arithmetic computes a network.
+    pub(crate) fn arithmetic(&self) -> Arithmetic {
+        if self.isa == Isa::Portable { Arithmetic::Portable } else { Arithmetic::Libtorch }
+    }
+
     /// Whether this process was started with that environment.
     pub fn is_active(&self) -> bool {
         self.environment().iter().all(|(name, value)| std::env::var(name).as_ref() == Ok(value))
@@ -77,7 +104,9 @@ impl NumericProfile {
     /// Why this machine cannot give the profile, if it cannot.
     pub fn obstacle(&self) -> Option<String> {
         #[cfg(target_arch = "x86_64")]
-        if self.isa == Isa::Avx2 && !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+        if matches!(self.isa, Isa::Avx2 | Isa::Portable)
+            && !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
+        {
             return Some("this processor has no AVX2 and FMA".into());
         }
         #[cfg(not(target_arch = "x86_64"))]

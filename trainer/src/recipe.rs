@@ -126,7 +126,9 @@ impl Recipe {
     /// [`Error::Layer`] if shapes do not work out.
     pub fn build_network(&self, dataset: &Description) -> Result<Network> {
         let datasets::ImageShape { channels, height, width } = dataset.image;
-        Network::build(&self.network, Shape::Image { channels, height, width }, dataset.classes.len())
+        let input = Shape::Image { channels, height, width };
+        let network = Network::build(&self.network, input, dataset.classes.len())?;
+        Ok(network.with_arithmetic(self.numeric_profile.arithmetic()))
     }
 
     /// Checks what the types cannot say.

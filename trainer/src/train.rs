@@ -12,13 +12,12 @@ use crate::checkpoint::{Progress, State};
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::history::EpochRow;
-use crate::layers::Mode;
 use crate::network::Network;
 use crate::optimizer::OptimizerState;
-use crate::parameters::Parameters;
 use crate::random::Stream;
 use crate::recipe::{Recipe, RecipeFile, Select};
 use crate::run::{self, RunDir, RunSummary};
+use crate::step::Rules;
 
 /// How a run is carried out; nothing here changes the resulting bytes on the CPU.
 pub struct Options<'a> {
@@ -33,7 +32,7 @@ pub struct Options<'a> {
 }
 
 /// Told about a run as it goes; binaries draw a bar from it.
-pub trait Observer {
+pub trait Observer: Send {
     /// Training starts, `done` steps of the first epoch having been taken before.
     fn begin(&mut self, network: &Network, first_epoch: u32, epochs: u32, images_per_epoch: usize);
     /// A step on so many images.
@@ -75,7 +74,17 @@ pub fn fit(
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<State> {
-    tch::set_num_threads(recipe.recipe.numeric_profile.threads as i32);
+    recipe.recipe.numeric_profile.run(|| fit_here(recipe, dataset, network, run, options, observer))
+}
+
+fn fit_here(
+    recipe: &RecipeFile,
+    dataset: &Dataset,
+    network: &Network,
+    run: &RunDir,
+    options: &Options<'_>,
+    observer: &mut dyn Observer,
+) -> Result<State> {
     let samples = dataset.load(datasets::Split::Train)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     check_images(&recipe.recipe, network, samples.len())?;
@@ -241,37 +250,31 @@ impl<'a> Trainer<'a> {
 
     /// One optimizer step; returns images, mean loss and learning rate.
     fn step(&mut self, batch: Batch) -> Result<(usize, f64, f64)> {
-        let State { parameters, ema, optimizer, progress, .. } = &mut self.state;
         let count = batch.labels.len();
         let ImageShape { channels, height, width } = self.samples.shape;
         let size = [count, channels, height, width].map(|d| d as i64);
         let images = Tensor::f_from_slice(&batch.images)?.f_view(size)?.to_device(self.device);
-        let labels = Tensor::f_from_slice(&batch.labels)?.to_device(self.device);
-        if self.network.is_random() {
-            // Dropout draws from libtorch's generator: seeding it at every step lets a run resume anywhere.
-            tch::manual_seed(Stream::new(self.recipe.seed, "dropout", optimizer.steps, 0).seed());
-        }
-        let logits = self.network.logits(&images, parameters, Mode::Train);
-        let smoothing = self.recipe.label_smoothing;
-        let loss = logits.cross_entropy_loss(&labels, None::<Tensor>, tch::Reduction::Mean, -100, smoothing);
-        let value = loss.double_value(&[]);
-        if !value.is_finite() {
-            let what = format!("the loss became {value}");
+        let Recipe { optimizer, label_smoothing, ema, seed, schedule, epochs, .. } = self.recipe;
+        let rules = Rules {
+            network: self.network,
+            optimizer,
+            label_smoothing: *label_smoothing,
+            ema: *ema,
+            seed: *seed,
+        };
+        let taken = self.state.optimizer.steps;
+        let learning_rate = schedule.learning_rate(taken, self.steps_per_epoch() as u64, *epochs);
+        let found = rules.step(&mut self.state.weights(), &images, &batch.labels, learning_rate)?;
+        let progress = &mut self.state.progress;
+        if !found.loss.is_finite() {
+            let what = format!("the loss became {}", found.loss);
             return Err(Error::Diverged { what, epoch: progress.epoch, step: progress.step + 1 });
         }
-        let steps = (self.training.len().div_ceil(self.recipe.batch_size)) as u64;
-        let learning_rate = self.recipe.schedule.learning_rate(optimizer.steps, steps, self.recipe.epochs);
-        let gradient = parameters.gradient(&loss)?;
-        optimizer.step(&self.recipe.optimizer, parameters.trainable(), gradient, learning_rate);
-        if let (Some(decay), Some(average)) = (self.recipe.ema, ema) {
-            follow(average, parameters, decay, optimizer.steps);
-        }
-        let hits = logits.detach().argmax(1, false).eq_tensor(&labels).sum(tch::Kind::Int64).int64_value(&[]);
         progress.step += 1;
-        progress.optimizer_steps = optimizer.steps;
-        progress.loss_sum += value * count as f64;
-        progress.correct += hits as u64;
-        Ok((count, value, learning_rate))
+        progress.optimizer_steps = self.state.optimizer.steps;
+        progress.loss_sum += found.loss * count as f64;
+        progress.correct += found.correct as u64;
+        Ok((count, found.loss, learning_rate))
     }
 
     fn finish_epoch(&mut self, learning_rate: f64) -> Result<EpochRow> {
@@ -330,14 +333,4 @@ impl<'a> Trainer<'a> {
         self.started = Instant::now();
         self.state.save(run)
     }
-}
-
-/// Moves the average towards the weights; early on faster, so that the start is soon forgotten.
-fn follow(average: &mut Parameters, parameters: &Parameters, decay: f64, steps: u64) {
-    let decay = decay.min((1.0 + steps as f64) / (10.0 + steps as f64));
-    tch::no_grad(|| {
-        for (target, source) in average.buffers_mut().into_iter().zip(parameters.buffers()) {
-            let _ = target.lerp_(source, 1.0 - decay);
-        }
-    });
 }

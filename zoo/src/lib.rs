@@ -14,6 +14,8 @@
 //! `<zoo>/models` is a model repository as Triton, KServe and OpenVINO Model Server
 //! read it. A version is complete when it appears and is never changed afterwards.
 
+#![forbid(unsafe_code)]
+
 mod alias;
 mod atomic;
 mod count;

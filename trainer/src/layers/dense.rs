@@ -6,6 +6,7 @@ use tch::Tensor;
 use super::kind::{Context, LayerKind, Pass, Placement, ReceptiveField};
 use super::linear;
 use super::shape::Shape;
+use crate::arithmetic::{self, Arithmetic};
 use crate::error::Result;
 use crate::onnx::graph::{Affine, Graph};
 use crate::onnx::value::int;
@@ -40,7 +41,15 @@ impl LayerKind for Dense {
     }
 
     fn forward(&self, placement: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
-        x.linear(pass.tensor(placement, 0), self.bias.then(|| pass.tensor(placement, 1)))
+        let (weight, bias) = (pass.tensor(placement, 0), self.bias.then(|| pass.tensor(placement, 1)));
+        match (pass.arithmetic, pass.tape) {
+            (Arithmetic::Libtorch, _) => x.linear(weight, bias),
+            (Arithmetic::Portable, None) => arithmetic::dense::forward(x, weight, bias),
+            (Arithmetic::Portable, Some(tape)) => {
+                let output = arithmetic::dense::forward(x, weight, bias);
+                tape.record(x, output, placement.first_parameter, self.bias)
+            }
+        }
     }
 
     fn export(&self, placement: &Placement, x: &str, folded: Option<&Affine>, graph: &mut Graph) -> String {

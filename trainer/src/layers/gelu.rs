@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::kind::{Context, LayerKind, Pass, Placement, ReceptiveField};
+use crate::arithmetic::{Arithmetic, activation};
 use crate::error::Result;
 use crate::onnx::graph::{Affine, Graph};
 
@@ -17,8 +18,11 @@ impl LayerKind for Gelu {
         Ok(context.placed(context.input))
     }
 
-    fn forward(&self, _: &Placement, x: &Tensor, _: &Pass<'_>) -> Tensor {
-        x.gelu("none")
+    fn forward(&self, _: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
+        match pass.arithmetic {
+            Arithmetic::Libtorch => x.gelu("none"),
+            Arithmetic::Portable => activation::apply(x, activation::gelu),
+        }
     }
 
     fn export(&self, placement: &Placement, x: &str, _: Option<&Affine>, graph: &mut Graph) -> String {

@@ -4,6 +4,8 @@ use tch::Tensor;
 
 use super::parameter::{Init, ParameterSpec, SlotKind};
 use super::shape::Shape;
+use crate::arithmetic::Arithmetic;
+use crate::arithmetic::tape::Tape;
 use crate::error::{Error, Result};
 use crate::onnx::graph::{Affine, Graph};
 use crate::parameters::Parameters;
@@ -114,6 +116,10 @@ pub(crate) struct Pass<'a> {
     pub(crate) parameters: &'a Parameters,
     /// Training or evaluation.
     pub(crate) mode: Mode,
+    /// Whose arithmetic computes it.
+    pub(crate) arithmetic: Arithmetic,
+    /// Remembers, in training, the layers that libtorch cannot differentiate.
+    pub(crate) tape: Option<&'a Tape>,
 }
 
 impl Pass<'_> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::kind::{Context, LayerKind, Pass, Placement, ReceptiveField};
+use crate::arithmetic::{Arithmetic, activation};
 use crate::error::Result;
 use crate::onnx::graph::{Affine, Graph};
 
@@ -17,8 +18,11 @@ impl LayerKind for Tanh {
         Ok(context.placed(context.input))
     }
 
-    fn forward(&self, _: &Placement, x: &Tensor, _: &Pass<'_>) -> Tensor {
-        x.tanh()
+    fn forward(&self, _: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
+        match pass.arithmetic {
+            Arithmetic::Libtorch => x.tanh(),
+            Arithmetic::Portable => activation::apply(x, activation::tanh),
+        }
     }
 
     fn export(&self, placement: &Placement, x: &str, _: Option<&Affine>, graph: &mut Graph) -> String {

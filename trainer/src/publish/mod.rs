@@ -37,14 +37,17 @@ const TOLERANCE: f64 = 1e-5;
 /// [`Error::SelfCheck`] if it does not; else what is wrong with run, data or zoo.
 pub fn publish(run: &Path, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
     let run = run::read(run, dataset)?;
-    tch::set_num_threads(run.recipe.recipe.numeric_profile.threads as i32);
     let release = Release {
         normaliser: Normaliser::new(&dataset.description.normalisation),
         test: dataset.load(Split::Test)?,
         run,
         dataset,
     };
-    let outcome = release.measure();
+    let profile = release.run.recipe.recipe.numeric_profile.clone();
+    let (release, outcome) = profile.run(move || {
+        let outcome = release.measure();
+        Ok((release, outcome))
+    })?;
     zoo.publish(&release.run.recipe.recipe.name, |dir, version| release.write(dir, version, &outcome))
 }
 

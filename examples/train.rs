@@ -36,6 +36,10 @@ batch_size: 50
 struct Lines;
 
 impl Observer for Lines {
+    fn warn(&mut self, problem: &str) {
+        eprintln!("warning: {problem}");
+    }
+
     fn begin(&mut self, network: &Network, _: u32, epochs: u32, images_per_epoch: usize) {
         let parameters = network.parameter_count();
         println!("{parameters} parameters, {epochs} epochs of {images_per_epoch} images");

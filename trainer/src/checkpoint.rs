@@ -43,6 +43,9 @@ pub struct Progress {
     pub best_epoch: Option<u32>,
     /// Time spent so far.
     pub seconds: f64,
+    /// Whether every machine that worked on it gave the recipe's numeric profile.
+    #[serde(default)]
+    pub numeric_profile_in_force: bool,
 }
 
 /// Everything needed to go on.

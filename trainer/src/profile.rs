@@ -1,8 +1,9 @@
-//! The numeric profile: what libtorch may use, so that the same sums are added in the same order.
+//! The numeric profile: what a network may be computed by, so that the same sums are added in the same order.
 //!
-//! Floating-point sums depend on how they are split over threads and vector lanes.
-//! The caps are environment variables that libtorch and its libraries read when
-//! they load, which is before `main`: the binary sets them and executes itself again.
+//! Floating-point sums depend on how they are split over threads and vector lanes, and functions on whose
+//! code computes them. The caps are environment variables that libtorch and its libraries read when they
+//! load, which is before `main`: the binary sets them and executes itself again. What caps cannot make equal
+//! on all processors is computed by [`crate::arithmetic`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,37 +12,63 @@ use serde::{Deserialize, Serialize};
 
 use crate::arithmetic::Arithmetic;
 use crate::error::{Error, Result};
+use crate::machine::{self, Processor};
 
 /// Threads and instruction set that a recipe asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NumericProfile {
-    /// Threads of libtorch's operators.
+    /// Threads of libtorch's operators. Some of its sums are split over them.
     pub threads: u32,
-    /// Widest instruction set.
+    /// Instruction set, and whose arithmetic.
     pub isa: Isa,
 }
 
-/// Widest instruction set that libtorch may use.
+/// What instructions may be used, and by whom.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Isa {
-    /// SSE4.1: every x86-64 processor since about 2008. Slow.
+    /// The same bytes on every x86-64 processor with AVX2 and FMA (servers since about 2015): libtorch is
+    /// capped to them, and what it would take from MKL is computed by the trainer itself.
+    Portable,
+    /// libtorch capped to SSE4.1: every x86-64 processor since about 2008. Slow.
     Baseline,
-    /// AVX2 and FMA: every x86-64 server since about 2015.
+    /// libtorch capped to AVX2 and FMA. Reproducible only on the same kind of processor.
     Avx2,
     /// Whatever the machine has. Reproducible only on the same kind of machine.
     Native,
-    /// AVX2 and FMA at least, and the same bytes on every processor that has them: what libtorch would
-    /// take from MKL is computed by the trainer itself.
-    Portable,
 }
 
 impl Default for NumericProfile {
     fn default() -> NumericProfile {
         NumericProfile { threads: 2, isa: Isa::Portable }
+    }
+}
+
+/// Beginnings of the names of variables that change what libtorch and its libraries compute, or whether
+/// they come to an end: `OMP_THREAD_LIMIT=1` makes oneDNN's backward pass wait for ever.
+const STEERING: [&str; 10] =
+    ["OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "TORCH_", "PYTORCH_", "GLIBC_TUNABLES"];
+
+/// `portable, 2 threads`.
+impl std::fmt::Display for NumericProfile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plural = if self.threads == 1 { "" } else { "s" };
+        write!(f, "{}, {} thread{plural}", self.isa.name(), self.threads)
+    }
+}
+
+impl Isa {
+    /// Its name in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            Isa::Baseline => "baseline",
+            Isa::Avx2 => "avx2",
+            Isa::Native => "native",
+        }
     }
 }
 
@@ -64,10 +91,10 @@ impl NumericProfile {
             ("MALLOC_TRIM_THRESHOLD_", (1u64 << 31).to_string()),
         ]);
         let caps = match self.isa {
-            Isa::Baseline => Some(("default", "SSE41", "COMPATIBLE")),
+            // MKL honours `AVX2` on Intel's processors only.
+            Isa::Portable if Processor::detect().has("avx2") => Some(("avx2", "AVX2", "COMPATIBLE")),
+            Isa::Portable | Isa::Baseline => Some(("default", "SSE41", "COMPATIBLE")),
             Isa::Avx2 => Some(("avx2", "AVX2", "AVX2")),
-            // MKL honours `AVX2` only on Intel's processors.
-            Isa::Portable => Some(("avx2", "AVX2", "COMPATIBLE")),
             Isa::Native => None,
         };
         if let Some((aten, onednn, mkl)) = caps {
@@ -76,6 +103,63 @@ impl NumericProfile {
             variables.insert("MKL_CBWR", mkl.into());
         }
         variables
+    }
+
+    /// Variables of this process that would steer libtorch and are not the profile's, as `NAME=value`.
+    pub fn foreign_variables(&self) -> Vec<(String, String)> {
+        let own = self.environment();
+        let foreign =
+            |name: &str| STEERING.iter().any(|stem| name.starts_with(stem)) && !own.contains_key(name);
+        let variables = std::env::vars_os();
+        let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
+        variables.map(|(name, value)| (text(name), text(value))).filter(|(name, _)| foreign(name)).collect()
+    }
+
+    /// Whether this process was started with that environment.
+    pub fn is_active(&self) -> bool {
+        let set = self.environment().iter().all(|(name, value)| std::env::var(name).as_ref() == Ok(value));
+        set && self.foreign_variables().is_empty()
+    }
+
+    /// Why this machine cannot give the profile, if it cannot.
+    pub fn obstacle(&self) -> Option<String> {
+        let processor = Processor::detect();
+        if self.isa != Isa::Native && cfg!(not(target_arch = "x86_64")) {
+            return Some(format!("{processor} is not an x86-64 processor"));
+        }
+        if matches!(self.isa, Isa::Avx2 | Isa::Portable) && !(processor.has("avx2") && processor.has("fma")) {
+            return Some(format!("{processor} has no AVX2 and FMA"));
+        }
+        let expected = crate::LIBTORCH_VERSION;
+        if let Some(found) = machine::libtorch_version().filter(|found| found != expected) {
+            let path = machine::libtorch().unwrap_or_default();
+            return Some(format!("{} is libtorch {found}, expected {expected}", path.display()));
+        }
+        let runtimes = machine::openmp_runtimes();
+        if runtimes.len() > 1 {
+            let all: Vec<String> = runtimes.iter().map(|path| path.display().to_string()).collect();
+            return Some(format!(
+                "{} OpenMP runtimes are loaded, expected one: {}",
+                all.len(),
+                all.join(", ")
+            ));
+        }
+        // As many again for our own arithmetic, and some for data and progress.
+        let threads = 2 * self.threads as usize + 4;
+        let started = machine::can_start_threads(threads).err();
+        started.map(|e| format!("this system does not give {threads} threads: {e}"))
+    }
+
+    /// What is worth knowing before training, though the bytes do not depend on it.
+    pub fn notice(&self) -> Option<String> {
+        let processors = machine::available_processors();
+        let threads = self.threads as usize;
+        (processors < threads).then(|| {
+            let plural = if processors == 1 { "" } else { "s" };
+            format!(
+                "{threads} threads share {processors} processor{plural}: the bytes are the same, and an epoch takes longer"
+            )
+        })
     }
 
     /// Calls `work` with so many threads for libtorch and for our own arithmetic.
@@ -95,33 +179,4 @@ impl NumericProfile {
     pub(crate) fn arithmetic(&self) -> Arithmetic {
         if self.isa == Isa::Portable { Arithmetic::Portable } else { Arithmetic::Libtorch }
     }
-
-    /// Whether this process was started with that environment.
-    pub fn is_active(&self) -> bool {
-        self.environment().iter().all(|(name, value)| std::env::var(name).as_ref() == Ok(value))
-    }
-
-    /// Why this machine cannot give the profile, if it cannot.
-    pub fn obstacle(&self) -> Option<String> {
-        #[cfg(target_arch = "x86_64")]
-        if matches!(self.isa, Isa::Avx2 | Isa::Portable)
-            && !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
-        {
-            return Some("this processor has no AVX2 and FMA".into());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        if self.isa != Isa::Native {
-            return Some("this is not an x86-64 processor".into());
-        }
-        None
-    }
-}
-
-/// The processor's model name, for the manifest; `unknown` if the system does not tell.
-pub(crate) fn cpu_model() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    info.lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']))
-        .to_owned()
 }

@@ -18,6 +18,10 @@ pub(crate) struct TrainingBar {
 }
 
 impl Observer for TrainingBar {
+    fn warn(&mut self, problem: &str) {
+        terminal::log(format_args!("warning: {problem}"));
+    }
+
     fn begin(&mut self, network: &Network, first_epoch: u32, epochs: u32, images_per_epoch: usize) {
         terminal::log(table(network).trim_end());
         let total = u64::from(epochs + 1 - first_epoch.min(epochs + 1)) * images_per_epoch as u64;

@@ -12,13 +12,14 @@ use crate::batches::Normaliser;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::history::{self, EpochRow};
+use crate::machine::Processor;
 use crate::network::Network;
 use crate::parameters::Parameters;
 use crate::publish::dataset_info;
 use crate::recipe::RecipeFile;
 use crate::run::{self, RunDir};
 use crate::train::{Observer, Options, fit, train};
-use crate::{profile, weights};
+use crate::weights;
 
 /// How a retrained model compares with the published one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -120,7 +121,7 @@ pub fn reproduce(
         first_different_epoch,
         difference,
         numeric_profile_in_force: profile.is_active() && profile.obstacle().is_none(),
-        cpu: profile::cpu_model(),
+        cpu: Processor::detect().to_string(),
         published_cpu: manifest.training.cpu.clone(),
         libtorch: crate::LIBTORCH_VERSION.into(),
     })

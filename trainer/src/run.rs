@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, State};
 use crate::error::{Error, Result};
+use crate::fingerprint;
 use crate::history;
+use crate::machine::Processor;
 use crate::network::Network;
 use crate::parameters::Parameters;
-use crate::profile;
 use crate::recipe::{RecipeFile, Select};
 use crate::weights;
 
@@ -42,8 +43,11 @@ pub struct RunSummary {
     pub validation: Option<zoo::Count>,
     /// sha256 of the model's parameters.
     pub parameters_sha256: Digest,
-    /// Whether the recipe's numeric profile was in force; without it the bytes may differ.
+    /// Whether the recipe's numeric profile was in force all the time; without it the bytes may differ.
     pub numeric_profile_in_force: bool,
+    /// The recipe's [fingerprint](crate::fingerprint::of_recipe), where the profile has one.
+    #[serde(default)]
+    pub fingerprint: Option<Digest>,
     /// Processor that trained.
     pub cpu: String,
     /// libtorch that trained.
@@ -151,9 +155,9 @@ pub fn finish(
         selected_epoch: selected,
         validation,
         parameters_sha256: model.sha256(),
-        numeric_profile_in_force: recipe.recipe.numeric_profile.is_active()
-            && recipe.recipe.numeric_profile.obstacle().is_none(),
-        cpu: profile::cpu_model(),
+        numeric_profile_in_force: state.progress.numeric_profile_in_force,
+        fingerprint: fingerprint::of_portable(&recipe.recipe, &dataset.description)?,
+        cpu: Processor::detect().to_string(),
         libtorch: crate::LIBTORCH_VERSION.into(),
         seconds: state.progress.seconds,
     };

@@ -20,6 +20,9 @@ pub(crate) trait Tagged: Sized {
     /// The names.
     const NAMES: &'static [&'static str];
 
+    /// The name of this one.
+    fn name(&self) -> &'static str;
+
     /// The variant of that name, from its fields.
     fn from_fields<'de, D: Deserializer<'de>>(name: &str, fields: D) -> Result<Self, D::Error>;
 }
@@ -154,6 +157,12 @@ macro_rules! tagged {
         impl $crate::tagged::Tagged for $Enum {
             const WHAT: &'static str = $what;
             const NAMES: &'static [&'static str] = &[$($name),*];
+
+            fn name(&self) -> &'static str {
+                match self {
+                    $($Enum::$Variant(_) => $name,)*
+                }
+            }
 
             fn from_fields<'de, D: serde::Deserializer<'de>>(name: &str, fields: D) -> std::result::Result<Self, D::Error> {
                 $(if name == $name {

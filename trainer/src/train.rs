@@ -11,9 +11,11 @@ use crate::batches::{Batch, Normaliser, Source};
 use crate::checkpoint::{Progress, State};
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
+use crate::fingerprint;
 use crate::history::EpochRow;
 use crate::network::Network;
 use crate::optimizer::OptimizerState;
+use crate::profile::Isa;
 use crate::random::Stream;
 use crate::recipe::{Recipe, RecipeFile, Select};
 use crate::run::{self, RunDir, RunSummary};
@@ -33,6 +35,8 @@ pub struct Options<'a> {
 
 /// Told about a run as it goes; binaries draw a bar from it.
 pub trait Observer: Send {
+    /// Something that does not stop the run, and that people should know.
+    fn warn(&mut self, problem: &str);
     /// Training starts, `done` steps of the first epoch having been taken before.
     fn begin(&mut self, network: &Network, first_epoch: u32, epochs: u32, images_per_epoch: usize);
     /// A step on so many images.
@@ -100,6 +104,8 @@ fn fit_here(
         state: initial_state(recipe, network, run, options)?,
         started: Instant::now(),
     };
+    let in_force = numeric_profile_in_force(&recipe.recipe, options.device, observer)?;
+    trainer.state.progress.numeric_profile_in_force &= in_force;
     let first = trainer.state.progress.epoch;
     let last = options.stop_after.unwrap_or(u32::MAX).min(recipe.recipe.epochs);
     observer.begin(network, first, last, training.len());
@@ -112,6 +118,24 @@ fn fit_here(
         }
     }
     Ok(trainer.state)
+}
+
+/// Whether this machine gives the recipe's profile; where bytes are promised, that is measured.
+fn numeric_profile_in_force(recipe: &Recipe, device: Device, observer: &mut dyn Observer) -> Result<bool> {
+    let profile = &recipe.numeric_profile;
+    if device != Device::Cpu || !profile.is_active() || profile.obstacle().is_some() {
+        return Ok(false);
+    }
+    if profile.isa != Isa::Portable {
+        return Ok(true);
+    }
+    let difference = fingerprint::difference(recipe)?;
+    if let Some(difference) = &difference {
+        observer.warn(&format!(
+            "numeric profile {profile}: {difference}; the bytes will differ from those of other machines"
+        ));
+    }
+    Ok(difference.is_none())
 }
 
 /// Divides the training images by the recipe's seed: indices to fit, and indices to choose by.
@@ -197,6 +221,7 @@ fn initial_state(
             rows: Vec::new(),
             best_epoch: None,
             seconds: 0.0,
+            numeric_profile_in_force: true,
         },
     })
 }

@@ -157,22 +157,26 @@ pub struct TrainingInfo {
     pub parameters_sha256: Digest,
     /// The same after each epoch: a chain that names the first epoch in which a retraining differs.
     pub epochs_sha256: Vec<Digest>,
-    /// What libtorch was allowed to use.
+    /// What it was computed by.
     pub numeric_profile: NumericProfileInfo,
+    /// sha256 of the weights after the recipe's first steps on fixed images: whether a machine can
+    /// retrain it to the same bytes shows in a second. Absent where bytes depend on the processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Digest>,
     /// The processor.
     pub cpu: String,
 }
 
-/// What libtorch was allowed to use.
+/// What a model was computed by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NumericProfileInfo {
     /// Threads.
     pub threads: u32,
-    /// Widest instruction set.
+    /// Instruction set and arithmetic: `portable`, `avx2`, `baseline` or `native`.
     pub isa: String,
-    /// Whether the machine could give it.
+    /// Whether the machine gave it: for `portable` measured by the fingerprints of the recipe's operators.
     pub in_force: bool,
 }
 

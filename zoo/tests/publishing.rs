@@ -49,6 +49,7 @@ fn manifest(name: &str, version: u32, files: BTreeMap<String, FileRecord>) -> Ma
             parameters_sha256: digest,
             epochs_sha256: vec![],
             numeric_profile: NumericProfileInfo { threads: 1, isa: "avx2".into(), in_force: true },
+            fingerprint: None,
             cpu: "test".into(),
         },
         self_check: SelfCheckInfo { golden_images: 0, tolerance: 1e-5, identical_predictions: count },

@@ -1,6 +1,7 @@
 //! Arguments and what they call.
 
 mod common;
+mod doctor;
 mod import;
 mod look;
 mod numeric_profile;
@@ -47,6 +48,8 @@ enum Command {
     Study(study::StudyArgs),
     /// Retrains a published model and compares it with what was published.
     Reproduce(reproduce::ReproduceArgs),
+    /// Says what this machine is, and whether it trains to the same bytes as others.
+    Doctor(doctor::DoctorArgs),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -78,6 +81,7 @@ pub(crate) fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitStatus> {
     match command {
         Command::Reproduce(args) => return reproduce::command(&args),
+        Command::Doctor(args) => return doctor::command(&args),
         Command::Train(args) => train::train_command(&args)?,
         Command::Publish(args) => publish::publish_command(&args)?,
         Command::Import(args) => import::command(&args)?,

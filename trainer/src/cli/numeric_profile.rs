@@ -10,13 +10,15 @@ const PROFILE_MARK: &str = "TRAINER_NUMERIC_PROFILE";
 
 /// Executes this program again under the profile's environment, unless it is in force.
 pub(super) fn enter_profile(profile: &NumericProfile) -> Result<()> {
-    if let Some(obstacle) = profile.obstacle() {
-        terminal::log(format_args!(
-            "warning: numeric profile {:?}: {obstacle}; the bytes will differ from those of a machine that has it",
-            profile.isa
-        ));
-    }
     if profile.is_active() {
+        if let Some(obstacle) = profile.obstacle() {
+            terminal::log(format_args!(
+                "warning: numeric profile {profile}: {obstacle}; the bytes will differ from those of a machine that gives it"
+            ));
+        }
+        if let Some(notice) = profile.notice() {
+            terminal::log(format_args!("note: numeric profile {profile}: {notice}"));
+        }
         return Ok(());
     }
     if std::env::var_os(PROFILE_MARK).is_some() {
@@ -25,6 +27,11 @@ pub(super) fn enter_profile(profile: &NumericProfile) -> Result<()> {
     let program = std::env::current_exe().map_err(Error::io(Path::new("trainer")))?;
     let mut command = std::process::Command::new(&program);
     command.args(std::env::args_os().skip(1)).envs(profile.environment()).env(PROFILE_MARK, "1");
+    // They may change the bytes, or let a run wait for ever.
+    for (name, value) in profile.foreign_variables() {
+        terminal::log(format_args!("{name}={value} is set aside: numeric profile {profile}"));
+        command.env_remove(name);
+    }
     Err(replace_process(command, &program))
 }
 

@@ -37,9 +37,7 @@ macro_rules! layers {
 
         impl Named for Layer {
             fn kind(&self) -> &'static str {
-                match self {
-                    $(Layer::$Kind(_) => stringify!($module),)*
-                }
+                crate::tagged::Tagged::name(self)
             }
         }
 

@@ -243,9 +243,10 @@ impl Release<'_> {
                 epochs_sha256: rows.iter().map(|row| row.parameters_sha256).collect(),
                 numeric_profile: NumericProfileInfo {
                     threads: profile.threads,
-                    isa: format!("{:?}", profile.isa).to_lowercase(),
+                    isa: profile.isa.name().into(),
                     in_force: summary.numeric_profile_in_force,
                 },
+                fingerprint: summary.fingerprint,
                 cpu: summary.cpu.clone(),
             },
             self_check: SelfCheckInfo {

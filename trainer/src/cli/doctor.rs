@@ -1,0 +1,85 @@
+//! `trainer doctor`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use datasets::Dataset;
+use terminal::ExitStatus;
+use trainer::Result;
+use trainer::doctor::{self, Diagnosis};
+use trainer::fingerprint;
+use trainer::profile::{Isa, NumericProfile};
+use trainer::recipe::RecipeFile;
+
+use super::numeric_profile::enter_profile;
+
+#[derive(clap::Args)]
+pub(super) struct DoctorArgs {
+    /// Recipes whose first steps on fixed images are computed too.
+    recipes: Vec<PathBuf>,
+    /// Threads of the profile.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
+    threads: u32,
+    /// Instruction set of the profile.
+    #[arg(long, value_enum, default_value_t = Isa::Portable)]
+    isa: Isa,
+    /// Folder of the datasets; only their descriptions are read.
+    #[arg(long, default_value = "datasets")]
+    datasets: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn command(args: &DoctorArgs) -> Result<ExitStatus> {
+    let profile = NumericProfile { threads: args.threads, isa: args.isa };
+    enter_profile(&profile)?;
+    let diagnosis = doctor::examine(&profile)?;
+    let mut recipes = BTreeMap::new();
+    for path in &args.recipes {
+        let mut recipe = RecipeFile::read(path)?.recipe;
+        recipe.numeric_profile = profile.clone();
+        let dataset = Dataset::find(&args.datasets, &recipe.dataset)?;
+        recipes.insert(recipe.name.clone(), fingerprint::of_recipe(&recipe, &dataset.description)?);
+    }
+    if args.json {
+        terminal::json(&serde_json::json!({ "diagnosis": diagnosis, "recipes": recipes }));
+    } else {
+        print(&diagnosis);
+        for (name, digest) in &recipes {
+            terminal::line(format_args!("recipe       {name}  {digest}"));
+        }
+    }
+    Ok(ExitStatus::of_check(diagnosis.same_bytes_everywhere))
+}
+
+fn print(found: &Diagnosis) {
+    let Diagnosis { processor, processors, operators, numeric_profile, fingerprint, .. } = found;
+    let path = |path: &PathBuf| path.display().to_string();
+    let instructions = processor.instructions.join(" ");
+    terminal::line(format_args!("processor    {processor}, {processors} available, {instructions}"));
+    terminal::line(format_args!(
+        "libtorch     {}, {}",
+        found.libtorch.as_deref().unwrap_or("of unknown version"),
+        found.libtorch_path.as_ref().map_or("not found in memory".into(), path)
+    ));
+    let openmp: Vec<String> = found.openmp.iter().map(path).collect();
+    terminal::line(format_args!("OpenMP       {}", openmp.join(", ")));
+    terminal::line(format_args!("profile      {numeric_profile}"));
+    let same = operators.iter().filter(|operator| operator.is_expected()).count();
+    terminal::line(format_args!("fingerprint  {fingerprint}"));
+    terminal::line(format_args!("operators    {same} of {} as on other machines", operators.len()));
+    for operator in operators.iter().filter(|operator| !operator.is_expected()) {
+        let reason = if operator.expected.is_some() { "differs" } else { "nothing to compare with" };
+        terminal::line(format_args!("             {}: {reason}", operator.name));
+    }
+    for remark in found.obstacle.iter().chain(&found.notice) {
+        terminal::line(format_args!("note         {remark}"));
+    }
+    terminal::line(match found.same_bytes_everywhere {
+        true => {
+            "promise      what is trained here has the bytes that it has on every machine that passes this"
+        }
+        false => "promise      none: what is trained here may have other bytes elsewhere",
+    });
+}

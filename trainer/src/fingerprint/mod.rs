@@ -1,0 +1,240 @@
+//! Numeric fingerprints: what a fixed computation gives, to be compared with what it gave elsewhere.
+//!
+//! Each operator has [probes](probes::PROBES): small networks around it that take two steps on fixed
+//! images. What the portable profile gives for them is committed in `expected.yaml`, by libtorch's version
+//! and number of threads. A recipe has a fingerprint of its own: the first two steps of its network on
+//! fixed images, which its published versions carry.
+
+mod probes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use datasets::{Description, Digest, ImageShape, Samples, yaml};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use crate::batches::{Normaliser, Source};
+use crate::error::{Error, Result};
+use crate::layers::Layer;
+use crate::network::Network;
+use crate::optimizer::{Optimizer, OptimizerState};
+use crate::profile::{Isa, NumericProfile};
+use crate::recipe::Recipe;
+use crate::step::{Rules, Weights};
+use crate::tagged::Tagged;
+use probes::Probe;
+
+/// Most images of a step: enough for every way in which libtorch computes a layer.
+const MAX_IMAGES: usize = 512;
+/// Steps of a fingerprint: the second sees what the first changed.
+const STEPS: usize = 2;
+
+/// What the committed computations gave where they were recorded.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    /// libtorch that gave them.
+    libtorch: String,
+    /// By number of threads, then by probe.
+    threads: BTreeMap<u32, BTreeMap<String, Digest>>,
+}
+
+impl Expected {
+    fn read() -> Result<Expected> {
+        Ok(yaml::parse(include_str!("expected.yaml"), Path::new("fingerprint/expected.yaml"))?)
+    }
+}
+
+/// What a probe gave here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Operator {
+    /// Kind of layer, optimizer or `loss`, and what is special: `conv2d depthwise`.
+    pub name: String,
+    /// sha256 of its weights after two steps.
+    pub sha256: Digest,
+    /// The committed one; absent if there is none for so many threads.
+    pub expected: Option<Digest>,
+}
+
+impl Operator {
+    /// Whether it is what was committed.
+    pub fn is_expected(&self) -> bool {
+        self.expected == Some(self.sha256)
+    }
+}
+
+/// Fingerprints of all operators.
+///
+/// # Errors
+/// What libtorch says.
+pub fn operators(profile: &NumericProfile) -> Result<Vec<Operator>> {
+    profile.run(|| compute(profile, |_| true))
+}
+
+/// Why training `recipe` here would not give the bytes that it gives elsewhere; `None` if nothing speaks
+/// against it. Only the portable profile can be asked.
+///
+/// # Errors
+/// What libtorch says.
+pub(crate) fn difference(recipe: &Recipe) -> Result<Option<String>> {
+    let profile = &recipe.numeric_profile;
+    let used = used(recipe);
+    let found = compute(profile, |probe| used.contains(probe.kind()))?;
+    if found.iter().any(|operator| operator.expected.is_none()) {
+        let (threads, expected) = (profile.threads, Expected::read()?);
+        let known: Vec<String> = expected.threads.keys().map(u32::to_string).collect();
+        return Ok(Some(format!(
+            "no fingerprint is known for {threads} threads of libtorch {}, only for {} threads of libtorch {}",
+            crate::LIBTORCH_VERSION,
+            known.join(", "),
+            expected.libtorch
+        )));
+    }
+    let other: Vec<String> = found.into_iter().filter(|o| !o.is_expected()).map(|o| o.name).collect();
+    Ok((!other.is_empty()).then(|| format!("this machine computes differently: {}", other.join(", "))))
+}
+
+/// The fingerprint of a recipe: its first steps on fixed images of its dataset's form.
+///
+/// # Errors
+/// What is wrong with the recipe, or what libtorch says.
+pub fn of_recipe(recipe: &Recipe, dataset: &Description) -> Result<Digest> {
+    recipe.numeric_profile.run(|| {
+        let network = recipe.build_network(dataset)?;
+        let count = recipe.batch_size.min(MAX_IMAGES);
+        let samples = images(dataset.image, STEPS * count, dataset.classes.len());
+        let indices: Vec<usize> = (0..samples.len()).collect();
+        let normaliser = Normaliser::new(&dataset.normalisation);
+        let source = Source {
+            samples: &samples,
+            indices: &indices,
+            normaliser: &normaliser,
+            augmentation: &recipe.augmentation,
+            batch_size: count,
+            seed: recipe.seed,
+        };
+        let batches = std::thread::scope(|scope| source.epoch(1, 0, scope).collect::<Vec<_>>());
+        let rules = Rules {
+            network: &network,
+            optimizer: &recipe.optimizer,
+            label_smoothing: recipe.label_smoothing,
+            ema: recipe.ema,
+            seed: recipe.seed,
+        };
+        take_steps(&rules, dataset.image, batches.into_iter().map(|batch| (batch.images, batch.labels)))
+    })
+}
+
+/// The same if the recipe's profile promises equal bytes everywhere.
+pub(crate) fn of_portable(recipe: &Recipe, dataset: &Description) -> Result<Option<Digest>> {
+    let portable = recipe.numeric_profile.isa == Isa::Portable;
+    portable.then(|| of_recipe(recipe, dataset)).transpose()
+}
+
+/// Kinds of layers and optimizer of a recipe, and what every recipe has.
+fn used(recipe: &Recipe) -> BTreeSet<&'static str> {
+    fn collect(layers: &[Layer], kinds: &mut BTreeSet<&'static str>) {
+        for layer in layers {
+            kinds.insert(layer.name());
+            if let Layer::Residual(block) = layer {
+                // A shortcut may need a convolution of its own.
+                kinds.insert("conv2d");
+                collect(&block.body, kinds);
+            }
+        }
+    }
+    let mut kinds = BTreeSet::from(["loss", recipe.optimizer.name()]);
+    collect(&recipe.network, &mut kinds);
+    kinds
+}
+
+fn compute(profile: &NumericProfile, wanted: impl Fn(&Probe) -> bool) -> Result<Vec<Operator>> {
+    let expected = Expected::read()?;
+    let known =
+        expected.threads.get(&profile.threads).filter(|_| expected.libtorch == crate::LIBTORCH_VERSION);
+    let probes = probes::PROBES.iter().filter(|probe| wanted(probe));
+    let operators = probes.map(|probe| {
+        let sha256 = probe.fingerprint(profile)?;
+        let expected = known.and_then(|digests| digests.get(probe.name)).copied();
+        Ok(Operator { name: probe.name.into(), sha256, expected })
+    });
+    operators.collect()
+}
+
+/// Fixed images of noise, by integer arithmetic.
+fn images(shape: ImageShape, count: usize, classes: usize) -> Samples {
+    let pixel = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(12_345) >> 24) as u8;
+    let labels = (0..count).map(|i| (i * 7 % classes.clamp(1, 256)) as u8).collect();
+    Samples { shape, images: (0..count * shape.numel()).map(pixel).collect(), labels }
+}
+
+/// Takes a step for each batch; the hash of all that they changed.
+fn take_steps(
+    rules: &Rules<'_>,
+    shape: ImageShape,
+    batches: impl Iterator<Item = (Vec<f32>, Vec<i64>)>,
+) -> Result<Digest> {
+    let mut parameters = rules.network.initialise(rules.seed, Device::Cpu)?;
+    let mut optimizer = OptimizerState::new(parameters.trainable());
+    let mut ema = rules.ema.map(|_| parameters.copy());
+    for (images, labels) in batches {
+        let size = [labels.len(), shape.channels, shape.height, shape.width].map(|d| d as i64);
+        let images = Tensor::f_from_slice(&images)?.f_view(size)?;
+        let mut weights =
+            Weights { parameters: &mut parameters, ema: ema.as_mut(), optimizer: &mut optimizer };
+        let found = rules.step(&mut weights, &images, &labels, 0.001)?;
+        if !found.loss.is_finite() {
+            let what = format!("the loss of the fingerprint became {}", found.loss);
+            return Err(Error::Diverged { what, epoch: 1, step: optimizer.steps as usize + 1 });
+        }
+    }
+    let model = ema.as_ref().unwrap_or(&parameters);
+    Ok(Digest::of([*parameters.sha256().as_bytes(), *model.sha256().as_bytes()].as_flattened()))
+}
+
+impl Probe {
+    fn fingerprint(&self, profile: &NumericProfile) -> Result<Digest> {
+        let path = Path::new("fingerprint");
+        let layers: Vec<Layer> = yaml::parse(&self.layers(), path)?;
+        let optimizer: Optimizer = yaml::parse(self.optimizer, path)?;
+        let ImageShape { channels, height, width } = self.input;
+        let input = crate::layers::Shape::Image { channels, height, width };
+        let network = Network::build(&layers, input, probes::CLASSES)?.with_arithmetic(profile.arithmetic());
+        let rules =
+            Rules { network: &network, optimizer: &optimizer, label_smoothing: 0.1, ema: Some(0.9), seed: 1 };
+        let count = probes::IMAGES;
+        let samples = images(self.input, STEPS * count, probes::CLASSES);
+        let batches = (0..STEPS).map(|step| {
+            let range = step * count..(step + 1) * count;
+            let pixels = range.clone().flat_map(|image| samples.image(image));
+            let values = pixels.map(|&pixel| f32::from(pixel) / 128.0 - 1.0).collect();
+            (values, samples.labels[range].iter().map(|&label| label.into()).collect())
+        });
+        take_steps(&rules, self.input, batches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operator_has_a_probe_and_every_probe_is_committed() {
+        let probed: BTreeSet<&str> = probes::PROBES.iter().map(Probe::kind).collect();
+        for name in Layer::NAMES.iter().chain(Optimizer::NAMES) {
+            assert!(probed.contains(name), "no probe of {name}");
+        }
+        let names: BTreeSet<&str> = probes::PROBES.iter().map(|probe| probe.name).collect();
+        assert_eq!(names.len(), probes::PROBES.len());
+        let expected = Expected::read().unwrap();
+        assert_eq!(expected.libtorch, crate::LIBTORCH_VERSION);
+        for (threads, digests) in &expected.threads {
+            assert_eq!(
+                digests.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+                names,
+                "{threads} threads"
+            );
+        }
+    }
+}

@@ -37,7 +37,7 @@ struct Lines;
 
 impl Observer for Lines {
     fn warn(&mut self, problem: &str) {
-        eprintln!("warning: {problem}");
+        println!("warning: {problem}");
     }
 
     fn begin(&mut self, network: &Network, _: u32, epochs: u32, images_per_epoch: usize) {

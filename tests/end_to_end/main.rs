@@ -7,6 +7,8 @@ mod bad_training_input;
 mod corpus;
 mod dependency_fence;
 mod drawings;
+#[cfg(feature = "trainer")]
+mod environment;
 mod examples;
 mod gate;
 mod moved;
@@ -14,6 +16,8 @@ mod moved;
 mod own_data;
 mod pipes;
 mod predict;
+#[cfg(feature = "trainer")]
+mod reproducing;
 mod serve;
 mod serve_hostile;
 mod serve_update;

@@ -305,7 +305,14 @@ fn only_signed_versions_with_a_key() {
     let opened = zoo::Zoo::open(&zoo_dir).unwrap();
     let version = opened.version(&"mnist-lite@1".parse().unwrap()).unwrap();
     opened.sign(&version, &key).unwrap();
-    opened.sign_reproduction(&version, &key, true, &json!({ "result": "bit-identical" })).unwrap();
+    let details = json!({ "processor": "a processor", "epochs_retrained": 40 });
+    let report = zoo::signature::Report {
+        test: zoo::signature::WHOLE,
+        passed: true,
+        processor: "a processor",
+        details: &details,
+    };
+    opened.sign_reproduction(&version, &key, &report).unwrap();
     let public =
         p256::pkcs8::EncodePublicKey::to_public_key_pem(&secret.public_key(), p256::pkcs8::LineEnding::LF)
             .unwrap();
@@ -314,7 +321,15 @@ fn only_signed_versions_with_a_key() {
     assert_eq!(server.get("/v2/models/mnist-lite/ready").status, 200);
     let models = server.get("/models").json();
     assert_eq!(models[0]["proof"]["signature"], "12 files");
-    assert_eq!(models[0]["proof"]["reproductions"][0]["passed"], true);
+    let reproduction = &models[0]["proof"]["reproductions"][0];
+    assert_eq!(
+        (&reproduction["passed"], &reproduction["test"]),
+        (&true.into(), &"bit-identical/whole".into())
+    );
+    assert_eq!(
+        (&reproduction["processor"], &reproduction["epochs_retrained"]),
+        (&"a processor".into(), &40.into())
+    );
     let refused = server.get("/v2/models/fashion-lite/ready");
     assert_eq!(refused.status, 503);
     assert!(refused.json()["error"].as_str().unwrap().contains("not signed"), "{}", refused.json());

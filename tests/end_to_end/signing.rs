@@ -3,7 +3,7 @@
 use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::{Value, json};
 use tests::root;
-use zoo::signature::{PrivateKey, PublicKey};
+use zoo::signature::{PrivateKey, PublicKey, Report, WHOLE, processors};
 use zoo::{VersionDir, Zoo};
 
 fn keys(seed: u8) -> (PrivateKey, PublicKey) {
@@ -54,14 +54,24 @@ fn a_signature_holds_for_its_key_and_exactly_these_files() {
 fn a_signed_reproduction_report_says_what_came_out() {
     let (_dir, zoo, version) = copied();
     let (private, public) = keys(7);
-    for (passed, result) in [(true, "PASSED"), (false, "FAILED")] {
-        let details = json!({ "verdict": result });
-        let path = zoo.sign_reproduction(&version, &private, passed, &details).unwrap();
+    for (passed, result, test) in [(true, "PASSED", WHOLE), (false, "FAILED", "different/whole")] {
+        let details = json!({ "verdict": result, "processor": "a", "epochs_retrained": 3 });
+        let report = Report { test, passed, processor: "a", details: &details };
+        let path = zoo.sign_reproduction(&version, &private, &report).unwrap();
         assert!(!path.starts_with(&version.path), "a version's folder never changes");
         let payload = public.open(&std::fs::read_to_string(path).unwrap()).unwrap();
         let statement: Value = serde_json::from_slice(&payload).unwrap();
         assert_eq!(statement["predicate"]["result"], result);
         assert_eq!(statement["predicate"]["annotations"], details);
     }
+    // The same again, and then from another processor: one more report.
+    for processor in ["a", "b"] {
+        let details = json!({ "processor": processor });
+        let report = Report { test: WHOLE, passed: true, processor, details: &details };
+        zoo.sign_reproduction(&version, &private, &report).unwrap();
+    }
+    let reports: Vec<_> = zoo.reproductions(&version).unwrap().into_iter().map(Result::unwrap).collect();
+    assert_eq!(reports.len(), 3);
+    assert_eq!(processors(&reports), ["a", "b"], "a failed one does not count");
     assert!(version.problems().unwrap().is_empty());
 }

@@ -4,10 +4,8 @@ use std::io::BufRead;
 use std::path::Path;
 use std::process::Stdio;
 
-use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::Value;
 use tests::{command, run, succeed, tiny_dataset};
-use zoo::signature::PublicKey;
 
 const RECIPE: &str = include_str!("../data/tiny.yaml");
 
@@ -159,50 +157,4 @@ fn state_dict_names_and_shapes() {
     };
     insta::assert_snapshot!(list("model.safetensors").join("\n"));
     assert_eq!(list("first_layer.safetensors"), ["conv1.bias F32 [8]", "conv1.weight F32 [8, 1, 3, 3]"]);
-}
-
-#[test]
-fn a_published_model_is_reproduced_and_a_difference_is_named() {
-    let dir = workspace(600, 3);
-    let dir = dir.path();
-    succeed("trainer", dir, ["publish", "recipe.yaml"]);
-    let reproduce = |arguments: &[&str]| {
-        let outcome = run("trainer", dir, [&["reproduce", "tiny@1", "--json"], arguments].concat());
-        let result: Value =
-            serde_json::from_str(&outcome.stdout).unwrap_or_else(|e| panic!("{e}: {outcome:?}"));
-        (outcome.code, result)
-    };
-    let (code, whole) = reproduce(&[]);
-    assert_eq!(
-        (code, &whole["verdict"], &whole["epochs_compared"]),
-        (Some(0), &"bit-identical".into(), &3.into())
-    );
-    let (code, start) = reproduce(&["--epochs", "1"]);
-    assert_eq!(
-        (code, &start["verdict"], &start["epochs_compared"]),
-        (Some(0), &"bit-identical".into(), &1.into())
-    );
-
-    // From a checkpoint only the segment after it is trained, and the report can be signed.
-    let key = p256::SecretKey::from_slice(&[7; 32]).unwrap();
-    std::fs::write(dir.join("key.pem"), key.to_pkcs8_pem(LineEnding::LF).unwrap().as_bytes()).unwrap();
-    reproduce(&["--run", "segment", "--epochs", "2"]);
-    let (code, segment) = reproduce(&["--run", "segment", "--resume", "--key", "key.pem"]);
-    assert_eq!((code, &segment), (Some(0), &whole));
-    let report = std::fs::read_dir(dir.join("zoo/signatures/tiny/1")).unwrap().next().unwrap().unwrap();
-    let public = PublicKey::from_pem(&key.public_key().to_public_key_pem(LineEnding::LF).unwrap()).unwrap();
-    let statement = public.open(&std::fs::read_to_string(report.path()).unwrap()).unwrap();
-    let statement: Value = serde_json::from_slice(&statement).unwrap();
-    assert_eq!(statement["predicate"]["result"], "PASSED");
-    assert_eq!(statement["predicate"]["annotations"], whole);
-
-    // With lesser processor features other sums come out, and it says so.
-    let (code, other) = reproduce(&["--isa", "baseline"]);
-    assert_eq!(other["numeric_profile_in_force"], false);
-    assert_eq!(other["first_different_epoch"], 1, "{other}");
-    assert!(other["difference"]["max_delta"].as_f64().unwrap() > 0.0);
-    let expected = if other["verdict"] == "equivalent" { Some(0) } else { Some(1) };
-    assert_eq!(code, expected, "{other}");
-    let (code, short) = reproduce(&["--isa", "baseline", "--epochs", "1"]);
-    assert_eq!((code, &short["verdict"]), (Some(1), &"different".into()));
 }

@@ -135,14 +135,8 @@ impl NumericProfile {
             let path = machine::libtorch().unwrap_or_default();
             return Some(format!("{} is libtorch {found}, expected {expected}", path.display()));
         }
-        let runtimes = machine::openmp_runtimes();
-        if runtimes.len() > 1 {
-            let all: Vec<String> = runtimes.iter().map(|path| path.display().to_string()).collect();
-            return Some(format!(
-                "{} OpenMP runtimes are loaded, expected one: {}",
-                all.len(),
-                all.join(", ")
-            ));
+        if let Some(problem) = other_openmp() {
+            return Some(problem);
         }
         // As many again for our own arithmetic, and some for data and progress.
         let threads = 2 * self.threads as usize + 4;
@@ -179,4 +173,20 @@ impl NumericProfile {
     pub(crate) fn arithmetic(&self) -> Arithmetic {
         if self.isa == Isa::Portable { Arithmetic::Portable } else { Arithmetic::Libtorch }
     }
+}
+
+/// What is wrong with the OpenMP runtime that is loaded: `LD_PRELOAD` may bring another one than libtorch's.
+fn other_openmp() -> Option<String> {
+    let folder = machine::libtorch()?.parent()?.to_owned();
+    let files = std::fs::read_dir(&folder).ok()?;
+    let has_own = files.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libgomp"));
+    let runtimes = machine::openmp_runtimes();
+    let others: Vec<String> = runtimes
+        .iter()
+        .filter(|path| has_own && path.parent() != Some(&folder))
+        .map(|path| path.display().to_string())
+        .collect();
+    (!others.is_empty()).then(|| {
+        format!("another OpenMP runtime than libtorch's is loaded: {}; unset LD_PRELOAD", others.join(", "))
+    })
 }

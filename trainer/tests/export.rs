@@ -41,8 +41,14 @@ fn difference(yaml: &str, shape: ImageShape) -> f32 {
         network.logits(&tensor(&images), &parameters, Mode::Evaluate).softmax(-1, Kind::Float)
     });
     let labels: Vec<String> = (0..5).map(|i| i.to_string()).collect();
-    let identity =
-        Identity { name: "test", version: 1, description: "", labels: &labels, recipe_sha256: "0".into() };
+    let identity = Identity {
+        name: "test",
+        version: 1,
+        description: "",
+        labels: &labels,
+        recipe_sha256: "0".into(),
+        trainer: "0",
+    };
     let onnx = export(&network, &parameters, &normaliser, &identity);
     assert_eq!(onnx, export(&network, &parameters, &normaliser, &identity), "two exports differ");
     let session = Session::load(onnx, shape, 5, std::path::Path::new("model.onnx")).unwrap();

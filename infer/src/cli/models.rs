@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use terminal::ExitStatus;
-use zoo::Spec;
+use zoo::{Spec, VersionDir, Zoo};
 
 use super::args::{ZooArgs, report};
 use super::render;
@@ -69,12 +69,45 @@ pub fn list(args: &ZooArgs) -> Result<ExitStatus> {
 /// If there is no such version, or it is damaged.
 pub fn show(args: &ShowArgs) -> Result<ExitStatus> {
     let spec: Spec = args.model.parse().map_err(Error::Usage)?;
-    let version = args.zoo.open()?.version(&spec)?;
+    let zoo = args.zoo.open()?;
+    let version = zoo.version(&spec)?;
     if args.zoo.json {
         terminal::json(&version.manifest);
     } else {
         let card = version.read("README.md")?;
         terminal::line(String::from_utf8_lossy(&card).trim_end());
+        terminal::print(reproductions(&zoo, &version)?);
     }
     Ok(ExitStatus::Success)
+}
+
+/// Who says to have retrained a version; empty if nobody does. It stands outside the card, which never
+/// changes.
+fn reproductions(zoo: &Zoo, version: &VersionDir) -> Result<String> {
+    let mut reports = Vec::new();
+    for report in zoo.reproductions(version)? {
+        match report {
+            Ok(report) => reports.push(report),
+            Err(error) => terminal::log(format_args!("warning: a report is passed over: {error}")),
+        }
+    }
+    if reports.is_empty() {
+        return Ok(String::new());
+    }
+    let processors = zoo::signature::processors(&reports);
+    let plural = if processors.len() == 1 { "" } else { "s" };
+    let mut text = format!(
+        "\n## Reproductions\n\nRetrained bit for bit on {} kind{plural} of processor, as reports say (their \
+         signatures are not checked here).\n\n| outcome | epochs retrained | processor | key |\n|---|---|---|---|\n",
+        processors.len()
+    );
+    // Anybody may have written a report.
+    let cell = |text: &str| text.escape_debug().to_string().replace('|', "\\|");
+    for report in &reports {
+        let epochs = report.epochs_retrained.map_or("?".into(), |epochs| epochs.to_string());
+        let key: String = report.key.chars().take(8).collect();
+        let processor = cell(report.processor.as_deref().unwrap_or("?"));
+        text += &format!("| {} | {epochs} | {processor} | {} |\n", cell(&report.test), cell(&key));
+    }
+    Ok(text)
 }

@@ -232,3 +232,54 @@ impl<R: Rule> WithSimd for Sweep<'_, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every rule and field, against the optimizer of libtorch's operators, over steps enough that the
+    /// corrections of Adam matter.
+    #[test]
+    fn rules_are_those_of_libtorch() {
+        let values = |seed: usize| -> Vec<f32> {
+            (0..70_001).map(|i| ((i * 37 + seed * 11) % 201) as f32 / 100.0 - 1.0).collect()
+        };
+        for text in [
+            "adam",
+            "adam: {weight_decay: 0.1, beta1: 0.8, beta2: 0.9, epsilon: 0.001}",
+            "adamw: {weight_decay: 0.1}",
+            "sgd",
+            "sgd: {momentum: 0, nesterov: false}",
+            "sgd: {weight_decay: 0.1, nesterov: false}",
+            "rmsprop",
+            "rmsprop: {momentum: 0.9, weight_decay: 0.1, alpha: 0.9}",
+        ] {
+            let optimizer: Optimizer = datasets::yaml::parse(text, std::path::Path::new("test")).unwrap();
+            let start = Tensor::from_slice(&values(0));
+            let (mut ours, mut theirs) = (start.copy(), start.copy());
+            let (mut our_state, mut their_state) = (OptimizerState::new(&start), OptimizerState::new(&start));
+            let mut average = start.copy();
+            let mut expected_average = start.copy();
+            for seed in 1..=5 {
+                let gradient = Tensor::from_slice(&values(seed));
+                our_state.steps += 1;
+                let moving = Average { values: &mut average, decay: 0.8 };
+                step(&optimizer, &mut our_state, &mut ours, &gradient, 0.01, Some(moving));
+                their_state.step(&optimizer, &mut theirs, gradient, 0.01);
+                let _ = expected_average.lerp_(&theirs, 0.2);
+            }
+            // RMSprop's velocity divides by gradients that are nothing but rounding.
+            for (found, expected, tolerance) in [
+                (&ours, &theirs, 2e-6),
+                (&average, &expected_average, 2e-6),
+                (&our_state.first, &their_state.first, 1e-4),
+                (&our_state.second, &their_state.second, 2e-6),
+            ] {
+                let largest = |tensor: Tensor| f64::try_from(tensor.abs().max()).unwrap();
+                let worst = largest(found - expected) / (1.0 + largest(expected.copy()));
+                assert!(worst < tolerance, "{text}: {worst:e}");
+            }
+            assert!(f64::try_from((&ours - &start).abs().max()).unwrap() > 1e-3, "{text}: nothing moved");
+        }
+    }
+}

@@ -2,15 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use datasets::Dataset;
+use terminal::ExitStatus;
 use trainer::train::Options;
 use trainer::{Error, Result};
 use zoo::signature::PrivateKey;
 use zoo::{Spec, VersionDir, Zoo};
 
 use crate::progress::DownloadBar;
+
+/// How long a step, and the checkpoint after it, may take after an interruption.
+const GRACE: Duration = Duration::from_secs(8);
 
 /// Set by Ctrl-C; the training loop saves and stops.
 pub(super) static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -50,10 +55,26 @@ pub(super) fn options(resume: bool, common: &Common) -> Result<Options<'static>>
     Ok(Options { device: common.device.open()?, resume, interrupted: &INTERRUPTED, stop_after: None })
 }
 
+/// Lets Ctrl-C, SIGTERM and SIGHUP save and stop; whatever libtorch is doing, the process is gone soon.
 pub(super) fn handle_interrupts() -> Result<()> {
-    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
+    ctrlc::set_handler(interrupt)
         .or_else(|e| if matches!(e, ctrlc::Error::MultipleHandlers) { Ok(()) } else { Err(e) })
         .map_err(|e| Error::run(Path::new("Ctrl-C"), e.to_string()))
+}
+
+/// Called by a thread of its own.
+fn interrupt() {
+    let end = |message: &str| {
+        terminal::log(message);
+        std::process::exit(ExitStatus::Usage.code().into());
+    };
+    if INTERRUPTED.swap(true, Ordering::Relaxed) {
+        end("interrupted again: ended without a checkpoint of the step at hand");
+    }
+    std::thread::spawn(move || {
+        std::thread::sleep(GRACE);
+        end("interrupted: the step at hand does not end; --resume goes on from the last checkpoint");
+    });
 }
 
 /// A dataset, with the files that were missing fetched from its mirrors.

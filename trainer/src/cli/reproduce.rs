@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use terminal::ExitStatus;
 use trainer::profile::{Isa, NumericProfile};
-use trainer::reproduce::{self, Reproduction, Verdict};
+use trainer::reproduce::{self, Claim, FileComparison, Reproduction, Request, Start, Verdict};
 use trainer::{Error, Result};
 
 use super::common::{Common, open_version, options, read_key, whole_dataset};
@@ -16,7 +16,7 @@ pub(super) struct ReproduceArgs {
     /// NAME or NAME@VERSION.
     model: String,
     /// Compare only the first epochs, for a check in minutes.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
     /// Compute under another instruction set than the recipe's, to see what that changes.
     #[arg(long, value_enum)]
@@ -47,41 +47,68 @@ pub(super) fn command(args: &ReproduceArgs) -> Result<ExitStatus> {
     let temporary = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder")))?;
     let run = args.run.clone().unwrap_or_else(|| temporary.path().join("run"));
     let options = options(args.resume, &args.common)?;
-    let outcome =
-        reproduce::reproduce(&version, &dataset, &run, args.epochs, &options, &mut TrainingBar::default())?;
-    if let Some(key) = &key {
-        let path = outcome.sign(&zoo, &version, key)?;
-        terminal::log(format_args!("signed report: {}", path.display()));
+    let request = Request { run: &run, epochs: args.epochs, isa: args.isa };
+    let outcome = reproduce::reproduce(&version, &dataset, &request, &options, &mut TrainingBar::default())?;
+    match &key {
+        Some(key) if outcome.epochs_retrained > 0 => {
+            let path = outcome.sign(&zoo, &version, key)?;
+            terminal::log(format_args!("signed report: {}", path.display()));
+        }
+        Some(_) => terminal::log("nothing was retrained, so nothing was signed"),
+        None => {}
     }
     if args.common.json {
         terminal::json(&outcome);
     } else {
         print(&outcome);
     }
-    Ok(ExitStatus::of_check(outcome.verdict != Verdict::Different))
+    Ok(ExitStatus::of_check(outcome.verdict.passed()))
 }
 
 fn print(outcome: &Reproduction) {
-    let Reproduction { model, epochs_compared, .. } = outcome;
-    match outcome.verdict {
-        Verdict::BitIdentical => {
-            terminal::line(format_args!("{model}: bit-identical over {epochs_compared} epochs"))
+    let Reproduction { model, epochs, epochs_retrained, processor, .. } = outcome;
+    let plural = |count: u32| if count == 1 { "epoch" } else { "epochs" };
+    let verdict = match outcome.verdict {
+        Verdict::BitIdentical => "bit-identical",
+        Verdict::Equivalent => "equivalent, not bit-identical",
+        Verdict::Different => "different",
+        Verdict::Inconsistent => "inconsistent: its files contradict each other; nothing was trained",
+        Verdict::OtherArithmetic => "cannot be retrained here to the same bytes; nothing was trained",
+    };
+    let retrained = match outcome.claim {
+        Claim::Nothing => String::new(),
+        Claim::Whole => format!(", all {epochs} {} retrained here", plural(*epochs)),
+        Claim::FirstEpochs => format!(", the first {epochs_retrained} of {epochs} epochs retrained here"),
+        Claim::Segment => {
+            format!(", {epochs_retrained} of {epochs} epochs retrained here, from a checkpoint")
         }
-        Verdict::Equivalent => terminal::line(format_args!("{model}: equivalent, not bit-identical")),
-        Verdict::Different => terminal::line(format_args!("{model}: different")),
+    };
+    terminal::line(format_args!("{model}: {verdict}{retrained}"));
+    if let Some(Start { run, checkpoint_sha256, finished_epochs, .. }) = &outcome.start {
+        terminal::line(format_args!(
+            "  began after epoch {finished_epochs} from the checkpoint in {run}, sha256 {checkpoint_sha256}, which is believed"
+        ));
+    }
+    for problem in &outcome.problems {
+        terminal::line(format_args!("  {problem}"));
     }
     if let Some(epoch) = outcome.first_different_epoch {
-        terminal::line(format_args!("  first different epoch: {epoch} of {epochs_compared}"));
+        terminal::line(format_args!("  first different epoch: {epoch}"));
+    }
+    let same = outcome.files.iter().filter(|file| file.identical).count();
+    if !outcome.files.is_empty() {
+        terminal::line(format_args!("  files with the same bytes: {same} of {}", outcome.files.len()));
+    }
+    for FileComparison { file, .. } in outcome.files.iter().filter(|file| !file.identical) {
+        terminal::line(format_args!("    {file}: other bytes"));
     }
     if let Some(difference) = &outcome.difference {
         terminal::line(format_args!("  max |delta| of a parameter: {:.3e}", difference.max_delta));
         terminal::line(format_args!("  test {} (published {})", difference.test, difference.published_test));
         terminal::line(format_args!("  same predictions: {}", difference.same_predictions));
     }
-    if !outcome.numeric_profile_in_force {
-        terminal::line(format_args!(
-            "  not under the recipe's numeric profile (processor here: {})",
-            outcome.cpu
-        ));
+    if !outcome.numeric_profile_in_force && outcome.epochs_retrained > 0 {
+        terminal::line("  not under the recipe's numeric profile");
     }
+    terminal::line(format_args!("  processor {processor}, published from {}", outcome.published_processor));
 }

@@ -34,6 +34,8 @@ pub struct Identity<'a> {
     pub labels: &'a [String],
     /// sha256 of the recipe.
     pub recipe_sha256: String,
+    /// Version of the trainer that published it.
+    pub trainer: &'a str,
 }
 
 /// The bytes of an ONNX file; equal arguments give equal bytes.
@@ -63,7 +65,7 @@ pub fn export(
         ir_version: IR_VERSION.into(),
         opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: OPSET.into() }],
         producer_name: "trainer".into(),
-        producer_version: env!("CARGO_PKG_VERSION").into(),
+        producer_version: identity.trainer.into(),
         model_version: identity.version.into(),
         doc_string: identity.description.into(),
         graph: Some(graph),

@@ -1,5 +1,6 @@
 //! From a finished run to a new version in a zoo.
 
+pub(crate) mod artefacts;
 mod card;
 mod drawings;
 
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use datasets::{Dataset, Digest, Samples, Split};
-use infer::golden::{self, Golden};
+use infer::golden::Golden;
 use infer::{Evaluation, Session};
 use tch::Device;
 use zoo::{
@@ -21,10 +22,8 @@ use crate::evaluate::Evaluator;
 use crate::history::EpochRow;
 use crate::onnx::{self, Identity};
 use crate::run::{self, FinishedRun};
-use crate::weights;
+use artefacts::Artefacts;
 
-/// Test images in `test_data_set_0`.
-const GOLDEN_IMAGES: usize = 16;
 /// Largest allowed difference of a probability between `infer` and libtorch.
 const TOLERANCE: f64 = 1e-5;
 
@@ -44,11 +43,11 @@ pub fn publish(run: &Path, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
         dataset,
     };
     let profile = release.run.recipe.recipe.numeric_profile.clone();
-    let (release, outcome) = profile.run(move || {
-        let outcome = release.measure();
-        Ok((release, outcome))
+    let (release, test) = profile.run(move || {
+        let test = release.measure();
+        Ok((release, test))
     })?;
-    zoo.publish(&release.run.recipe.recipe.name, |dir, version| release.write(dir, version, &outcome))
+    zoo.publish(&release.run.recipe.recipe.name, |dir, version| release.write(dir, version, &test))
 }
 
 /// The version that was made by the same recipe from the same data, if the newest one was.
@@ -80,12 +79,6 @@ pub(crate) fn dataset_info(dataset: &Dataset) -> DatasetInfo {
     }
 }
 
-/// What libtorch says about the test split.
-struct Outcome {
-    test: Evaluation,
-    golden: Golden,
-}
-
 struct Release<'a> {
     run: FinishedRun,
     dataset: &'a Dataset,
@@ -98,7 +91,8 @@ impl Release<'_> {
         &self.dataset.description.classes
     }
 
-    fn measure(&self) -> Outcome {
+    /// What libtorch says about the test split.
+    fn measure(&self) -> Evaluation {
         let evaluator = Evaluator {
             network: &self.run.network,
             parameters: &self.run.parameters,
@@ -108,46 +102,46 @@ impl Release<'_> {
         };
         let all: Vec<usize> = (0..self.test.len()).collect();
         let found = evaluator.evaluate(&all);
-        let first: Vec<usize> = all.into_iter().take(GOLDEN_IMAGES).collect();
-        let shape = self.test.shape;
-        let golden = Golden {
-            shape: vec![first.len(), shape.channels, shape.height, shape.width],
-            images: first.iter().flat_map(|&i| self.test.image(i)).copied().collect(),
-            probabilities: evaluator.probabilities(&first),
-        };
-        Outcome { test: Evaluation::new(found.predictions, &self.test, self.labels()), golden }
+        Evaluation::new(found.predictions, &self.test, self.labels())
+    }
+
+    fn artefacts(&self, version: u32) -> Artefacts<'_> {
+        let recipe = &self.run.recipe;
+        Artefacts {
+            network: &self.run.network,
+            parameters: &self.run.parameters,
+            normaliser: &self.normaliser,
+            test: &self.test,
+            identity: Identity {
+                name: &recipe.recipe.name,
+                version,
+                description: &recipe.recipe.description,
+                labels: self.labels(),
+                recipe_sha256: recipe.sha256().to_string(),
+                trainer: env!("CARGO_PKG_VERSION"),
+            },
+        }
     }
 
     /// Writes every file of the version, the manifest last.
-    fn write(&self, dir: &Path, version: u32, outcome: &Outcome) -> Result<()> {
+    fn write(&self, dir: &Path, version: u32, test: &Evaluation) -> Result<()> {
         let recipe = &self.run.recipe;
-        let identity = Identity {
-            name: &recipe.recipe.name,
-            version,
-            description: &recipe.recipe.description,
-            labels: self.labels(),
-            recipe_sha256: recipe.sha256().to_string(),
-        };
-        let onnx = onnx::export(&self.run.network, &self.run.parameters, &self.normaliser, &identity);
-        self.self_check(&onnx, outcome)?;
-        let (input, output) = outcome.golden.to_files();
+        let artefacts = self.artefacts(version);
+        let golden = artefacts.golden();
+        self.self_check(&artefacts.onnx(), &golden, test)?;
         let rows = crate::history::parse_csv(&self.run.history, Path::new(run::HISTORY))?;
-        let confusion = drawings::confusion(&outcome.test.predictions, &self.test.labels, self.labels());
-        let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::from([
-            (zoo::ONNX, onnx),
-            (weights::MODEL, weights::whole(&self.run.parameters)?),
-            (weights::FIRST_LAYER, weights::first_layer(&self.run.network, &self.run.parameters)?),
+        let confusion = drawings::confusion(&test.predictions, &self.test.labels, self.labels());
+        let mut files = artefacts.files()?;
+        files.extend([
             (run::RECIPE, recipe.text.clone().into_bytes()),
             (run::HISTORY, self.run.history.clone().into_bytes()),
-            (golden::INPUT, input),
-            (golden::OUTPUT, output),
             (card::LEARNING_CURVE, drawings::learning_curve(&rows)?.into_bytes()),
             (card::CONFUSION, drawings::confusion_matrix(&confusion, self.labels())?.into_bytes()),
         ]);
         if let Some(filters) = drawings::filters(&self.run.network, &self.run.parameters)? {
             files.insert(card::FILTERS, filters);
         }
-        let mut manifest = self.manifest(version, outcome, &rows);
+        let mut manifest = self.manifest(version, test, &golden, &rows);
         let card = card::write(
             &manifest,
             &self.run.network,
@@ -170,13 +164,13 @@ impl Release<'_> {
     }
 
     /// Proves that the file that will be published behaves as the trained network.
-    fn self_check(&self, onnx: &[u8], outcome: &Outcome) -> Result<()> {
+    fn self_check(&self, onnx: &[u8], golden: &Golden, test: &Evaluation) -> Result<()> {
         let failed = |check: &str, found: String, expected: String| {
             Err(Error::SelfCheck { check: check.into(), found, expected })
         };
         let session =
             Session::load(onnx.to_vec(), self.test.shape, self.labels().len(), Path::new(zoo::ONNX))?;
-        let difference = outcome.golden.max_difference(&session)?;
+        let difference = golden.max_difference(&session)?;
         if f64::from(difference) > TOLERANCE {
             return failed(
                 "golden images, max |infer - libtorch|",
@@ -185,8 +179,7 @@ impl Release<'_> {
             );
         }
         let found = infer::evaluate(&session, &self.test, self.labels())?;
-        let differing =
-            found.predictions.iter().zip(&outcome.test.predictions).filter(|(a, b)| a != b).count();
+        let differing = found.predictions.iter().zip(&test.predictions).filter(|(a, b)| a != b).count();
         if differing > 0 {
             return failed(
                 "test predictions that differ between infer and libtorch",
@@ -198,7 +191,7 @@ impl Release<'_> {
     }
 
     /// The manifest without its `files`.
-    fn manifest(&self, version: u32, outcome: &Outcome, rows: &[EpochRow]) -> Manifest {
+    fn manifest(&self, version: u32, test: &Evaluation, golden: &Golden, rows: &[EpochRow]) -> Manifest {
         let FinishedRun { recipe, summary, .. } = &self.run;
         let shape = self.test.shape;
         let free = || Dim::Free(onnx::BATCH.into());
@@ -224,9 +217,9 @@ impl Release<'_> {
             preprocessing: self.dataset.description.preprocessing,
             dataset: dataset_info(self.dataset),
             test: TestResult {
-                correct: outcome.test.correct,
-                per_class: outcome.test.per_class.clone(),
-                predictions_sha256: outcome.test.predictions_sha256(),
+                correct: test.correct,
+                per_class: test.per_class.clone(),
+                predictions_sha256: test.predictions_sha256(),
             },
             validation: summary.validation,
             network: NetworkInfo {
@@ -250,7 +243,7 @@ impl Release<'_> {
                 cpu: summary.cpu.clone(),
             },
             self_check: SelfCheckInfo {
-                golden_images: outcome.golden.shape[0] as u64,
+                golden_images: golden.shape[0] as u64,
                 tolerance: TOLERANCE,
                 identical_predictions: zoo::Count { correct: all, total: all },
             },

@@ -11,7 +11,7 @@
 mod bundle;
 mod statement;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub use bundle::{PrivateKey, PublicKey};
@@ -30,6 +30,7 @@ pub(crate) const SIGNATURE: &str = "model.sig";
 pub(crate) const PROVENANCE: &str = "provenance.sig";
 /// File name of the test result attestation.
 pub(crate) const TEST_RESULT: &str = "test_result.sig";
+
 /// What somebody who retrained a version reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reproduction {
@@ -37,8 +38,37 @@ pub struct Reproduction {
     pub file: String,
     /// The hint of the key that it names, see [`PublicKey::hint`].
     pub key: String,
-    /// Whether retraining gave the published weights.
+    /// Whether retraining gave the published weights, or some as good.
     pub passed: bool,
+    /// Outcome and claim: [`WHOLE`], `bit-identical/first-epochs`, `equivalent/whole`.
+    pub test: String,
+    /// Processor that retrained; absent in reports that do not say.
+    pub processor: Option<String>,
+    /// Epochs that were retrained for the report; absent in reports that do not say.
+    pub epochs_retrained: Option<u32>,
+}
+
+/// The strongest test of a report: every epoch retrained from the seed, every file the same.
+pub const WHOLE: &str = "bit-identical/whole";
+
+/// Processors on which somebody says to have retrained everything to the same bytes, each once.
+pub fn processors(reports: &[Reproduction]) -> Vec<&str> {
+    let whole = reports.iter().filter(|report| report.passed && report.test == WHOLE);
+    let kinds: BTreeSet<&str> = whole.filter_map(|report| report.processor.as_deref()).collect();
+    kinds.into_iter().collect()
+}
+
+/// What a signed report on a retraining says.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// See [`Reproduction::test`].
+    pub test: &'a str,
+    /// See [`Reproduction::passed`].
+    pub passed: bool,
+    /// Processor that retrained.
+    pub processor: &'a str,
+    /// Everything else; kept as it is, and expected to have `processor` and `epochs_retrained`.
+    pub details: &'a serde_json::Value,
 }
 
 /// Signature files are small; larger ones are refused.
@@ -72,8 +102,8 @@ impl Zoo {
         Ok(dir)
     }
 
-    /// Signs what retraining a version gave, as `reproduction-<start of the key's hash>.sig`
-    /// beside its signatures; returns that file. `details` is kept as it is.
+    /// Signs what retraining a version gave, as `reproduction-<key>-<test and processor>.sig` (the
+    /// beginnings of their hashes) beside its signatures; returns that file.
     ///
     /// # Errors
     /// [`Error::Damaged`] if the version's files are not as its manifest says.
@@ -81,14 +111,15 @@ impl Zoo {
         &self,
         version: &VersionDir,
         key: &PrivateKey,
-        passed: bool,
-        details: &serde_json::Value,
+        report: &Report<'_>,
     ) -> Result<PathBuf> {
         let files = undamaged_files(version)?;
         let hint = key.public().hint();
-        let name = format!("reproduction-{}.sig", &hint[..8]);
+        // A weaker claim, or one from another machine, stands beside a stronger one.
+        let kind = Digest::of(format!("{}\n{}", report.test, report.processor).as_bytes()).to_string();
+        let name = format!("reproduction-{}-{}.sig", &hint[..8], &kind[..8]);
         let path = self.signature_dir(version).join(name);
-        write_signed(&path, &statement::reproduction(version, &files, passed, details), key)?;
+        write_signed(&path, &statement::reproduction(version, &files, report), key)?;
         Ok(path)
     }
 
@@ -113,9 +144,8 @@ impl Zoo {
             let path = dir.join(&file);
             let report = read_small(&path)?;
             let report = bundle::unchecked(&report)
-                .and_then(|(key, payload)| Ok((key, statement::passed_reproduction(&payload, &files)?)));
-            let (key, passed) = report.map_err(|problem| Error::Damaged { path, problem })?;
-            Ok(Reproduction { file, key, passed })
+                .and_then(|(key, payload)| statement::read_reproduction(&payload, &files, file, key));
+            report.map_err(|problem| Error::Damaged { path, problem })
         });
         Ok(reports.collect())
     }

@@ -81,22 +81,21 @@ pub(super) fn test_result(version: &VersionDir, files: &BTreeMap<String, Digest>
     statement(version, files, TEST_RESULT, predicate)
 }
 
-/// in-toto test result v0.1: what retraining gave. `details` is what `trainer reproduce --json` prints.
+/// in-toto test result v0.1: what retraining gave; its details are what `trainer reproduce --json` prints.
 pub(super) fn reproduction(
     version: &VersionDir,
     files: &BTreeMap<String, Digest>,
-    passed: bool,
-    details: &Value,
+    report: &super::Report<'_>,
 ) -> Value {
-    let (result, list) = if passed { ("PASSED", "passedTests") } else { ("FAILED", "failedTests") };
+    let (result, list) = if report.passed { ("PASSED", "passedTests") } else { ("FAILED", "failedTests") };
     let recipe =
         json!({ "name": "recipe.yaml", "digest": { "sha256": version.manifest.training.recipe_sha256 } });
     let configuration = [vec![recipe], data_files(version)].concat();
     let predicate = json!({
         "result": result,
         "configuration": configuration,
-        list: ["reproduction"],
-        "annotations": details,
+        list: [report.test],
+        "annotations": report.details,
     });
     statement(version, files, TEST_RESULT, predicate)
 }
@@ -156,21 +155,40 @@ struct Report {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Outcome {
     result: String,
+    #[serde(default)]
+    passed_tests: Vec<String>,
+    #[serde(default)]
+    failed_tests: Vec<String>,
+    #[serde(default)]
+    annotations: Details,
 }
 
-/// Whether a report on retraining a version with these files says that it gave the same.
-pub(super) fn passed_reproduction(
+#[derive(Deserialize, Default)]
+struct Details {
+    processor: Option<String>,
+    epochs_retrained: Option<u32>,
+}
+
+/// What a report on retraining a version with these files says.
+pub(super) fn read_reproduction(
     payload: &[u8],
     files: &BTreeMap<String, Digest>,
-) -> std::result::Result<bool, String> {
+    file: String,
+    key: String,
+) -> std::result::Result<super::Reproduction, String> {
     let report: Report =
         serde_json::from_slice(payload).map_err(|e| format!("not a report of a retraining: {e}"))?;
     expect("statement type", &report.kind, STATEMENT)?;
     expect("predicate type", &report.predicate_type, TEST_RESULT)?;
     check_subject(&report.subject, &root_digest(files.values()))?;
-    Ok(report.predicate.result == "PASSED")
+    let Outcome { result, passed_tests, failed_tests, annotations } = report.predicate;
+    let passed = result == "PASSED";
+    let test = if passed { passed_tests } else { failed_tests }.into_iter().next().unwrap_or_default();
+    let Details { processor, epochs_retrained } = annotations;
+    Ok(super::Reproduction { file, key, passed, test, processor, epochs_retrained })
 }
 
 fn expect(what: &str, found: &str, expected: &str) -> std::result::Result<(), String> {

@@ -81,10 +81,12 @@ def compared(values, unit, ours="here"):
     return table(["", "median", "range", "here / there"], rows)
 
 
-def epoch_seconds(trainer, work):
+def epoch_seconds(trainer, work, isa="portable"):
     place = Path(tempfile.mkdtemp(dir=work))
-    run([trainer, "train", HERE / "epoch.yaml", "--run", place, "--datasets", ROOT / "datasets"],
-        stderr=subprocess.DEVNULL)
+    recipe = place.with_suffix(".yaml")
+    profile = f"numeric_profile: {{threads: 2, isa: {isa}}}\n"
+    recipe.write_text((HERE / "epoch.yaml").read_text() + profile)
+    run([trainer, "train", recipe, "--run", place, "--datasets", ROOT / "datasets"], stderr=subprocess.DEVNULL)
     return json.loads((place / "run.json").read_text())["seconds"]
 
 
@@ -94,8 +96,9 @@ def training(trainer, work):
         return lambda: float(run([sys.executable, HERE / "torch_epoch.py", *mode])[0])
 
     peak = lambda: float(run([sys.executable, HERE / "torch_epoch.py", "--peak"])[0])
-    values = alternate({"here": lambda: epoch_seconds(trainer, work), "PyTorch": torch(),
-                        "PyTorch, channels-last, fused Adam": torch("--fast"),
+    values = alternate({"here": lambda: epoch_seconds(trainer, work),
+                        "here, not portable (`isa: avx2`)": lambda: epoch_seconds(trainer, work, "avx2"),
+                        "PyTorch": torch(), "PyTorch, channels-last, fused Adam": torch("--fast"),
                         "peak": peak})
     peaks = values.pop("peak")
     # Three products per weight and image, but none for the gradient of the first layer's input.

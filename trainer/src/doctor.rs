@@ -1,5 +1,6 @@
 //! What this machine can promise: processor, libraries, and whether its arithmetic is that of others.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use datasets::Digest;
@@ -27,6 +28,8 @@ pub struct Diagnosis {
     pub openmp: Vec<PathBuf>,
     /// The profile that was asked about.
     pub numeric_profile: NumericProfile,
+    /// The environment under which it is given.
+    pub environment: BTreeMap<&'static str, String>,
     /// Why this machine cannot give it.
     pub obstacle: Option<String>,
     /// What does not change bytes, and is worth knowing.
@@ -54,6 +57,7 @@ pub fn examine(profile: &NumericProfile) -> Result<Diagnosis> {
         libtorch_expected: crate::LIBTORCH_VERSION,
         libtorch_path: machine::libtorch(),
         openmp: machine::openmp_runtimes(),
+        environment: profile.environment(),
         notice: profile.notice(),
         same_bytes_everywhere: profile.isa == Isa::Portable
             && obstacle.is_none()

@@ -93,6 +93,7 @@ fn fit_here(
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     check_images(&recipe.recipe, network, samples.len())?;
     let (training, validation) = split(&recipe.recipe, &samples)?;
+    let in_force = numeric_profile_in_force(&recipe.recipe, options.device, observer)?;
     let mut trainer = Trainer {
         recipe: &recipe.recipe,
         network,
@@ -104,7 +105,6 @@ fn fit_here(
         state: initial_state(recipe, network, run, options)?,
         started: Instant::now(),
     };
-    let in_force = numeric_profile_in_force(&recipe.recipe, options.device, observer)?;
     trainer.state.progress.numeric_profile_in_force &= in_force;
     let first = trainer.state.progress.epoch;
     let last = options.stop_after.unwrap_or(u32::MAX).min(recipe.recipe.epochs);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use terminal::ExitStatus;
+use trainer::machine::Processor;
 use trainer::profile::{Isa, NumericProfile};
 use trainer::reproduce::{self, Claim, FileComparison, Reproduction, Request, Start, Verdict};
 use trainer::{Error, Result};
@@ -42,6 +43,13 @@ pub(super) fn command(args: &ReproduceArgs) -> Result<ExitStatus> {
     let (zoo, version) = open_version(&args.zoo, &args.model)?;
     let recipe = reproduce::published_recipe(&version)?;
     let profile = &recipe.recipe.numeric_profile;
+    let here = Processor::detect();
+    if profile.isa != Isa::Portable && !version.manifest.training.cpu.starts_with(&here.name) {
+        terminal::log(format_args!(
+            "note: numeric profile {profile} gives equal bytes on one kind of processor; published from {}, here is {here}",
+            version.manifest.training.cpu
+        ));
+    }
     enter_profile(&NumericProfile { isa: args.isa.unwrap_or(profile.isa), ..profile.clone() })?;
     let dataset = whole_dataset(&args.common.datasets, &recipe.recipe.dataset)?;
     let temporary = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder")))?;

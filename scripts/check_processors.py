@@ -1,0 +1,111 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = []
+# ///
+"""Checks that training gives the same bytes on every processor, with QEMU's user emulation (Debian: qemu-user).
+
+Run it as `uv run scripts/check_processors.py [FOLDER OF THE PROGRAMS]`. Compared under several models of
+processors are: every layer kind and optimizer (the probes of `trainer doctor`), two steps of the published
+networks, and an epoch of a shortened recipe. The profile that caps instruction sets and trusts MKL for the rest
+must fail the same comparison. `--write` records what the probes give here, by number of threads.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from programs import ROOT, program
+
+PROCESSORS = ["Haswell-v4", "Skylake-Client", "EPYC-Rome", "EPYC-Milan"]
+RECIPES = ["mnist-cnn", "fashion-cnn", "mnist-lite", "fashion-lite", "mnist-fast"]
+EXPECTED = ROOT / "trainer/src/fingerprint/expected.yaml"
+THREADS = [1, 2, 4, 8]
+HEAD = """\
+# What the probes of `probes.rs` give under the portable profile, by number of threads.
+# Recorded by `scripts/check_processors.py --write`, which compares them under several processors.
+"""
+
+
+def run(processor, arguments, environment):
+    """Standard output; `processor` is None for this one. The emulator is lost where a program executes itself
+    again, so the profile's environment is set beforehand."""
+    emulator = ["qemu-x86_64", "-cpu", processor] if processor else []
+    command = [*emulator, program("trainer"), *arguments]
+    found = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+    assert found.returncode in (0, 1), f"{processor}: {found.stderr[-2000:]}"
+    return found.stdout
+
+
+def doctor(processor, environment, isa="portable", threads=2, recipes=()):
+    paths = [f"recipes/{name}.yaml" for name in recipes]
+    options = ["doctor", "--json", "--isa", isa, "--threads", str(threads), *paths]
+    found = json.loads(run(processor, options, environment))
+    diagnosis = found["diagnosis"]
+    digests = {probe["name"]: probe["sha256"] for probe in diagnosis["operators"]}
+    return diagnosis, digests | {f"recipe {name}": digest for name, digest in found["recipes"].items()}
+
+
+def chain(processor, environment, folder):
+    """Hashes of the weights after each epoch of mnist-fast on few images."""
+    recipe = (ROOT / "recipes/mnist-fast.yaml").read_text()
+    recipe, splits = re.subn(r"(?m)^split: .*", "split: {validation: 200, train: 1024}", recipe)
+    recipe, epochs = re.subn(r"(?m)^epochs: .*", "epochs: 1", recipe)
+    assert (splits, epochs) == (1, 1)
+    path = Path(folder) / f"{processor}.yaml"
+    path.write_text(recipe)
+    run(processor, ["train", str(path), "--run", str(Path(folder) / f"run-{processor}")], environment)
+    rows = (Path(folder) / f"run-{processor}/history.csv").read_text().splitlines()[1:]
+    return [row.rsplit(",", 1)[1] for row in rows]
+
+
+def write():
+    """Records what this machine computes."""
+    text = HEAD
+    for threads in THREADS:
+        diagnosis, digests = doctor(None, {}, threads=threads)
+        if threads == THREADS[0]:
+            text += f"libtorch: {diagnosis['libtorch']}\nthreads:\n"
+        text += f"  {threads}:\n" + "".join(f"    {name}: {sha256}\n" for name, sha256 in sorted(digests.items()))
+    EXPECTED.write_text(text)
+    print(f"{EXPECTED.relative_to(ROOT)}: build the trainer again")
+
+
+def compare(here, there):
+    return [name for name in here if here[name] != there[name]]
+
+
+def main():
+    assert shutil.which("qemu-x86_64"), "qemu-x86_64 is missing: apt-get install qemu-user"
+    diagnosis, here = doctor(None, {}, recipes=RECIPES)
+    environment = diagnosis["environment"]
+    print(f"{len(here)} digests of two steps each, on {diagnosis['processor']['name']}")
+    failed = [] if diagnosis["same_bytes_everywhere"] else ["this machine does not give what is committed"]
+    with tempfile.TemporaryDirectory() as folder:
+        epoch = chain(None, environment, folder)
+        for processor in PROCESSORS:
+            found, there = doctor(processor, environment, recipes=RECIPES)
+            assert found["processor"]["emulated"], found["processor"]
+            differing = compare(here, there)
+            same_epoch = chain(processor, environment, folder) == epoch
+            print(f"{processor:15}  {len(here) - len(differing)} of {len(here)} the same, {found['processor']['name']}")
+            print(f"{'':15}  an epoch of mnist-fast on 1024 images: {'the same' if same_epoch else 'differs'}")
+            failed += [f"{processor}: {name}" for name in differing]
+            failed += [] if same_epoch else [f"{processor}: epoch"]
+    # What must differ: else the emulation, or the comparison, is none.
+    control, trusting = doctor(None, {}, isa="avx2")
+    _, other = doctor("Haswell-v4", control["environment"], isa="avx2")
+    differing = compare(trusting, other)
+    print(f"control: with libtorch's and MKL's own arithmetic {len(differing)} of {len(trusting)} differ on Haswell-v4")
+    if diagnosis["processor"]["vendor"] == "AuthenticAMD":
+        failed += [] if differing else ["the negative control did not differ"]
+    else:
+        _, other = doctor("EPYC-Milan", control["environment"], isa="avx2")
+        failed += [] if compare(trusting, other) or differing else ["the negative control did not differ"]
+    assert not failed, "\n".join(failed)
+
+
+write() if "--write" in sys.argv else main()

@@ -15,7 +15,7 @@ fn images(count: usize) -> (Vec<u8>, Vec<f32>) {
     let mnist = datasets::Dataset::find(&root().join("datasets"), "mnist").unwrap();
     let samples = mnist.load(datasets::Split::Test).unwrap();
     let pixels = samples.images[..count * 784].to_vec();
-    let predictor = Predictor::open(&zoo(), "mnist-lite@1").unwrap();
+    let predictor = Predictor::open(&zoo(), "mnist-lite").unwrap();
     let probabilities = predictor.session().worker().unwrap().probabilities(&pixels).unwrap();
     (pixels, probabilities)
 }
@@ -42,9 +42,12 @@ fn health_and_metadata() {
     );
     let about = server.get("/v2").json();
     assert_eq!(about["extensions"], json!(["binary_tensor_data", "classification", "model_repository"]));
-    for path in ["", "/versions/1", "/versions/latest"].map(|end| format!("/v2/models/mnist-lite{end}")) {
+    let newest = format!("/versions/{}", tests::newest("mnist-lite"));
+    let versions = tests::published().into_iter().filter(|(name, _)| name == "mnist-lite");
+    let versions: Vec<String> = versions.map(|(_, version)| version.to_string()).collect();
+    for path in ["", &newest, "/versions/latest"].map(|end| format!("/v2/models/mnist-lite{end}")) {
         let model = server.get(&path).json();
-        assert_eq!(model["versions"], json!(["1"]));
+        assert_eq!(model["versions"], json!(versions));
         assert_eq!(
             model["inputs"],
             json!([{ "name": "image", "datatype": "UINT8", "shape": [-1, 1, 28, 28] }])
@@ -73,7 +76,7 @@ fn json_and_binary_give_what_the_predictor_gives() {
         .map(|image| json!([image.chunks(28).map(|row| json!(row)).collect::<Vec<_>>()]))
         .collect();
     let sha256 =
-        zoo::Zoo::open(&zoo()).unwrap().version(&"mnist-lite@1".parse().unwrap()).unwrap().manifest.files
+        zoo::Zoo::open(&zoo()).unwrap().version(&"mnist-lite".parse().unwrap()).unwrap().manifest.files
             [zoo::ONNX]
             .sha256;
     for data in [json!(pixels), json!(nested)] {
@@ -83,7 +86,7 @@ fn json_and_binary_give_what_the_predictor_gives() {
         assert_eq!(answer.status, 200, "{body}");
         assert_eq!(
             (&body["id"], &body["model_name"], &body["model_version"]),
-            (&json!("abc"), &json!("mnist-lite"), &json!("1"))
+            (&json!("abc"), &json!("mnist-lite"), &json!(tests::newest("mnist-lite").to_string()))
         );
         assert_eq!(body["parameters"]["model_sha256"], json!(sha256));
         assert_eq!(body["outputs"][0]["shape"], json!([3, 10]));
@@ -161,12 +164,14 @@ fn the_repository_can_be_listed_unloaded_and_loaded() {
     let index = |body: &str| server.post("/v2/repository/index", body.as_bytes()).json();
     let names =
         |index: &Value| index.as_array().unwrap().iter().map(|m| m["name"].clone()).collect::<Vec<_>>();
-    assert_eq!(names(&index("")), ["fashion-cnn", "fashion-lite", "mnist-cnn", "mnist-lite"]);
+    let published: Vec<String> = tests::published().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names(&index("")), published);
     assert_eq!(server.post("/v2/repository/models/mnist-lite/unload", b"{}").status, 200);
     let refused = server.get("/v2/models/mnist-lite/ready");
     assert_eq!(refused.status, 503);
     assert!(refused.json()["error"].as_str().unwrap().contains("unloaded by request"));
-    assert_eq!(names(&index(r#"{"ready": true}"#)), ["fashion-cnn", "fashion-lite", "mnist-cnn"]);
+    let rest: Vec<&String> = published.iter().filter(|name| *name != "mnist-lite").collect();
+    assert_eq!(json!(names(&index(r#"{"ready": true}"#))), json!(rest));
     assert_eq!(server.post("/v2/repository/models/mnist-lite/load", b"").status, 200);
     assert_eq!(server.get("/v2/models/mnist-lite/ready").status, 200);
     assert_eq!(server.post("/v2/repository/models/nobody/load", b"").status, 404);
@@ -183,9 +188,10 @@ fn metrics_count() {
     }
     assert_eq!(server.post("/v2/models/mnist-lite/infer", b"{").status, 400);
     let text = String::from_utf8(server.get("/metrics").body).unwrap();
+    let lite = format!("{{model=\"mnist-lite\",version=\"{}\"}}", tests::newest("mnist-lite"));
     for line in [
-        "infer_images_total{model=\"mnist-lite\",version=\"1\"} 6",
-        "infer_request_duration_seconds_count{model=\"mnist-lite\",version=\"1\"} 3",
+        format!("infer_images_total{lite} 6").as_str(),
+        format!("infer_request_duration_seconds_count{lite} 3").as_str(),
         "infer_requests_total{route=\"/v2/models/{model}/infer\",code=\"400\"} 1",
         "infer_model_ready{model=\"fashion-cnn\",version=\"1\"} 1",
         "infer_queue_images 0",
@@ -297,8 +303,8 @@ fn stopping_finishes_open_requests() {
 fn only_signed_versions_with_a_key() {
     let dir = tempfile::tempdir().unwrap();
     let zoo_dir = dir.path().join("zoo");
-    tests::copy_dir(&zoo().join("models/mnist-lite"), &zoo_dir.join("models/mnist-lite")).unwrap();
-    tests::copy_dir(&zoo().join("models/fashion-lite"), &zoo_dir.join("models/fashion-lite")).unwrap();
+    tests::copy_dir(&zoo().join("models/mnist-lite/1"), &zoo_dir.join("models/mnist-lite/1")).unwrap();
+    tests::copy_dir(&zoo().join("models/fashion-lite/1"), &zoo_dir.join("models/fashion-lite/1")).unwrap();
     let secret = p256::SecretKey::from_slice(&[7; 32]).unwrap();
     let pem = p256::pkcs8::EncodePrivateKey::to_pkcs8_pem(&secret, p256::pkcs8::LineEnding::LF).unwrap();
     let key = zoo::signature::PrivateKey::from_pem(&pem).unwrap();

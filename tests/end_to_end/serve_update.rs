@@ -11,7 +11,8 @@ const MODEL: &str = "mnist-lite";
 
 /// A zoo with version 1 of one model.
 fn small_zoo(dir: &Path) -> Zoo {
-    copy_dir(&root().join("zoo/models").join(MODEL), &dir.join("models").join(MODEL)).unwrap();
+    let first = Path::new("models").join(MODEL).join("1");
+    copy_dir(&root().join("zoo").join(&first), &dir.join(first)).unwrap();
     Zoo::open(dir).unwrap()
 }
 
@@ -26,6 +27,15 @@ fn publish_next(zoo: &Zoo) -> u32 {
         std::fs::write(&path, text).map_err(zoo::Error::io(&path))
     });
     published.unwrap().manifest.version
+}
+
+/// Calls a function when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 fn flip_a_byte(path: &Path) {
@@ -73,6 +83,9 @@ fn publishing_and_damage_under_load() {
         let paths = ["/v2/models/mnist-lite/infer", "/v2/models/mnist-lite/versions/stable/infer"];
         let clients: Vec<_> =
             paths.into_iter().cycle().take(4).map(|path| scope.spawn(move || ask(path))).collect();
+
+        // Also when an assertion fails: else the clients, and this test, would never end.
+        let stopper = OnDrop(|| stop.store(true, Ordering::Relaxed));
 
         // A new version comes into service.
         assert_eq!(publish_next(&zoo), 2);
@@ -128,7 +141,7 @@ fn publishing_and_damage_under_load() {
         std::thread::sleep(std::time::Duration::from_millis(300));
         assert!(["7", "8"].contains(&stable(&server).as_str()), "{}", stable(&server));
 
-        stop.store(true, Ordering::Relaxed);
+        drop(stopper);
         clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
     });
     let answered = answered.into_inner();

@@ -4,9 +4,9 @@
 use serde_json::Value;
 use tests::{assert_refused, copy_dir, root, run, succeed};
 
-/// A zoo with one model.
+/// A zoo with one version of one model.
 fn small_zoo(dir: &std::path::Path) {
-    copy_dir(&root().join("zoo/models/mnist-lite"), &dir.join("zoo/models/mnist-lite")).unwrap();
+    copy_dir(&root().join("zoo/models/mnist-lite/1"), &dir.join("zoo/models/mnist-lite/1")).unwrap();
 }
 
 #[test]

@@ -111,6 +111,21 @@ pub fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Name and version of everything that is published, in the order of the index.
+pub fn published() -> Vec<(String, u32)> {
+    let zoo = zoo::Zoo::open(&root().join("zoo")).expect("the published zoo is there");
+    let models = zoo.models().expect("the published zoo can be read").into_iter();
+    models
+        .flat_map(|(name, versions)| versions.into_iter().map(move |version| (name.clone(), version)))
+        .collect()
+}
+
+/// The newest published version of a model.
+pub fn newest(model: &str) -> u32 {
+    let versions = published().into_iter().filter(|(name, _)| name == model).map(|(_, version)| version);
+    versions.max().expect("the model is published")
+}
+
 /// Writes the first images of real MNIST as a dataset `tiny` into `root/datasets/tiny`.
 pub fn tiny_dataset(root: &Path, train: usize, test: usize) -> std::io::Result<PathBuf> {
     let mnist = Dataset::find(&self::root().join("datasets"), "mnist").map_err(std::io::Error::other)?;

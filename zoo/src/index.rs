@@ -49,6 +49,10 @@ pub struct IndexVersion {
     pub parameters: u64,
     /// Multiply-accumulates for one image.
     pub macs: u64,
+    /// Numeric profile that it was trained under: `portable` gives the same bytes on every processor.
+    pub numeric_profile: String,
+    /// Processor that trained it.
+    pub processor: String,
     /// sha256 of its manifest, which has those of all other files.
     pub manifest_sha256: Digest,
     /// sha256 of its network.
@@ -76,6 +80,8 @@ impl Zoo {
                 test: manifest.test.correct,
                 parameters: manifest.network.parameters,
                 macs: manifest.network.macs,
+                numeric_profile: manifest.training.numeric_profile.isa,
+                processor: manifest.training.cpu,
                 manifest_sha256: opened.manifest_sha256,
                 onnx_sha256: manifest.files.get(ONNX).map(|record| record.sha256),
             })
@@ -107,14 +113,14 @@ impl Index {
     /// A Markdown table, one line for each version.
     pub fn to_markdown(&self) -> String {
         let mut out = String::from(
-            "| model | data | test accuracy | right | parameters | MACs | sha256 of `model.onnx` |\n",
+            "| model | data | test accuracy | right | parameters | MACs | same bytes again on | sha256 of `model.onnx` |\n",
         );
-        out.push_str("|---|---|---|---|---|---|---|\n");
+        out.push_str("|---|---|---|---|---|---|---|---|\n");
         for model in &self.models {
             for version in &model.versions {
                 let digest = version.onnx_sha256.map_or("none".into(), |digest| digest.to_string());
                 out.push_str(&format!(
-                    "| [{name} {number}](zoo/{path}/README.md) | {data} | {accuracy:.2} % | {right} | {parameters} | {macs} | `{digest}` |\n",
+                    "| [{name} {number}](zoo/{path}/README.md) | {data} | {accuracy:.2} % | {right} | {parameters} | {macs} | {again} | `{digest}` |\n",
                     name = model.name,
                     number = version.version,
                     path = version.path,
@@ -123,11 +129,22 @@ impl Index {
                     right = version.test,
                     parameters = grouped(version.parameters),
                     macs = grouped(version.macs),
+                    again = version.same_bytes_on(),
                     digest = digest.chars().take(16).collect::<String>(),
                 ));
             }
         }
         out
+    }
+}
+
+impl IndexVersion {
+    /// Where retraining gives the same bytes, for a table.
+    fn same_bytes_on(&self) -> &str {
+        match self.numeric_profile.as_str() {
+            "portable" => "any x86-64 with AVX2",
+            _ => &self.processor,
+        }
     }
 }
 

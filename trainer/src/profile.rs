@@ -3,7 +3,7 @@
 //! Floating-point sums depend on how they are split over threads and vector lanes, and functions on whose
 //! code computes them. The caps are environment variables that libtorch and its libraries read when they
 //! load, which is before `main`: the binary sets them and executes itself again. What caps cannot make equal
-//! on all processors is computed by [`crate::arithmetic`].
+//! on all processors is computed by the trainer itself (`arithmetic/`).
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Numeric fingerprints: what a fixed computation gives, to be compared with what it gave elsewhere.
 //!
-//! Each operator has [probes](probes::PROBES): small networks around it that take two steps on fixed
+//! Each operator has probes (`probes.rs`): small networks around it that take two steps on fixed
 //! images. What the portable profile gives for them is committed in `expected.yaml`, by libtorch's version
 //! and number of threads. A recipe has a fingerprint of its own: the first two steps of its network on
 //! fixed images, which its published versions carry.

@@ -20,11 +20,12 @@ server=$!
 for _ in $(seq 100); do curl -sf "http://127.0.0.1:$port/v2/" >/dev/null && break; sleep 0.1; done
 
 to=127.0.0.1:$port/zoo
-for model in "$root"/zoo/models/*; do
-    name=$(basename "$model")
-    "$zoo" push "$name@1" "$to/$name" --plain-http --zoo "$root/zoo" >/dev/null
-    "$zoo" push "$name@1" "$to/$name:stable" --plain-http --zoo "$root/zoo" --json >"$name.json"
-    "$zoo" pull "$to/$name:1" --plain-http --zoo empty >/dev/null
+for version in "$root"/zoo/models/*/*; do
+    number=$(basename "$version")
+    name=$(basename "$(dirname "$version")")
+    "$zoo" push "$name@$number" "$to/$name" --plain-http --zoo "$root/zoo" >/dev/null
+    "$zoo" push "$name@$number" "$to/$name:stable" --plain-http --zoo "$root/zoo" --json >"$name.json"
+    "$zoo" pull "$to/$name:$number" --plain-http --zoo empty >/dev/null
     "$zoo" pull "$to/$name:stable" --plain-http --zoo empty >/dev/null
 done
 diff -r "$root/zoo/models" empty/models

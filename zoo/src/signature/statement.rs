@@ -6,6 +6,7 @@ use datasets::Digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::report::{Report as RetrainingReport, Reproduction};
 use crate::VersionDir;
 use crate::error::Result;
 use crate::version::list_files;
@@ -85,7 +86,7 @@ pub(super) fn test_result(version: &VersionDir, files: &BTreeMap<String, Digest>
 pub(super) fn reproduction(
     version: &VersionDir,
     files: &BTreeMap<String, Digest>,
-    report: &super::Report<'_>,
+    report: &RetrainingReport<'_>,
 ) -> Value {
     let (result, list) = if report.passed { ("PASSED", "passedTests") } else { ("FAILED", "failedTests") };
     let recipe =
@@ -178,7 +179,7 @@ pub(super) fn read_reproduction(
     files: &BTreeMap<String, Digest>,
     file: String,
     key: String,
-) -> std::result::Result<super::Reproduction, String> {
+) -> std::result::Result<Reproduction, String> {
     let report: Report =
         serde_json::from_slice(payload).map_err(|e| format!("not a report of a retraining: {e}"))?;
     expect("statement type", &report.kind, STATEMENT)?;
@@ -188,7 +189,7 @@ pub(super) fn read_reproduction(
     let passed = result == "PASSED";
     let test = if passed { passed_tests } else { failed_tests }.into_iter().next().unwrap_or_default();
     let Details { processor, epochs_retrained } = annotations;
-    Ok(super::Reproduction { file, key, passed, test, processor, epochs_retrained })
+    Ok(Reproduction { file, key, passed, test, processor, epochs_retrained })
 }
 
 fn expect(what: &str, found: &str, expected: &str) -> std::result::Result<(), String> {

@@ -78,46 +78,37 @@ pub fn fit(
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<State> {
-    recipe.recipe.numeric_profile.run(|| fit_here(recipe, dataset, network, run, options, observer))
-}
-
-fn fit_here(
-    recipe: &RecipeFile,
-    dataset: &Dataset,
-    network: &Network,
-    run: &RunDir,
-    options: &Options<'_>,
-    observer: &mut dyn Observer,
-) -> Result<State> {
-    let samples = dataset.load(datasets::Split::Train)?;
-    let normaliser = Normaliser::new(&dataset.description.normalisation);
-    check_images(&recipe.recipe, network, samples.len())?;
-    let (training, validation) = split(&recipe.recipe, &samples)?;
-    let in_force = numeric_profile_in_force(&recipe.recipe, options.device, observer)?;
-    let mut trainer = Trainer {
-        recipe: &recipe.recipe,
-        network,
-        samples: &samples,
-        normaliser: &normaliser,
-        training: &training,
-        validation: &validation,
-        device: options.device,
-        state: initial_state(recipe, network, run, options)?,
-        started: Instant::now(),
-    };
-    trainer.state.progress.numeric_profile_in_force &= in_force;
-    let first = trainer.state.progress.epoch;
-    let last = options.stop_after.unwrap_or(u32::MAX).min(recipe.recipe.epochs);
-    observer.begin(network, first, last, training.len());
-    while trainer.state.progress.epoch <= last {
-        trainer.epoch(options.interrupted, observer)?;
-        trainer.save(run.path())?;
-        if options.interrupted.load(Ordering::Relaxed) && trainer.state.progress.epoch <= last {
-            let epoch = trainer.state.progress.epoch;
-            return Err(Error::Interrupted { epoch, run: run.path().to_owned() });
+    recipe.recipe.numeric_profile.run(|| {
+        let samples = dataset.load(datasets::Split::Train)?;
+        let normaliser = Normaliser::new(&dataset.description.normalisation);
+        check_images(&recipe.recipe, network, samples.len())?;
+        let (training, validation) = split(&recipe.recipe, &samples)?;
+        let in_force = numeric_profile_in_force(&recipe.recipe, options.device, observer)?;
+        let mut trainer = Trainer {
+            recipe: &recipe.recipe,
+            network,
+            samples: &samples,
+            normaliser: &normaliser,
+            training: &training,
+            validation: &validation,
+            device: options.device,
+            state: initial_state(recipe, network, run, options)?,
+            started: Instant::now(),
+        };
+        trainer.state.progress.numeric_profile_in_force &= in_force;
+        let first = trainer.state.progress.epoch;
+        let last = options.stop_after.unwrap_or(u32::MAX).min(recipe.recipe.epochs);
+        observer.begin(network, first, last, training.len());
+        while trainer.state.progress.epoch <= last {
+            trainer.epoch(options.interrupted, observer)?;
+            trainer.save(run.path())?;
+            if options.interrupted.load(Ordering::Relaxed) && trainer.state.progress.epoch <= last {
+                let epoch = trainer.state.progress.epoch;
+                return Err(Error::Interrupted { epoch, run: run.path().to_owned() });
+            }
         }
-    }
-    Ok(trainer.state)
+        Ok(trainer.state)
+    })
 }
 
 /// Whether this machine gives the recipe's profile; where bytes are promised, that is measured.

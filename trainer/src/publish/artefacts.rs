@@ -28,11 +28,6 @@ pub(crate) struct Artefacts<'a> {
 }
 
 impl Artefacts<'_> {
-    /// The ONNX file.
-    pub(crate) fn onnx(&self) -> Vec<u8> {
-        onnx::export(self.network, self.parameters, self.normaliser, &self.identity)
-    }
-
     /// The first test images and the network's probabilities for them.
     pub(crate) fn golden(&self) -> Golden {
         let evaluator = Evaluator {
@@ -51,14 +46,14 @@ impl Artefacts<'_> {
         }
     }
 
-    /// All files, by their path in the version's folder.
+    /// All files, by their path in the version's folder; `golden` is what [`Artefacts::golden`] gives.
     ///
     /// # Errors
     /// Never for parameters that training made.
-    pub(crate) fn files(&self) -> Result<BTreeMap<&'static str, Vec<u8>>> {
-        let (input, output) = self.golden().to_files();
+    pub(crate) fn files(&self, golden: &Golden) -> Result<BTreeMap<&'static str, Vec<u8>>> {
+        let (input, output) = golden.to_files();
         Ok(BTreeMap::from([
-            (zoo::ONNX, self.onnx()),
+            (zoo::ONNX, onnx::export(self.network, self.parameters, self.normaliser, &self.identity)),
             (weights::MODEL, weights::whole(self.parameters)?),
             (weights::FIRST_LAYER, weights::first_layer(self.network, self.parameters)?),
             (golden::INPUT, input),

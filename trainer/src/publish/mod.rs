@@ -128,10 +128,10 @@ impl Release<'_> {
         let recipe = &self.run.recipe;
         let artefacts = self.artefacts(version);
         let golden = artefacts.golden();
-        self.self_check(&artefacts.onnx(), &golden, test)?;
+        let mut files = artefacts.files(&golden)?;
+        self.self_check(&files[zoo::ONNX], &golden, test)?;
         let rows = crate::history::parse_csv(&self.run.history, Path::new(run::HISTORY))?;
         let confusion = drawings::confusion(&test.predictions, &self.test.labels, self.labels());
-        let mut files = artefacts.files()?;
         files.extend([
             (run::RECIPE, recipe.text.clone().into_bytes()),
             (run::HISTORY, self.run.history.clone().into_bytes()),

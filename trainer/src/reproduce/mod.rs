@@ -62,8 +62,7 @@ pub fn reproduce(
     profile.isa = request.isa.unwrap_or(profile.isa);
     let network = recipe.recipe.build_network(&dataset.description)?;
     let test = dataset.load(Split::Test)?;
-    let exact = recipe.recipe.numeric_profile.isa == Isa::Portable;
-    let published = Published { version, recipe: &recipe, network: &network, dataset, test: &test, exact };
+    let published = Published { version, recipe: &recipe, network: &network, dataset, test: &test };
     let mut outcome = Reproduction {
         model: format!("{}@{}", manifest.name, manifest.version),
         verdict: Verdict::OtherArithmetic,

@@ -336,6 +336,7 @@ fn only_signed_versions_with_a_key() {
         (&reproduction["processor"], &reproduction["epochs_retrained"]),
         (&"a processor".into(), &40.into())
     );
+    assert_eq!(models[0]["proof"]["reproduced_on"], json!(["a processor"]));
     let refused = server.get("/v2/models/fashion-lite/ready");
     assert_eq!(refused.status, 503);
     assert!(refused.json()["error"].as_str().unwrap().contains("not signed"), "{}", refused.json());

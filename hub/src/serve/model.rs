@@ -3,7 +3,7 @@
 use datasets::Digest;
 use infer::{Explainer, Predictor, Session, built_in_model, check_files, check_golden};
 use serde::Serialize;
-use zoo::signature::{PublicKey, Reproduction};
+use zoo::signature::{PublicKey, Reproduction, processors};
 use zoo::{MANIFEST, ONNX, Spec, VersionDir, Zoo};
 
 /// A loaded version of which every file and the golden outputs were checked.
@@ -29,6 +29,8 @@ pub(super) struct Proof {
     pub(super) signature: Option<String>,
     /// Signed reports of people who retrained the model.
     pub(super) reproductions: Vec<Reproduction>,
+    /// Processors on which they say to have retrained everything to the same bytes.
+    pub(super) reproduced_on: Vec<String>,
 }
 
 impl Model {
@@ -52,8 +54,9 @@ impl Model {
         let readable = |report: zoo::Result<Reproduction>| {
             report.inspect_err(|error| tracing::warn!(%error, "a report is passed over")).ok()
         };
-        let reproductions = reports.into_iter().filter_map(readable).collect();
-        let proof = Proof { files, golden, signature, reproductions };
+        let reproductions: Vec<Reproduction> = reports.into_iter().filter_map(readable).collect();
+        let reproduced_on = processors(&reproductions).into_iter().map(str::to_owned).collect();
+        let proof = Proof { files, golden, signature, reproductions, reproduced_on };
         let predictor = Predictor::of(version.clone(), session);
         Ok(Model { predictor, explainer, sha256, proof, version_dir: Some(version) })
     }
@@ -73,6 +76,7 @@ impl Model {
             golden: "not checked: golden data are not built in".into(),
             signature: None,
             reproductions: Vec::new(),
+            reproduced_on: Vec::new(),
         };
         Ok(Model { predictor, explainer, sha256, proof, version_dir: None })
     }

@@ -208,12 +208,11 @@ function showCard(manifest, proof, sha256, files) {
     ["sha256 of the parameters", training.parameters_sha256],
   ];
   $("claims").replaceChildren(...claims.flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
-  const whole = proof.reproductions.filter((report) => report.passed && report.test === "bit-identical/whole");
-  const processors = new Set(whole.map((report) => report.processor).filter(Boolean));
+  const kinds = proof.reproduced_on.length;
   const reports = proof.reproductions.map((report) =>
     `${report.test || (report.passed ? "passed" : "failed")}: ${report.epochs_retrained ?? "?"} epochs retrained on ${report.processor ?? "an unnamed processor"} by the holder of key ${report.key.slice(0, 8)} (its signature is not checked here).`);
-  if (processors.size) {
-    reports.unshift(`Retrained bit for bit on ${processors.size} ${processors.size === 1 ? "kind" : "kinds"} of processor, say those who left a report.`);
+  if (kinds) {
+    reports.unshift(`Retrained bit for bit on ${kinds} ${kinds === 1 ? "kind" : "kinds"} of processor, say those who left a report.`);
   }
   const lines = [
     `Files checked against the manifest before serving: ${proof.files}.`,

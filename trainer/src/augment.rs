@@ -3,16 +3,21 @@
 //! Small networks are best trained with weaker ones: with a tenth of the work, the recipe of
 //! `fashion-cnn` loses 1.3 points on validation after 12 epochs (`studies/lite-fashion/`).
 
+use distortions::warp::{Affine, Elastic, warp};
+use distortions::{Plane, Stream, filter, marks, noise};
 use serde::{Deserialize, Serialize};
 
 use datasets::ImageShape;
 
-use crate::random::Stream;
-
-/// Which changes, and how strong. Everything is off by default.
+/// Which changes, and how strong. Everything is off by default. They happen in the order of the fields;
+/// a strength is drawn anew for each image, from none up to the one given. Of `tone`, `fog` and `noise`
+/// an image gets one at most: noise on what has hardly any contrast leaves nothing to learn from.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
+    /// Probability that an image stays as it is.
+    #[serde(skip_serializing_if = "is_default")]
+    pub keep: f32,
     /// Largest shift along rows and along columns, whole pixels.
     pub shift: u32,
     /// Largest rotation either way, degrees.
@@ -21,11 +26,66 @@ pub struct Augmentation {
     pub scale: f32,
     /// Probability of a left-right flip.
     pub horizontal_flip: f32,
-    /// A square set to the mean (Zhong et al. 2017, arXiv:1708.04896).
+    /// Largest slant either way, as a tangent: 0.5 moves a row by half of its distance from the middle.
+    #[serde(skip_serializing_if = "is_default")]
+    pub shear: f32,
+    /// Deformation like rubber (Simard et al. 2003).
+    #[serde(skip_serializing_if = "is_default")]
+    pub elastic: Deformation,
+    /// Outlines instead of the image, mixed with it by a share.
+    #[serde(skip_serializing_if = "is_default")]
+    pub edges: Amount,
+    /// Strokes made thinner or thicker by up to so many pixels on each side.
+    #[serde(skip_serializing_if = "is_default")]
+    pub stroke: Amount,
+    /// Up to so many lines across: plain, dotted or zigzag.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lines: Amount,
+    /// Contrast divided by up to so much, and brightness moved as far as that leaves room.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tone: Amount,
+    /// Uneven light: a cloud up to so many times as bright as the image.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fog: Amount,
+    /// A band at the edges, up to this share of the width on either side, turned into its negative.
+    #[serde(skip_serializing_if = "is_default")]
+    pub negative: Amount,
+    /// Gaussian, motion or glass blur with a sigma of up to so many pixels.
+    #[serde(skip_serializing_if = "is_default")]
+    pub blur: Amount,
+    /// Gaussian, shot or impulse noise with a deviation of up to this share of the range.
+    #[serde(skip_serializing_if = "is_default")]
+    pub noise: Amount,
+    /// Pixels enlarged up to so many times.
+    #[serde(skip_serializing_if = "is_default")]
+    pub pixelate: Amount,
+    /// A part set to the mean (Zhong et al. 2017, arXiv:1708.04896).
     pub erasing: Erasing,
 }
 
-/// Fields of `erasing`.
+/// How often, and how strong at most.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Amount {
+    /// Probability.
+    pub probability: f32,
+    /// Largest strength; its unit is the field's.
+    pub strength: f32,
+}
+
+/// Fields of `elastic`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deformation {
+    /// Probability.
+    pub probability: f32,
+    /// What the smoothed noise of -1 to 1 is multiplied by at most: pixels.
+    pub amplitude: f32,
+    /// Smoothness of the noise, pixels.
+    pub sigma: f32,
+}
+
+/// Fields of `erasing`: a square of `size` or a rectangle of up to `area`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Erasing {
@@ -33,115 +93,253 @@ pub struct Erasing {
     pub probability: f32,
     /// Rows and columns of the square; it may hang over the edge.
     pub size: u32,
+    /// Largest share of the area of a rectangle, from 0.02; its sides differ by a factor of up to 3.3.
+    #[serde(skip_serializing_if = "is_default")]
+    pub area: f32,
+}
+
+/// A field that is not there and one that says the default are the same.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Augmentation {
     /// Whether nothing is changed.
     pub(crate) fn is_off(&self) -> bool {
-        *self == Augmentation::default()
+        is_default(self)
     }
 
     /// `(field, value, whether it is in range, range)` of every field, for checking a recipe.
-    pub fn fields(&self) -> Vec<(&'static str, f64, bool, &'static str)> {
-        let within = |name, value: f32, high: f32, range| {
-            (name, f64::from(value), (0.0..=high).contains(&value), range)
+    pub fn fields(&self) -> Vec<(String, f64, bool, &'static str)> {
+        let within = |name: &str, value: f32, high: f32, range| {
+            let good = (0.0..=high).contains(&value);
+            (format!("augmentation.{name}"), f64::from(value), good, range)
         };
-        vec![
-            within("augmentation.shift", self.shift as f32, 1024.0, "0 to 1024 pixels"),
-            within("augmentation.rotate", self.rotate, 180.0, "0 to 180 degrees"),
-            within("augmentation.scale", self.scale, 0.9, "0 to 0.9"),
-            within("augmentation.horizontal_flip", self.horizontal_flip, 1.0, "0 to 1"),
-            within("augmentation.erasing.probability", self.erasing.probability, 1.0, "0 to 1"),
-            within("augmentation.erasing.size", self.erasing.size as f32, 4096.0, "0 to 4096 pixels"),
-        ]
+        let chance = |name: &str, value: f32| within(&format!("{name}.probability"), value, 1.0, "0 to 1");
+        let mut fields = vec![
+            within("keep", self.keep, 1.0, "0 to 1"),
+            within("shift", self.shift as f32, 1024.0, "0 to 1024 pixels"),
+            within("rotate", self.rotate, 180.0, "0 to 180 degrees"),
+            within("scale", self.scale, 0.9, "0 to 0.9"),
+            within("horizontal_flip", self.horizontal_flip, 1.0, "0 to 1"),
+            within("shear", self.shear, 4.0, "0 to 4"),
+            chance("elastic", self.elastic.probability),
+            within("elastic.amplitude", self.elastic.amplitude, 1000.0, "0 to 1000 pixels"),
+            within("elastic.sigma", self.elastic.sigma, 64.0, "0 to 64 pixels"),
+            chance("erasing", self.erasing.probability),
+            within("erasing.size", self.erasing.size as f32, 4096.0, "0 to 4096 pixels"),
+            within("erasing.area", self.erasing.area, 1.0, "0 to 1"),
+        ];
+        for (name, amount, high, range) in [
+            ("edges", self.edges, 1.0, "0 to 1"),
+            ("stroke", self.stroke, 8.0, "0 to 8 pixels"),
+            ("lines", self.lines, 16.0, "0 to 16 lines"),
+            ("tone", self.tone, 100.0, "0 to 100"),
+            ("fog", self.fog, 10.0, "0 to 10"),
+            ("negative", self.negative, 0.5, "0 to 0.5"),
+            ("blur", self.blur, 32.0, "0 to 32 pixels"),
+            ("noise", self.noise, 1.0, "0 to 1"),
+            ("pixelate", self.pixelate, 64.0, "0 to 64"),
+        ] {
+            fields.push(chance(name, amount.probability));
+            fields.push(within(&format!("{name}.strength"), amount.strength, high, range));
+        }
+        let both = self.erasing.size > 0 && self.erasing.area > 0.0;
+        fields.push((
+            "augmentation.erasing.area".into(),
+            self.erasing.area.into(),
+            !both,
+            "0 together with a size: a square or a rectangle",
+        ));
+        fields
     }
 
     /// Writes a changed copy of `image` (`[C, H, W]`, 0 to 255) to `out`; `fill` is the
     /// per-channel value of erased pixels.
     pub fn apply(&self, image: &[u8], shape: ImageShape, fill: &[f32], stream: &mut Stream, out: &mut [f32]) {
-        let map = self.draw_map(shape, stream);
-        let plane = shape.height * shape.width;
-        for (source, target) in image.chunks_exact(plane).zip(out.chunks_exact_mut(plane)) {
-            map.warp(source, target, shape.height, shape.width);
-        }
-        if self.erasing.probability > 0.0 && stream.unit() < self.erasing.probability {
-            let (top, left) = (stream.below(shape.height), stream.below(shape.width));
-            erase(out, shape, top, left, self.erasing.size as usize, fill);
-        }
+        let source: Vec<f32> = image.iter().map(|&pixel| pixel.into()).collect();
+        self.apply_to(&source, shape, fill, stream, out);
     }
 
-    fn draw_map(&self, shape: ImageShape, stream: &mut Stream) -> AffineMap {
-        let angle = stream.symmetric(self.rotate).to_radians();
+    /// The same for an image of `f32`.
+    pub(crate) fn apply_to(
+        &self,
+        source: &[f32],
+        shape: ImageShape,
+        fill: &[f32],
+        stream: &mut Stream,
+        out: &mut [f32],
+    ) {
+        let ImageShape { height, width, .. } = shape;
+        if self.keep > 0.0 && stream.unit() < self.keep {
+            out.copy_from_slice(source);
+            return;
+        }
+        let size = height * width;
+        let map = self.draw_map(stream);
+        let elastic = self.draw_elastic(shape, stream);
+        for (source, target) in source.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+            warp(source, &mut Plane::new(target, height, width), &map, elastic.as_ref());
+        }
+        let changes: [(Amount, Change, bool); 9] = [
+            (self.edges, outlines, false),
+            (self.stroke, thickness, false),
+            (self.lines, lines, false),
+            (self.tone, tone, true),
+            (self.fog, fog, true),
+            (self.negative, negative, false),
+            (self.blur, blur, false),
+            (self.noise, grain, true),
+            (self.pixelate, pixelate, false),
+        ];
+        let mut is_faint = false;
+        for (amount, change, makes_faint) in changes {
+            let drawn = amount.probability > 0.0 && stream.unit() < amount.probability;
+            if drawn && !(is_faint && makes_faint) {
+                is_faint |= makes_faint;
+                // All channels alike; the stream goes on from where the last one left it.
+                let mut after = stream.clone();
+                for plane in out.chunks_exact_mut(size) {
+                    after = stream.clone();
+                    change(&mut Plane::new(plane, height, width), amount.strength, &mut after);
+                }
+                *stream = after;
+            }
+        }
+        self.erasing.apply(out, shape, fill, stream);
+    }
+
+    fn draw_map(&self, stream: &mut Stream) -> Affine {
+        let angle = stream.symmetric(self.rotate);
         let scale = 1.0 + stream.symmetric(self.scale);
         let range = 2 * self.shift as usize + 1;
-        let shift_y = stream.below(range) as f32 - self.shift as f32;
-        let shift_x = stream.below(range) as f32 - self.shift as f32;
+        let down = stream.below(range) as f32 - self.shift as f32;
+        let right = stream.below(range) as f32 - self.shift as f32;
         let flip = if stream.unit() < self.horizontal_flip { -1.0 } else { 1.0 };
-        // `libm`, because the system's sine differs between C libraries in the last bit.
-        let (sin, cos) = libm::sincosf(angle);
-        let (center_y, center_x) = ((shape.height as f32 - 1.0) / 2.0, (shape.width as f32 - 1.0) / 2.0);
-        AffineMap { sin: sin / scale, cos: cos / scale, flip, center_y, center_x, shift_y, shift_x }
+        // Nothing more is drawn for what a recipe does not use: published recipes keep their streams.
+        let shear = if self.shear > 0.0 { stream.symmetric(self.shear) } else { 0.0 };
+        Affine::new(angle, scale, shear, flip, [down, right])
+    }
+
+    fn draw_elastic(&self, shape: ImageShape, stream: &mut Stream) -> Option<Elastic> {
+        let Deformation { probability, amplitude, sigma } = self.elastic;
+        let drawn = probability > 0.0 && stream.unit() < probability;
+        drawn.then(|| {
+            let amplitude = amplitude * stream.unit();
+            Elastic::draw(shape.height, shape.width, amplitude, sigma, stream)
+        })
     }
 }
 
-/// Where each pixel of the result comes from.
-struct AffineMap {
-    sin: f32,
-    cos: f32,
-    flip: f32,
-    center_y: f32,
-    center_x: f32,
-    shift_y: f32,
-    shift_x: f32,
+/// Changes a plane by up to a strength.
+type Change = fn(&mut Plane<'_>, f32, &mut Stream);
+
+fn outlines(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
+    let share = strength * stream.unit();
+    let before = plane.pixels.to_vec();
+    filter::edges(plane, 1.0);
+    plane
+        .pixels
+        .iter_mut()
+        .zip(before)
+        .for_each(|(pixel, before)| *pixel = before + share * (*pixel - before));
 }
 
-impl AffineMap {
-    fn warp(&self, source: &[u8], target: &mut [f32], height: usize, width: usize) {
-        for (y, row) in target.chunks_exact_mut(width).enumerate() {
-            let dy = y as f32 - self.center_y - self.shift_y;
-            for (x, pixel) in row.iter_mut().enumerate() {
-                let dx = x as f32 - self.center_x - self.shift_x;
-                let from_y = self.center_y + self.cos * dy - self.sin * dx;
-                let from_x = self.center_x + self.flip * (self.sin * dy + self.cos * dx);
-                *pixel = bilinear(source, height, width, from_y, from_x);
-            }
+fn thickness(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
+    filter::stroke(plane, stream.symmetric(strength));
+}
+
+fn lines(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
+    let count = 1 + stream.below((strength as usize).max(1));
+    for _ in 0..count {
+        let brightness = 255.0 * (0.3 + 0.7 * stream.unit());
+        let mut edge = |length: usize| stream.unit() * (length as f32 - 1.0);
+        let (last_row, last_column) = (plane.height as f32 - 1.0, plane.width as f32 - 1.0);
+        let (left, right) = ([edge(plane.height), 0.0], [edge(plane.height), last_column]);
+        let (top, bottom) = ([0.0, edge(plane.width)], [last_row, edge(plane.width)]);
+        match stream.below(4) {
+            0 => marks::line(plane, left, right, brightness, |_| true),
+            1 => marks::line(plane, top, bottom, brightness, |_| true),
+            2 => marks::line(plane, left, right, brightness, |column| column / 2 % 2 == 1),
+            _ => marks::zigzag(plane, brightness, stream),
         }
     }
 }
 
-/// The value at a point between pixels; outside the image it is 0.
-fn bilinear(source: &[u8], height: usize, width: usize, y: f32, x: f32) -> f32 {
-    let (row, column) = (floor(y), floor(x));
-    let (part_y, part_x) = (y - row as f32, x - column as f32);
-    let at = |row: i32, column: i32| -> f32 {
-        if row < 0 || column < 0 || row >= height as i32 || column >= width as i32 {
-            return 0.0;
+fn tone(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
+    // Uniform in the logarithm, because each halving of the contrast is as hard as the one before.
+    let contrast = libm::expf(-libm::logf(strength.max(1.0)) * stream.unit());
+    let (low, high) = plane.pixels.iter().fold((255f32, 0f32), |(low, high), &v| (low.min(v), high.max(v)));
+    let room = 255.0 - contrast * (high - low);
+    let offset = room * stream.unit();
+    plane.map(|value| contrast * (value - low) + offset);
+}
+
+fn fog(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
+    let (amount, decay) = (strength * stream.unit(), 1.3 + stream.unit());
+    marks::fog(plane, amount, decay, stream);
+}
+
+fn negative(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
+    let width = (strength * stream.unit() * plane.width as f32) as usize;
+    marks::stripes(plane, width, 1.0);
+}
+
+fn blur(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
+    let sigma = strength * stream.unit();
+    match stream.below(3) {
+        0 => filter::gaussian(plane, sigma),
+        1 => {
+            // One-sided, and over the whole image: three times as long for as much blur.
+            let (sigma, angle) = (3.0 * sigma + 0.1, stream.symmetric(180.0));
+            filter::motion(plane, (2.5 * sigma) as usize + 1, sigma, angle);
         }
-        source[row as usize * width + column as usize].into()
-    };
-    let top = at(row, column) * (1.0 - part_x) + at(row, column + 1) * part_x;
-    let bottom = at(row + 1, column) * (1.0 - part_x) + at(row + 1, column + 1) * part_x;
-    top * (1.0 - part_y) + bottom * part_y
+        _ => {
+            let reach = 1 + stream.below(1 + strength as usize);
+            noise::glass(plane, sigma.min(1.5), reach.min(4), 1 + stream.below(2), stream);
+        }
+    }
 }
 
-/// Rounds down. `f32::floor` is a call of the C library on processors as old as the build allows.
-fn floor(value: f32) -> i32 {
-    let truncated = value as i32;
-    truncated - i32::from(truncated as f32 > value)
+fn grain(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
+    let deviation = strength * stream.unit();
+    match stream.below(3) {
+        0 => noise::gaussian(plane, 255.0 * deviation, stream),
+        // White has a deviation of 1 / sqrt(photons).
+        1 => noise::shot(plane, 1.0 / (deviation * deviation).max(1e-3), stream),
+        _ => noise::impulse(plane, deviation, stream),
+    }
 }
 
-/// Fills a square centred on (`y`, `x`).
-fn erase(out: &mut [f32], shape: ImageShape, y: usize, x: usize, size: usize, fill: &[f32]) {
-    let span = |center: usize, length: usize| {
-        center.saturating_sub(size / 2)..(center + size - size / 2).min(length)
-    };
-    for (channel, value) in out.chunks_exact_mut(shape.height * shape.width).zip(fill) {
-        for row in span(y, shape.height) {
-            let start = row * shape.width;
-            let columns = span(x, shape.width);
-            if let Some(pixels) = channel.get_mut(start + columns.start..start + columns.end) {
-                pixels.fill(*value);
-            }
+fn pixelate(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
+    let size = 1.0 + (strength - 1.0).max(0.0) * stream.unit();
+    filter::pixelate(plane, (plane.height as f32 / size) as usize, (plane.width as f32 / size) as usize);
+}
+
+impl Erasing {
+    fn apply(&self, out: &mut [f32], shape: ImageShape, fill: &[f32], stream: &mut Stream) {
+        if self.probability == 0.0 || stream.unit() >= self.probability {
+            return;
+        }
+        let ImageShape { height, width, .. } = shape;
+        let (rows, columns) = if self.area > 0.0 {
+            let area = (0.02 + (self.area - 0.02).max(0.0) * stream.unit()) * (height * width) as f32;
+            let ratio = libm::expf(stream.symmetric(libm::logf(3.3)));
+            let side =
+                |value: f32, length: usize| (libm::roundf(libm::sqrtf(value)) as usize).clamp(1, length);
+            let (tall, wide) = (side(area * ratio, height), side(area / ratio, width));
+            let (top, left) = (stream.below(height - tall + 1), stream.below(width - wide + 1));
+            (top..top + tall, left..left + wide)
+        } else {
+            let size = self.size as usize;
+            let (y, x) = (stream.below(height), stream.below(width));
+            let span = |center: usize, length: usize| {
+                center.saturating_sub(size / 2)..(center + size - size / 2).min(length)
+            };
+            (span(y, height), span(x, width))
+        };
+        for (channel, value) in out.chunks_exact_mut(height * width).zip(fill) {
+            marks::rectangle(&mut Plane::new(channel, height, width), rows.clone(), columns.clone(), *value);
         }
     }
 }
@@ -188,11 +386,54 @@ mod tests {
     }
 
     #[test]
-    fn erasing_fills_a_square_with_the_mean() {
-        let erasing = Augmentation { erasing: Erasing { probability: 1.0, size: 2 }, ..Default::default() };
+    fn erasing_fills_a_square_or_a_rectangle_with_the_mean() {
+        let count = |erasing: &Erasing, seed| {
+            let erased = run(&Augmentation { erasing: erasing.clone(), ..Default::default() }, seed);
+            erased.iter().filter(|&&v| v == 99.0).count()
+        };
+        let square = Erasing { probability: 1.0, size: 2, area: 0.0 };
+        let rectangle = Erasing { probability: 1.0, size: 0, area: 0.5 };
         for seed in 0..50 {
-            let count = run(&erasing, seed).iter().filter(|&&v| v == 99.0).count();
-            assert!((1..=4).contains(&count), "{count}");
+            assert!((1..=4).contains(&count(&square, seed)));
+            assert!((1..=16).contains(&count(&rectangle, seed)), "{}", count(&rectangle, seed));
+        }
+    }
+
+    /// Every change, alone and together, on grey and on colour: levels stay levels, and channels that are
+    /// equal stay equal.
+    #[test]
+    fn every_change_keeps_the_range_and_treats_channels_alike() {
+        let amount = |strength| Amount { probability: 1.0, strength };
+        let none = Augmentation::default;
+        let each = [
+            Augmentation { shear: 0.5, ..none() },
+            Augmentation { elastic: Deformation { probability: 1.0, amplitude: 9.0, sigma: 2.0 }, ..none() },
+            Augmentation { edges: amount(1.0), ..none() },
+            Augmentation { stroke: amount(2.0), ..none() },
+            Augmentation { lines: amount(3.0), ..none() },
+            Augmentation { tone: amount(20.0), ..none() },
+            Augmentation { fog: amount(3.0), ..none() },
+            Augmentation { negative: amount(0.5), ..none() },
+            Augmentation { blur: amount(3.0), ..none() },
+            Augmentation { noise: amount(0.4), ..none() },
+            Augmentation { pixelate: amount(4.0), ..none() },
+        ];
+        let shape = ImageShape { channels: 3, height: 12, width: 11 };
+        let plane: Vec<u8> =
+            (0..132u32).map(|i| if i % 11 > 4 && i / 11 > 3 { 200 } else { (i % 7) as u8 }).collect();
+        let image = plane.repeat(3);
+        for augmentation in each {
+            let mut changed = 0;
+            for seed in 0..20 {
+                let mut out = vec![0.0; image.len()];
+                let stream = &mut Stream::new(seed, "augment", 0, 0);
+                augmentation.apply(&image, shape, &[0.0; 3], stream, &mut out);
+                assert!(out.iter().all(|value| (-0.01..=255.01).contains(value)), "{augmentation:?}");
+                let (first, rest) = out.split_at(132);
+                assert!(rest.chunks_exact(132).all(|channel| channel == first), "{augmentation:?}");
+                changed += usize::from(first.iter().zip(&plane).any(|(a, &b)| *a != f32::from(b)));
+            }
+            assert!(changed > 10, "{augmentation:?}: {changed} of 20");
         }
     }
 }

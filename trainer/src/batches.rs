@@ -6,7 +6,8 @@ use std::thread::Scope;
 use datasets::{Normalisation, Samples};
 
 use crate::augment::Augmentation;
-use crate::random::Stream;
+use crate::outliers::Outliers;
+use distortions::Stream;
 
 /// Batches that may be ready before the thread waits. One thread prepares faster than two
 /// cores can train.
@@ -14,7 +15,7 @@ const AHEAD: usize = 4;
 
 /// Images and labels of one step.
 pub struct Batch {
-    /// Normalised, `[N, C, H, W]`.
+    /// Normalised, `[N + outliers, C, H, W]`; the outliers come last.
     pub images: Vec<f32>,
     /// Class indices, `[N]`.
     pub labels: Vec<i64>,
@@ -64,6 +65,8 @@ pub struct Source<'a> {
     pub normaliser: &'a Normaliser,
     /// How images are changed.
     pub augmentation: &'a Augmentation,
+    /// Images of no class that are added.
+    pub(crate) outliers: Option<&'a Outliers>,
     /// Images per batch; the last may have fewer.
     pub batch_size: usize,
     /// The recipe's seed.
@@ -85,16 +88,18 @@ impl<'a> Source<'a> {
         scope.spawn(move || {
             let mut order = self.indices.to_vec();
             Stream::new(self.seed, "order", epoch.into(), 0).shuffle(&mut order);
-            let batches = order.chunks(self.batch_size).skip(first).map(|indices| self.batch(epoch, indices));
+            let batches = order.chunks(self.batch_size).enumerate().skip(first);
+            let batches = batches.map(|(step, indices)| self.batch(epoch, step, indices));
             // An error means that the consumer is gone: stop.
             let _ = { batches }.try_for_each(|batch| sender.send(batch));
         });
         receiver.into_iter()
     }
 
-    fn batch(&self, epoch: u32, indices: &[usize]) -> Batch {
+    fn batch(&self, epoch: u32, step: usize, indices: &[usize]) -> Batch {
         let size = self.samples.shape.numel();
-        let mut images = vec![0f32; indices.len() * size];
+        let outliers = self.outliers.map_or(0, |outliers| outliers.count(indices.len()));
+        let mut images = vec![0f32; (indices.len() + outliers) * size];
         for (&index, out) in indices.iter().zip(images.chunks_exact_mut(size)) {
             let image = self.samples.image(index);
             if self.augmentation.is_off() {
@@ -102,6 +107,13 @@ impl<'a> Source<'a> {
             } else {
                 let mut stream = Stream::new(self.seed, "augment", epoch.into(), index as u64);
                 self.augmentation.apply(image, self.samples.shape, &self.normaliser.mean, &mut stream, out);
+            }
+            self.normaliser.apply(out);
+        }
+        let mut stream = Stream::new(self.seed, "outliers", epoch.into(), step as u64);
+        for out in images.chunks_exact_mut(size).skip(indices.len()) {
+            if let Some(outliers) = self.outliers {
+                outliers.draw(self.samples, self.augmentation, &self.normaliser.mean, &mut stream, out);
             }
             self.normaliser.apply(out);
         }

@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
 use crate::layers::parameter::{Init, ParameterSpec, SlotKind};
-use crate::random::Stream;
+use distortions::Stream;
 
 /// Values of a network's tensors on one device.
 pub struct Parameters {

@@ -4,9 +4,9 @@ use datasets::Samples;
 
 use crate::batches::Normaliser;
 use crate::error::Result;
-use crate::random::Stream;
 use crate::recipe::Recipe;
 use crate::sheet::{Sheet, colour};
+use distortions::Stream;
 
 /// Images, one in a row.
 const ROWS: usize = 8;

@@ -8,7 +8,7 @@ use crate::layers::Mode;
 use crate::network::Network;
 use crate::optimizer::{Optimizer, OptimizerState};
 use crate::parameters::Parameters;
-use crate::random::Stream;
+use distortions::Stream;
 
 /// What a recipe says about every step.
 pub(crate) struct Rules<'a> {
@@ -31,15 +31,15 @@ pub(crate) struct Weights<'a> {
 /// What a step found before it changed the weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Found {
-    /// Mean loss of the batch.
+    /// Mean loss of the images that have labels.
     pub(crate) loss: f64,
     /// Images classified right.
     pub(crate) correct: usize,
 }
 
 impl Rules<'_> {
-    /// Takes one step on normalised images `[N, C, H, W]`; the weights stay as they are if the loss is
-    /// not finite.
+    /// Takes one step on normalised images `[N + outliers, C, H, W]`, of which the first have labels; the
+    /// weights stay as they are if the loss is not finite.
     ///
     /// # Errors
     /// What libtorch says.
@@ -110,15 +110,23 @@ impl Rules<'_> {
             tch::manual_seed(Stream::new(self.seed, "dropout", optimizer.steps, 0).seed());
         }
         let logits = self.network.logits(images, parameters, Mode::Train);
-        let loss = logits.cross_entropy_loss(
+        let (count, all) = (labels.numel() as i64, logits.size()[0]);
+        let outliers = logits.narrow(0, count, all - count);
+        let logits = logits.narrow(0, 0, count);
+        let mut loss = logits.cross_entropy_loss(
             &labels,
             None::<Tensor>,
             tch::Reduction::Mean,
             -100,
             self.label_smoothing,
         );
+        let in_classes = loss.detach();
+        if all > count {
+            let uniform = -outliers.log_softmax(-1, Kind::Float).mean(Kind::Float);
+            loss = (loss * count as f64 + uniform * (all - count) as f64) / all as f64;
+        }
         let hits = logits.detach().argmax(1, false).eq_tensor(&labels).sum(Kind::Int64);
-        let found = Found { loss: loss.double_value(&[]), correct: hits.int64_value(&[]) as usize };
+        let found = Found { loss: in_classes.double_value(&[]), correct: hits.int64_value(&[]) as usize };
         if !found.loss.is_finite() {
             return Ok(found);
         }

@@ -16,10 +16,10 @@ use crate::history::EpochRow;
 use crate::network::Network;
 use crate::optimizer::OptimizerState;
 use crate::profile::Isa;
-use crate::random::Stream;
 use crate::recipe::{Recipe, RecipeFile, Select};
 use crate::run::{self, RunDir, RunSummary};
 use crate::step::Rules;
+use distortions::Stream;
 
 /// How a run is carried out; nothing here changes the resulting bytes on the CPU.
 pub struct Options<'a> {
@@ -237,6 +237,7 @@ impl<'a> Trainer<'a> {
             indices: self.training,
             normaliser: self.normaliser,
             augmentation: &self.recipe.augmentation,
+            outliers: self.recipe.outliers.as_ref(),
             batch_size: self.recipe.batch_size,
             seed: self.recipe.seed,
         };
@@ -268,7 +269,8 @@ impl<'a> Trainer<'a> {
     fn step(&mut self, batch: Batch) -> Result<(usize, f64, f64)> {
         let count = batch.labels.len();
         let ImageShape { channels, height, width } = self.samples.shape;
-        let size = [count, channels, height, width].map(|d| d as i64);
+        let all = batch.images.len() / self.samples.shape.numel();
+        let size = [all, channels, height, width].map(|d| d as i64);
         let images = Tensor::f_from_slice(&batch.images)?.f_view(size)?.to_device(self.device);
         let Recipe { optimizer, label_smoothing, ema, seed, schedule, epochs, .. } = self.recipe;
         let rules = Rules {

@@ -7,7 +7,7 @@ use super::host;
 /// What a batch costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Loss {
-    /// Sum over the images of the cross-entropy.
+    /// Sum over the images that have labels of the cross-entropy.
     pub(crate) sum: f64,
     /// Images whose largest logit is their label's.
     pub(crate) correct: usize,
@@ -19,14 +19,14 @@ pub(crate) fn cross_entropy(logits: &Tensor, labels: &[i64], smoothing: f64) -> 
     visit(logits, labels, smoothing, |_, _, _, _| ())
 }
 
-/// The same, with the gradient of its mean, `(p - target) / N`.
+/// The same, with the gradient of its mean over all images, `(p - target) / N`. Images beyond those that
+/// have labels are outliers: their target is `1 / classes` for every class.
 pub(crate) fn with_gradient(logits: &Tensor, labels: &[i64], smoothing: f64) -> (Loss, Tensor) {
     let mut gradient = logits.detach().contiguous().empty_like();
-    let images = labels.len() as f64;
-    let classes = host::values(&gradient).len() / labels.len().max(1);
+    let (images, classes) = size(&gradient);
     let values = host::values_mut(&mut gradient);
     let loss = visit(logits, labels, smoothing, |image, class, probability, target| {
-        values[image * classes + class] = ((probability - target) / images) as f32;
+        values[image * classes + class] = ((probability - target) / images as f64) as f32;
     });
     (loss, gradient)
 }
@@ -51,23 +51,34 @@ fn visit(
 ) -> Loss {
     let logits = logits.detach().contiguous();
     let values = host::values(&logits);
-    let classes = values.len() / labels.len().max(1);
+    let (_, classes) = size(&logits);
     let spread = smoothing / classes as f64;
     let mut loss = Loss { sum: 0.0, correct: 0 };
-    for (image, (row, &label)) in values.chunks_exact(classes.max(1)).zip(labels).enumerate() {
-        let log_sum = log_sum_exp(row);
+    for (image, row) in values.chunks_exact(classes).enumerate() {
+        let (log_sum, label) = (log_sum_exp(row), labels.get(image));
         for (class, &logit) in row.iter().enumerate() {
             let log_probability = f64::from(logit) - log_sum;
-            let target = if class as i64 == label { 1.0 - smoothing + spread } else { spread };
+            let target = match label {
+                Some(&label) if class as i64 == label => 1.0 - smoothing + spread,
+                Some(_) => spread,
+                None => 1.0 / classes as f64,
+            };
             // Without smoothing, a class of probability 0 costs nothing.
-            if target != 0.0 {
+            if label.is_some() && target != 0.0 {
                 loss.sum -= target * log_probability;
             }
             each(image, class, libm::exp(log_probability), target);
         }
-        loss.correct += usize::from(largest(row) as i64 == label);
+        loss.correct += usize::from(label.is_some_and(|&label| largest(row) as i64 == label));
     }
     loss
+}
+
+/// Images and classes of `[N, classes]`.
+fn size(logits: &Tensor) -> (usize, usize) {
+    let size = logits.size();
+    let [images, classes] = [0, 1].map(|dim| size.get(dim).map_or(1, |&length| length as usize));
+    (images, classes.max(1))
 }
 
 fn log_sum_exp(row: &[f32]) -> f64 {
@@ -108,6 +119,25 @@ mod tests {
         assert_eq!(cross_entropy(&logits, &labels, 0.0).correct as i64, hits);
         let expected = Vec::<f32>::try_from(logits.softmax(-1, tch::Kind::Float).view([-1])).unwrap();
         assert!(softmax(&logits).iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-7));
+    }
+
+    #[test]
+    fn outliers_pull_towards_the_uniform_distribution() {
+        let values: Vec<f32> = (0..12).map(|i| ((i * 5) % 7) as f32).collect();
+        let logits = Tensor::from_slice(&values).view([3, 4]).set_requires_grad(true);
+        let (loss, gradient) = with_gradient(&logits, &[2, 0], 0.0);
+        let labels = Tensor::from_slice(&[2i64, 0]);
+        let labelled = logits.narrow(0, 0, 2).cross_entropy_loss(
+            &labels,
+            None::<Tensor>,
+            tch::Reduction::Sum,
+            -100,
+            0.0,
+        );
+        assert!((loss.sum - labelled.double_value(&[])).abs() < 1e-6);
+        let uniform = -logits.narrow(0, 2, 1).log_softmax(-1, tch::Kind::Float).mean(tch::Kind::Float);
+        let slopes = Tensor::run_backward(&[(labelled + uniform) / 3.0], &[&logits], false, false);
+        assert!((&slopes[0] - gradient).abs().max().double_value(&[]) < 1e-7);
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub fn of_recipe(recipe: &Recipe, dataset: &Description) -> Result<Digest> {
             indices: &indices,
             normaliser: &normaliser,
             augmentation: &recipe.augmentation,
+            outliers: recipe.outliers.as_ref(),
             batch_size: count,
             seed: recipe.seed,
         };
@@ -187,7 +188,8 @@ fn take_steps(
     let mut optimizer = OptimizerState::new(parameters.trainable());
     let mut ema = rules.ema.map(|_| parameters.copy());
     for (images, labels) in batches {
-        let size = [labels.len(), shape.channels, shape.height, shape.width].map(|d| d as i64);
+        let all = images.len() / shape.numel();
+        let size = [all, shape.channels, shape.height, shape.width].map(|d| d as i64);
         let images = Tensor::f_from_slice(&images)?.f_view(size)?;
         let mut weights =
             Weights { parameters: &mut parameters, ema: ema.as_mut(), optimizer: &mut optimizer };

@@ -8,7 +8,7 @@ use super::kind::{Context, LayerKind, Mode, Pass, Placement, ReceptiveField};
 use crate::arithmetic::tape::Tape;
 use crate::error::Result;
 use crate::onnx::graph::{Affine, Graph};
-use crate::random::Stream;
+use distortions::Stream;
 
 /// Zeroes a share of the values, in training only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::edit;
 use super::file::{Axis, Design, Random, StudyFile};
 use crate::error::{Error, Result};
-use crate::random::Stream;
 use crate::recipe::RecipeFile;
 use crate::run;
+use distortions::Stream;
 
 /// Everything a study trains.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// A stream of random numbers.
+#[derive(Clone)]
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {
@@ -26,7 +27,7 @@ impl Stream {
     }
 
     /// Uniform in `[-bound, bound)`.
-    pub(crate) fn symmetric(&mut self, bound: f32) -> f32 {
+    pub fn symmetric(&mut self, bound: f32) -> f32 {
         (2.0 * self.unit() - 1.0) * bound
     }
 
@@ -35,13 +36,36 @@ impl Stream {
         ((u128::from(self.0.next_u64()) * n as u128) >> 64) as usize
     }
 
+    /// Normal, mean 0 and deviation 1 (Box and Muller 1958; the second of each pair is not used).
+    pub fn normal(&mut self) -> f32 {
+        let radius = libm::sqrtf(-2.0 * libm::logf(1.0 - self.unit()));
+        radius * libm::cosf(std::f32::consts::TAU * self.unit())
+    }
+
+    /// Poisson distributed: uniform numbers multiplied until they fall below `exp(-mean)` (Knuth), in
+    /// parts for a large mean.
+    pub fn poisson(&mut self, mean: f32) -> u32 {
+        let (mut count, mut left) = (0, mean.clamp(0.0, 1e4));
+        while left > 0.0 {
+            let part = left.min(16.0);
+            let bound = libm::expf(-part);
+            let mut product = self.unit();
+            while product > bound {
+                count += 1;
+                product *= self.unit();
+            }
+            left -= part;
+        }
+        count
+    }
+
     /// 63 random bits, for seeding libtorch.
     pub fn seed(&mut self) -> i64 {
         (self.0.next_u64() >> 1) as i64
     }
 
     /// Fisher-Yates.
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Dtype, Error, Idx, Result, yaml};
+use crate::{Digest, Dtype, Error, Idx, Preprocessing, Result, yaml};
 
 /// What a dataset is: the content of its `dataset.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,19 +52,6 @@ impl ImageShape {
     pub fn numel(&self) -> usize {
         self.channels * self.height * self.width
     }
-}
-
-/// How a foreign image is brought into the form of the training images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Preprocessing {
-    /// Bright ink on black, cropped, fitted into a 20/28 box and centred by mass.
-    Mnist,
-    /// Bright object on black, padded to a square and resized.
-    Fashion,
-    /// Resized, nothing else.
-    Resize,
 }
 
 /// Per-channel statistics for pixels in `[0, 1]`.
@@ -118,6 +105,19 @@ pub struct Samples {
 }
 
 impl Samples {
+    /// The images at some indices.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn select(&self, indices: &[usize]) -> Samples {
+        let images = indices.iter().flat_map(|&index| self.image(index)).copied().collect();
+        Samples {
+            shape: self.shape,
+            images,
+            labels: indices.iter().map(|&index| self.labels[index]).collect(),
+        }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -222,6 +222,9 @@ impl Description {
         if !matches!(channels, 1 | 3) || !(1..=4096).contains(&height) || !(1..=4096).contains(&width) {
             let found = format!("{channels}x{height}x{width}");
             return Err(Error::invalid(path, "image", found, "1 or 3 channels, 1 to 4096 rows and columns"));
+        }
+        if let Err((field, found, expected)) = self.preprocessing.check(channels) {
+            return Err(Error::invalid(path, &format!("preprocessing{field}"), found, &expected));
         }
         if !(2..=256).contains(&self.classes.len()) {
             return Err(Error::invalid(path, "classes", self.classes.len(), "2 to 256 names"));

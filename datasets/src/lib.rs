@@ -16,10 +16,11 @@ mod download;
 mod error;
 mod idx;
 mod message;
+mod preprocessing;
 pub mod yaml;
 
 pub use description::{
-    Dataset, Description, FileEntry, ImageShape, Normalisation, Preprocessing, Samples, Split, SplitFiles,
+    Dataset, Description, FileEntry, ImageShape, Normalisation, Samples, Split, SplitFiles,
 };
 pub use digest::Digest;
 #[cfg(feature = "download")]
@@ -27,3 +28,4 @@ pub use download::{Progress, download_missing};
 pub use error::{Error, Result};
 pub use idx::{Dtype, Idx, MAX_BYTES};
 pub use message::{plain as plain_message, serialize_path};
+pub use preprocessing::{Preprocessing, Procedure, Step};

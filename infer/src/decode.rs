@@ -1,11 +1,12 @@
-//! Reading image files: PNG, JPEG, BMP, GIF and WebP, within limits.
+//! Reading image files: PNG, JPEG, BMP, GIF, WebP and TIFF, within limits.
 
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::{Error, Result};
+use crate::jpeg;
 
 /// Larger files are refused.
 pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -14,7 +15,9 @@ pub(crate) const MAX_SIDE: u32 = 16_384;
 /// Images that need more memory than this are refused.
 const MAX_DECODED_BYTES: u64 = 256 << 20;
 /// File name endings that are looked for in folders.
-const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "gif", "webp"];
+const ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", "tif", "tiff"];
+/// And those of formats that cannot be read: a folder's image is never left out without a word.
+const UNREADABLE_ENDINGS: [&str; 4] = ["heic", "heif", "avif", "jxl"];
 
 /// Reads an image file; `-` is standard input.
 ///
@@ -51,10 +54,16 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Dynami
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Error::image(path, format!("the file has more than {MAX_FILE_BYTES} bytes")));
     }
+    if let Some(name) = unreadable_format(bytes) {
+        return Err(Error::image(path, format!("{name} cannot be read; save it as JPEG or PNG")));
+    }
     let wrong = |e: image::ImageError| Error::image(path, e.to_string());
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Error::io(path))?;
     if reader.format().is_none() {
-        return Err(Error::image(path, "not an image; expected PNG, JPEG, BMP, GIF or WebP"));
+        return Err(Error::image(path, "not an image; expected PNG, JPEG, BMP, GIF, WebP or TIFF"));
+    }
+    if reader.format() == Some(ImageFormat::Jpeg) {
+        return jpeg::decode(bytes, max_bytes).map_err(|problem| Error::image(path, problem));
     }
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
@@ -76,6 +85,20 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Dynami
     Ok(image)
 }
 
+/// The name of a format that is known, but for which there is no well-kept reader in Rust alone.
+fn unreadable_format(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.starts_with(&[0xff, 0x0a]) || bytes.get(4..12) == Some(b"JXL \r\n\x87\n") {
+        return Some("a JPEG XL image");
+    }
+    if bytes.get(4..8)? != b"ftyp" {
+        return None;
+    }
+    match bytes.get(8..12)? {
+        b"avif" | b"avis" => Some("an AVIF image"),
+        _ => Some("a HEIC image (or another file of this container)"),
+    }
+}
+
 /// The files to predict: `path` itself, or the images in it if it is a folder, by name.
 ///
 /// # Errors
@@ -88,7 +111,8 @@ pub fn image_files(path: &Path) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
         let file = entry.map_err(Error::io(path))?.path();
         let ending = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        if file.is_file() && ENDINGS.contains(&ending.as_str()) {
+        let is_image = ENDINGS.contains(&ending.as_str()) || UNREADABLE_ENDINGS.contains(&ending.as_str());
+        if file.is_file() && is_image {
             files.push(file);
         }
     }

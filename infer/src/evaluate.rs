@@ -40,6 +40,15 @@ impl Evaluation {
         Evaluation { predictions, correct, per_class }
     }
 
+    /// Counts the most probable classes of probabilities `[N, labels]` against labels.
+    ///
+    /// # Panics
+    /// As for [`Evaluation::new`].
+    pub(crate) fn of(probabilities: &[f32], samples: &Samples, labels: &[String]) -> Evaluation {
+        let predictions = probabilities.chunks_exact(labels.len().max(1)).map(argmax).collect();
+        Evaluation::new(predictions, samples, labels)
+    }
+
     /// sha256 of the predictions, one byte each.
     pub fn predictions_sha256(&self) -> Digest {
         Digest::of(&self.predictions)
@@ -51,24 +60,27 @@ impl Evaluation {
 /// # Errors
 /// As for [`crate::Worker::probabilities`].
 pub fn evaluate(session: &Session, samples: &Samples, labels: &[String]) -> Result<Evaluation> {
+    Ok(Evaluation::of(&probabilities(session, samples)?, samples, labels))
+}
+
+/// Probabilities `[N, classes]`, row-major, of every image, computed on all processors.
+///
+/// # Errors
+/// As for [`crate::Worker::probabilities`].
+pub fn probabilities(session: &Session, samples: &Samples) -> Result<Vec<f32>> {
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     let share = samples.len().div_ceil(count).max(1);
     let ranges = (0..samples.len()).step_by(share).map(|start| start..(start + share).min(samples.len()));
-    let parts = threads::map(ranges, |range| classify(session, samples, range))?;
-    let predictions = parts.into_iter().collect::<Result<Vec<_>>>()?.concat();
-    Ok(Evaluation::new(predictions, samples, labels))
-}
-
-fn classify(session: &Session, samples: &Samples, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
-    let (size, classes) = (samples.shape.numel(), session.classes().max(1));
-    let pixels = samples.images.get(range.start * size..range.end * size);
-    let pixels = pixels.expect("samples have all pixels of their images");
-    let probabilities = session.worker()?.probabilities(pixels)?;
-    Ok(probabilities.chunks_exact(classes).map(argmax).collect())
+    let size = samples.shape.numel();
+    let parts = threads::map(ranges, |range| {
+        let pixels = samples.images.get(range.start * size..range.end * size);
+        session.worker()?.probabilities(pixels.expect("samples have all pixels of their images"))
+    })?;
+    Ok(parts.into_iter().collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// The first of the largest.
-fn argmax(values: &[f32]) -> u8 {
+pub(crate) fn argmax(values: &[f32]) -> u8 {
     let best =
         values.iter().enumerate().fold((0, f32::MIN), |best, (i, &v)| if v > best.1 { (i, v) } else { best });
     best.0 as u8

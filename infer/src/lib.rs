@@ -16,24 +16,30 @@
 mod built_in;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod confidence;
+pub mod corruptions;
 pub mod decode;
 mod error;
 mod evaluate;
 mod explain;
 pub mod golden;
+mod jpeg;
 mod network;
 mod predictor;
 pub mod preprocess;
+mod reading;
 mod session;
 mod speed;
 mod threads;
 mod verify;
 
 pub use built_in::built_in_model;
+pub use confidence::Status;
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, probabilities};
 pub use explain::{Explainer, Planes};
 pub use predictor::{ClassProbability, Prediction, Predictor, Source};
+pub use reading::{ReadObject, Reading, Row};
 pub use session::{Session, Worker};
 pub use speed::{Speed, speed};
-pub use verify::{Check, Finding, Report, check_files, check_golden, verify, verify_all};
+pub use verify::{Check, Finding, Options, Report, check_files, check_golden, verify, verify_all};

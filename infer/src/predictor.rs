@@ -8,8 +8,9 @@ use serde::Serialize;
 use zoo::{Manifest, Spec, Zoo};
 
 use crate::built_in::built_in_model;
+use crate::confidence::{self, Status};
 use crate::error::{Error, Result};
-use crate::preprocess::preprocess;
+use crate::preprocess::{Bounds, Found, prepare};
 use crate::session::Session;
 
 /// A model with everything needed to use it.
@@ -50,12 +51,37 @@ pub struct ClassProbability {
 /// What a model says about an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
+    /// What the answer is worth.
+    pub status: Status,
     /// The most probable class.
     pub label: String,
     /// All classes, the most probable first; of equals, the one that comes first in the manifest.
     pub classes: Vec<ClassProbability>,
     /// What the network saw, `[C, H, W]`.
     pub pixels: Vec<u8>,
+    /// Where the objects are on the image, in reading order; empty for pixels that are an input already.
+    pub objects: Vec<Bounds>,
+}
+
+impl Prediction {
+    /// Labels of which the set holds the truth as often as `coverage` (for example 0.99) says, the most
+    /// probable first; it may be empty.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the manifest does not promise that.
+    pub fn set(&self, manifest: &Manifest, coverage: f64) -> Result<Vec<&str>> {
+        let refuse =
+            |problem: String| Error::Usage(format!("{}@{}: {problem}", manifest.name, manifest.version));
+        let Some(confidence) = &manifest.confidence else {
+            return Err(refuse("this version promises no coverage".into()));
+        };
+        let promise = confidence::promise(confidence, coverage).ok_or_else(|| {
+            let promised: Vec<String> = confidence.coverage.iter().map(|c| c.promised.to_string()).collect();
+            refuse(format!("coverage {coverage}, expected one of {}", promised.join(", ")))
+        })?;
+        let inside = self.classes.iter().filter(|class| class.probability >= promise.threshold);
+        Ok(inside.map(|class| class.label.as_str()).collect())
+    }
 }
 
 impl Predictor {
@@ -105,13 +131,45 @@ impl Predictor {
         &self.source
     }
 
-    /// Brings any image into the form of the training images and classifies it.
+    /// Brings any image into the form of the training images and classifies it: the largest object if there
+    /// are several.
     ///
     /// # Errors
     /// [`Error::Model`] if the network misbehaves.
     pub fn predict(&self, image: &DynamicImage) -> Result<Prediction> {
-        let pixels = preprocess(image, self.manifest.preprocessing, self.manifest.image_shape());
-        self.predict_pixels(pixels)
+        let prepared = prepare(image, &self.manifest.preprocessing, self.manifest.image_shape(), None);
+        self.predict_found(&prepared.found, prepared.largest())
+    }
+
+    /// Classifies what [`prepare`] found on an image.
+    ///
+    /// # Errors
+    /// As for [`Predictor::predict`].
+    pub fn predict_found(&self, all: &[Found], largest: Option<&Found>) -> Result<Prediction> {
+        let nothing = || vec![0; self.manifest.image_shape().numel()];
+        let pixels = largest.map_or_else(nothing, |found| found.pixels.clone());
+        let probabilities = self.session.worker()?.probabilities(&pixels)?;
+        let objects = all.iter().map(|found| found.bounds).collect();
+        Ok(self.prediction_of(pixels, probabilities, objects))
+    }
+
+    /// The answer for an image on which these objects were found.
+    ///
+    /// # Panics
+    /// As for [`Predictor::prediction`].
+    pub fn prediction_of(
+        &self,
+        pixels: Vec<u8>,
+        probabilities: Vec<f32>,
+        objects: Vec<Bounds>,
+    ) -> Prediction {
+        let mut prediction = self.prediction(pixels, probabilities);
+        match objects.len() {
+            0 => prediction.status = Status::Empty,
+            1 => {}
+            _ => prediction.status = Status::Several,
+        }
+        Prediction { objects, ..prediction }
     }
 
     /// Classifies pixels `[C, H, W]` that are in the form of the training images already.
@@ -128,6 +186,7 @@ impl Predictor {
     /// # Panics
     /// If there is not one probability for each label.
     pub fn prediction(&self, pixels: Vec<u8>, probabilities: Vec<f32>) -> Prediction {
+        let status = Status::of(&probabilities, &self.manifest);
         let mut classes: Vec<ClassProbability> = self
             .manifest
             .labels
@@ -142,6 +201,6 @@ impl Predictor {
         );
         classes.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         let label = classes.first().expect("a manifest has two labels or more").label.clone();
-        Prediction { label, classes, pixels }
+        Prediction { status, label, classes, pixels, objects: Vec::new() }
     }
 }

@@ -5,10 +5,12 @@ use std::path::Path;
 use datasets::{Dataset, ImageShape, Split};
 use serde::Serialize;
 use zoo::signature::PublicKey;
-use zoo::{Spec, VersionDir, Zoo};
+use zoo::{Confidence, Spec, VersionDir, Zoo};
 
+use crate::confidence::{self, Predictions};
+use crate::corruptions::{self, Corruptions};
 use crate::error::Result;
-use crate::evaluate::evaluate;
+use crate::evaluate::Evaluation;
 use crate::golden::Golden;
 use crate::session::Session;
 use crate::threads;
@@ -31,6 +33,10 @@ pub enum Check {
     Accuracy,
     /// Every single prediction is the claimed one.
     Predictions,
+    /// Calibration, coverage and acceptance on the test split are those claimed.
+    Confidence,
+    /// Right answers on the damaged test split are exactly those claimed.
+    Corruptions,
 }
 
 /// Outcome of one check.
@@ -67,20 +73,26 @@ impl Report {
     }
 }
 
+/// What to check versions against.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Folder of the datasets.
+    pub datasets: &'a Path,
+    /// The key that must have signed every version.
+    pub key: Option<&'a PublicKey>,
+    /// Also damage the test split in all ways and count again: a minute for each version.
+    pub corruptions: bool,
+}
+
 /// Checks versions, as many at a time as there are processors; reports come in the order of `specs`.
 ///
 /// # Errors
 /// As for [`verify`].
-pub fn verify_all(
-    zoo: &Zoo,
-    specs: &[Spec],
-    datasets: &Path,
-    key: Option<&PublicKey>,
-) -> Result<Vec<Report>> {
+pub fn verify_all(zoo: &Zoo, specs: &[Spec], options: &Options<'_>) -> Result<Vec<Report>> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let mut reports = Vec::with_capacity(specs.len());
     for group in specs.chunks(processors) {
-        reports.extend(threads::map(group, |spec| verify(zoo, spec, datasets, key))?);
+        reports.extend(threads::map(group, |spec| verify(zoo, spec, options))?);
     }
     reports.into_iter().collect()
 }
@@ -89,7 +101,7 @@ pub fn verify_all(
 ///
 /// # Errors
 /// [`crate::Error::Zoo`] if there is no such version.
-pub fn verify(zoo: &Zoo, spec: &Spec, datasets: &Path, key: Option<&PublicKey>) -> Result<Report> {
+pub fn verify(zoo: &Zoo, spec: &Spec, options: &Options<'_>) -> Result<Report> {
     let mut report = Report { model: spec.to_string(), findings: Vec::new() };
     let version = match zoo.version(spec) {
         Ok(version) => version,
@@ -102,7 +114,7 @@ pub fn verify(zoo: &Zoo, spec: &Spec, datasets: &Path, key: Option<&PublicKey>) 
     report.model = format!("{}@{}", version.manifest.name, version.manifest.version);
     report.add(Check::Manifest, Ok(format!("schema {}", version.manifest.schema)));
     let files = report.add(Check::Files, check_files(&version));
-    if let Some(key) = key {
+    if let Some(key) = options.key {
         let outcome = zoo.verify_signature(&version, key);
         report.add(
             Check::Signature,
@@ -113,7 +125,7 @@ pub fn verify(zoo: &Zoo, spec: &Spec, datasets: &Path, key: Option<&PublicKey>) 
         match load(&version) {
             Ok(session) => {
                 report.add(Check::Golden, check_golden(&version, &session));
-                check_accuracy(&version, &session, datasets, &mut report);
+                check_accuracy(&version, &session, options.datasets, options.corruptions, &mut report);
             }
             Err(problem) => {
                 report.add(Check::Golden, Err(problem));
@@ -162,7 +174,60 @@ pub fn check_golden(version: &VersionDir, session: &Session) -> std::result::Res
     }
 }
 
-fn check_accuracy(version: &VersionDir, session: &Session, datasets: &Path, report: &mut Report) {
+/// Largest difference of a mean probability that rounding on another processor can make.
+const ROUNDING: f64 = 1e-4;
+
+/// What a version's thresholds give on the test split is what it claims.
+fn check_confidence(claimed: &Confidence, test: Predictions<'_>) -> std::result::Result<String, String> {
+    let mut found = claimed.clone();
+    confidence::measure(&mut found, test);
+    let mut wrong = Vec::new();
+    let bins = |confidence: &Confidence| confidence.bins.iter().map(|bin| bin.correct).collect::<Vec<_>>();
+    let close = |a: f64, b: f64| (a - b).abs() <= ROUNDING;
+    let same_bins = bins(&found) == bins(claimed)
+        && found.bins.iter().zip(&claimed.bins).all(|(a, b)| close(a.confidence, b.confidence));
+    if !same_bins || !close(found.calibration_error, claimed.calibration_error) {
+        let (found, claimed) = (found.calibration_error, claimed.calibration_error);
+        wrong.push(format!("calibration error {found:.4}, claimed {claimed:.4}, or its bins differ"));
+    }
+    for (found, claimed) in found.coverage.iter().zip(&claimed.coverage).filter(|(a, b)| a != b) {
+        let promised = claimed.promised;
+        wrong.push(format!("coverage {promised}: {}, claimed {}", found.covered, claimed.covered));
+    }
+    if found.unlike != claimed.unlike {
+        wrong.push(format!("accepted {}, claimed {}", found.unlike.accepted, claimed.unlike.accepted));
+    }
+    let at = found.coverage.iter().map(|c| format!("{} of {}", c.covered, c.promised)).collect::<Vec<_>>();
+    let good = format!("calibration error {:.4}, coverage {}", found.calibration_error, at.join(", "));
+    if wrong.is_empty() { Ok(good) } else { Err(wrong.join("; ")) }
+}
+
+fn check_corruptions(
+    claimed: &Corruptions,
+    session: &Session,
+    samples: &datasets::Samples,
+) -> std::result::Result<String, String> {
+    let found = corruptions::measure(session, samples).map_err(|e| e.to_string())?;
+    let mean = 100.0 * corruptions::mean(&found);
+    let other: Vec<&str> = claimed
+        .iter()
+        .filter(|(kind, counts)| found.get(*kind) != Some(counts))
+        .map(|(kind, _)| kind.as_str())
+        .collect();
+    if other.is_empty() && found.len() == claimed.len() {
+        Ok(format!("{mean:.2} % on average over {} kinds", found.len()))
+    } else {
+        Err(format!("{mean:.2} % on average; other counts than claimed for {}", other.join(", ")))
+    }
+}
+
+fn check_accuracy(
+    version: &VersionDir,
+    session: &Session,
+    datasets: &Path,
+    with_corruptions: bool,
+    report: &mut Report,
+) {
     let claimed = &version.manifest.dataset;
     let loaded = Dataset::find(datasets, &claimed.name).and_then(|dataset| {
         let samples = dataset.load(Split::Test)?;
@@ -202,11 +267,12 @@ fn check_accuracy(version: &VersionDir, session: &Session, datasets: &Path, repo
     if !report.add(Check::Dataset, outcome) {
         return;
     }
-    match evaluate(session, &samples, &version.manifest.labels) {
+    match crate::evaluate::probabilities(session, &samples) {
         Err(error) => {
             report.add(Check::Accuracy, Err(error.to_string()));
         }
-        Ok(found) => {
+        Ok(probabilities) => {
+            let found = Evaluation::of(&probabilities, &samples, &version.manifest.labels);
             let test = &version.manifest.test;
             let same = found.correct == test.correct && found.per_class == test.per_class;
             let detail = format!("{}", found.correct);
@@ -225,6 +291,14 @@ fn check_accuracy(version: &VersionDir, session: &Session, datasets: &Path, repo
                     Err(format!("sha256 {hash}, claimed {claim}"))
                 },
             );
+            if let Some(claimed) = &manifest.confidence {
+                let classes = manifest.labels.len();
+                let test = Predictions { probabilities: &probabilities, labels: &samples.labels, classes };
+                report.add(Check::Confidence, check_confidence(claimed, test));
+            }
+            if let (Some(claimed), true) = (&manifest.corruptions, with_corruptions) {
+                report.add(Check::Corruptions, check_corruptions(claimed, session, &samples));
+            }
         }
     }
 }

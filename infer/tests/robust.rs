@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use datasets::{ImageShape, Preprocessing};
+use datasets::{ImageShape, Preprocessing, Procedure};
 use image::{DynamicImage, GrayImage, RgbaImage};
 use infer::preprocess::preprocess;
 use infer::{Explainer, Session, decode};
@@ -55,10 +55,10 @@ proptest! {
         } else {
             GrayImage::from_fn(width, height, |x, y| image::Luma([value(x, y)])).into()
         };
-        let how = [Preprocessing::Mnist, Preprocessing::Fashion, Preprocessing::Resize][how];
+        let how = [Procedure::Mnist, Procedure::Fashion, Procedure::Resize][how];
         for channels in [1, 3] {
             let shape = ImageShape { channels, ..SHAPE };
-            prop_assert_eq!(preprocess(&image, how, shape).len(), shape.numel());
+            prop_assert_eq!(preprocess(&image, &Preprocessing::Procedure(how), shape).len(), shape.numel());
         }
     }
 }

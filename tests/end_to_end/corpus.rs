@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use datasets::{Idx, ImageShape, Preprocessing};
+use datasets::{Idx, ImageShape, Preprocessing, Procedure};
 use infer::Session;
 use proptest::prelude::*;
 use tests::corpus;
@@ -56,8 +56,8 @@ proptest! {
     fn image(bytes in damaged("preprocess")) {
         if let Ok(image) = infer::decode::decode(&bytes, Path::new("x")) {
             prop_assume!(image.width() * image.height() <= 1 << 20);
-            for how in [Preprocessing::Mnist, Preprocessing::Fashion, Preprocessing::Resize] {
-                prop_assert_eq!(infer::preprocess::preprocess(&image, how, SHAPE).len(), SHAPE.numel());
+            for how in [Procedure::Mnist, Procedure::Fashion, Procedure::Resize] {
+                prop_assert_eq!(infer::preprocess::preprocess(&image, &Preprocessing::Procedure(how), SHAPE).len(), SHAPE.numel());
             }
         }
     }

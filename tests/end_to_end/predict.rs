@@ -123,7 +123,7 @@ fn the_datasets_own_images_pass_unchanged() {
             let changed = (0..samples.len()).filter(|&index| {
                 let pixels = samples.image(index);
                 let image = image::GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap();
-                let how = dataset.description.preprocessing;
+                let how = &dataset.description.preprocessing;
                 infer::preprocess::preprocess(&image.into(), how, samples.shape) != pixels
             });
             assert_eq!(changed.count(), 0, "{name} {split:?}");

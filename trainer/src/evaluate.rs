@@ -57,9 +57,23 @@ impl Evaluator<'_> {
         result
     }
 
-    /// Probabilities `[N, classes]`, row-major, of the images at `indices`.
-    pub(crate) fn probabilities(&self, indices: &[usize]) -> Vec<f32> {
-        let logits = tch::no_grad(|| self.logits(indices));
+    /// Logits `[N, classes]`, row-major, of the images at `indices`.
+    pub(crate) fn logits_of(&self, indices: &[usize]) -> Vec<f32> {
+        let values = |chunk: &[usize]| {
+            let logits = tch::no_grad(|| self.logits(chunk)).to_device(Device::Cpu).contiguous();
+            let mut values = vec![0f32; logits.numel()];
+            logits.copy_data(&mut values, logits.numel());
+            values
+        };
+        indices.chunks(BATCH).flat_map(values).collect()
+    }
+
+    /// Probabilities `[N, classes]`, row-major, of the images at `indices`: of logits divided by `temperature`.
+    pub(crate) fn probabilities(&self, indices: &[usize], temperature: f32) -> Vec<f32> {
+        let mut logits = tch::no_grad(|| self.logits(indices));
+        if temperature != 1.0 {
+            logits = logits * f64::from(1.0 / temperature);
+        }
         match self.network.arithmetic(self.device) {
             Arithmetic::Portable => loss::softmax(&logits),
             Arithmetic::Libtorch => {

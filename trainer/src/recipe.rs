@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::layers::{Layer, Shape};
 use crate::network::Network;
 use crate::optimizer::Optimizer;
+use crate::outliers::Outliers;
 use crate::profile::NumericProfile;
 use crate::schedule::Schedule;
 
@@ -49,6 +50,9 @@ pub struct Recipe {
     /// Random changes to training images.
     #[serde(default)]
     pub(crate) augmentation: Augmentation,
+    /// Images of no class, made for each batch, on which the network learns to say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outliers: Option<Outliers>,
     /// What becomes the model.
     #[serde(default)]
     pub(crate) output: Output,
@@ -72,6 +76,13 @@ pub(crate) struct Output {
     /// Which epoch's weights.
     #[serde(default)]
     pub select: Select,
+    /// Also calibrate the probabilities on the validation images, inside the graph, and publish how far
+    /// they can be believed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confidence: bool,
+    /// Also measure the accuracy on the damaged test split: 20 kinds, five strengths.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub corruptions: bool,
 }
 
 /// Which epoch's weights become the model. Never looks at the test set.
@@ -147,12 +158,17 @@ impl Recipe {
                 return refuse(&format!("optimizer.{field}"), &value, range);
             }
         }
-        for (field, value, good, range) in
-            self.schedule.fields().into_iter().chain(self.augmentation.fields())
-        {
+        let schedule = self.schedule.fields().into_iter();
+        let schedule = schedule.map(|(field, value, good, range)| (field.to_owned(), value, good, range));
+        for (field, value, good, range) in schedule.chain(self.augmentation.fields()) {
             if !good {
-                return refuse(field, &value, range);
+                return refuse(&field, &value, range);
             }
+        }
+        if let Some(Outliers { share, .. }) =
+            self.outliers.as_ref().filter(|o| !(0.0..=4.0).contains(&o.share))
+        {
+            return refuse("outliers.share", share, "0 to 4");
         }
         if !(1..=100_000).contains(&self.epochs) {
             return refuse("epochs", &self.epochs, "1 to 100000");
@@ -177,6 +193,13 @@ impl Recipe {
                 "split.validation",
                 &0,
                 "at least 1 image, because output.select is best_validation",
+            );
+        }
+        if self.output.confidence && self.split.validation == 0 {
+            return refuse(
+                "split.validation",
+                &0,
+                "at least 1 image, because output.confidence is fitted on them",
             );
         }
         Ok(())

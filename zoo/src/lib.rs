@@ -18,6 +18,7 @@
 
 mod alias;
 mod atomic;
+mod confidence;
 mod count;
 mod error;
 mod index;
@@ -30,6 +31,7 @@ mod version;
 
 pub use alias::AliasEntry;
 pub use atomic::write_atomic;
+pub use confidence::{CalibrationBin, Confidence, Coverage, Unlike};
 pub use count::Count;
 pub use error::{Error, Result};
 pub use index::{INDEX, Index, IndexModel, IndexVersion, grouped};

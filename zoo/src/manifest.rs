@@ -7,6 +7,7 @@ use datasets::{Digest, Preprocessing};
 use serde::{Deserialize, Serialize};
 
 use crate::Count;
+use crate::confidence::Confidence;
 use crate::error::{Error, Result};
 
 /// Name of the manifest in a version's folder.
@@ -45,6 +46,13 @@ pub struct Manifest {
     /// Result on the held-out training images that the choice was made by; absent without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Count>,
+    /// How far the probabilities can be believed; absent from versions that promise nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
+    /// Right answers on the damaged test split, by kind of damage, for strengths 1 to 5; absent where not
+    /// measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corruptions: Option<BTreeMap<String, Vec<Count>>>,
     /// Size of the network.
     pub network: NetworkInfo,
     /// The ONNX file's versions.
@@ -264,6 +272,9 @@ impl Manifest {
                 &format!("{:?}", self.input.shape),
                 "[N, C, H, W] with C 1 or 3, H and W 1 to 4096",
             );
+        }
+        if let Err((field, found, expected)) = self.preprocessing.check(shape.channels) {
+            return refuse(&format!("preprocessing{field}"), &found, &expected);
         }
         if self.input.dtype != "uint8" {
             return refuse("input.dtype", &self.input.dtype, "uint8");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use datasets::{Digest, Preprocessing};
+use datasets::{Digest, Preprocessing, Procedure};
 use zoo::*;
 
 const CHILD_ROOT: &str = "ZOO_TEST_PUBLISH_INTO";
@@ -31,7 +31,7 @@ fn manifest(name: &str, version: u32, files: BTreeMap<String, FileRecord>) -> Ma
         labels: vec!["a".into(), "b".into()],
         input: tensor("image", "uint8", fixed(&[1, 28, 28])),
         output: tensor("probabilities", "float32", fixed(&[2])),
-        preprocessing: Preprocessing::Resize,
+        preprocessing: Preprocessing::Procedure(Procedure::Resize),
         dataset: DatasetInfo { name: "none".into(), files: BTreeMap::new() },
         test: TestResult {
             correct: Count { correct: 2, total: 4 },
@@ -39,6 +39,8 @@ fn manifest(name: &str, version: u32, files: BTreeMap<String, FileRecord>) -> Ma
             predictions_sha256: digest,
         },
         validation: None,
+        confidence: None,
+        corruptions: None,
         network: NetworkInfo { parameters: 1, macs: 1 },
         onnx: OnnxInfo { opset: 17, ir_version: 8 },
         training: TrainingInfo {

@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod models;
 mod predict;
+mod read;
 mod render;
 mod verify;
 
@@ -30,6 +31,8 @@ struct Cli {
 enum Command {
     /// Says what is on images: files, folders of files, or `-` for standard input.
     Predict(predict::PredictArgs),
+    /// Reads all digits on images, a line of text for each line of writing.
+    Read(read::ReadArgs),
     /// Lists the models of a zoo.
     List(ZooArgs),
     /// Prints a model's card.
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitStatus> {
     match command {
         Command::Predict(args) => predict::predict(&args),
+        Command::Read(args) => read::read(&args),
         Command::List(args) => list(&args),
         Command::Show(args) => show(&args),
         Command::Verify(args) => verify(&args),

@@ -1,36 +1,51 @@
 //! `infer predict`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use image::DynamicImage;
+use serde_json::{Value, json};
 use terminal::ExitStatus;
 use zoo::Spec;
 
 use super::args::{ZooArgs, report};
 use super::render;
 use crate::error::{Error, Result};
-use crate::{Predictor, Source, decode};
+use crate::preprocess::prepare;
+use crate::{Prediction, Predictor, Source, decode};
 
+/// Which model, and how to print.
 #[derive(clap::Args)]
-pub(super) struct PredictArgs {
-    /// Image files (PNG, JPEG, BMP, GIF, WebP), folders of them, or `-`.
-    #[arg(required = true)]
-    images: Vec<PathBuf>,
+pub(super) struct ModelArgs {
     /// NAME or NAME@VERSION.
     #[arg(long, default_value = "mnist-cnn")]
     model: String,
+    #[command(flatten)]
+    pub(super) zoo: ZooArgs,
+}
+
+#[derive(clap::Args)]
+pub(super) struct PredictArgs {
+    /// Image files (PNG, JPEG, BMP, GIF, WebP, TIFF), folders of them, or `-`.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
     /// How many classes to print.
     #[arg(long, default_value_t = 3)]
     top_k: usize,
-    /// Draw what the network sees.
+    /// Also name the labels that hold the truth this often, for example 0.99.
+    #[arg(long)]
+    coverage: Option<f64>,
+    /// Draw what each step of the preprocessing makes of the image, and what the network sees.
     #[arg(long)]
     show: bool,
+    /// Write a picture of each step into this folder.
+    #[arg(long, value_name = "DIR")]
+    save_steps: Option<PathBuf>,
     #[command(flatten)]
-    zoo: ZooArgs,
+    model: ModelArgs,
 }
 
 /// The model asked for; the built-in one where no zoo is at hand.
-fn open_predictor(args: &PredictArgs) -> Result<Predictor> {
+pub(super) fn open_predictor(args: &ModelArgs) -> Result<Predictor> {
     if args.zoo.is_there() {
         return Predictor::open(args.zoo.path(), &args.model);
     }
@@ -39,23 +54,22 @@ fn open_predictor(args: &PredictArgs) -> Result<Predictor> {
     let manifest = predictor.manifest();
     let fits =
         spec == Spec::latest(&manifest.name) || spec == Spec::version(&manifest.name, manifest.version);
+    let built_in = format!("{}@{}", manifest.name, manifest.version);
     if !fits {
-        let built_in = format!("{}@{}", manifest.name, manifest.version);
         return Err(Error::Usage(format!(
             "no zoo here, and the built-in model is {built_in}, not {spec}; name the zoo with --zoo DIR"
         )));
+    }
+    if !args.zoo.json {
+        terminal::log(format_args!("no zoo here: using the built-in {built_in}"));
     }
     Ok(predictor)
 }
 
 /// Prints what is on each image.
 pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus> {
-    let predictor = open_predictor(args)?;
+    let predictor = open_predictor(&args.model)?;
     let manifest = predictor.manifest();
-    let embedded = *predictor.source() == Source::BuiltIn;
-    if embedded && !args.zoo.json {
-        terminal::log(format_args!("no zoo here: using the built-in {}@{}", manifest.name, manifest.version));
-    }
     let mut status = ExitStatus::Success;
     let mut results = Vec::new();
     for path in &args.images {
@@ -63,31 +77,78 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus> {
             status = report(&error);
             Vec::new()
         }) {
-            let name = file.display().to_string();
-            match decode::read_image(&file).and_then(|image| predictor.predict(&image)) {
-                Ok(prediction) if args.zoo.json => results.push(json!({
-                    "file": name,
-                    "label": prediction.label,
-                    "classes": prediction.classes.iter().take(args.top_k).collect::<Vec<_>>(),
-                })),
-                Ok(prediction) => {
-                    terminal::line(render::prediction(&name, &prediction, args.top_k));
-                    if args.show {
-                        terminal::print(render::picture(&prediction, manifest));
-                    }
-                }
+            let answer = decode::read_image(&file).and_then(|image| answer(args, &predictor, &file, &image));
+            match answer {
+                Ok(result) => results.extend(result),
                 Err(error) => status = report(&error),
             }
         }
     }
-    if args.zoo.json {
+    if args.model.zoo.json {
         terminal::json(&json!({
             "model": manifest.name,
             "version": manifest.version,
             "model_sha256": manifest.files.get(zoo::ONNX).map(|record| record.sha256),
-            "embedded": embedded,
+            "embedded": *predictor.source() == Source::BuiltIn,
             "predictions": results,
         }));
     }
     Ok(status)
+}
+
+/// Answers for one image: printed, or the JSON that is to be.
+fn answer(
+    args: &PredictArgs,
+    predictor: &Predictor,
+    file: &Path,
+    image: &DynamicImage,
+) -> Result<Option<Value>> {
+    let manifest = predictor.manifest();
+    let mut steps = Vec::new();
+    let wants_steps = args.show || args.save_steps.is_some();
+    let trace = wants_steps.then_some(&mut steps);
+    let prepared = prepare(image, &manifest.preprocessing, manifest.image_shape(), trace);
+    let prediction = predictor.predict_found(&prepared.found, prepared.largest())?;
+    let set = args.coverage.map(|coverage| prediction.set(manifest, coverage)).transpose()?;
+    if let Some(dir) = &args.save_steps {
+        save(dir, file, &steps)?;
+    }
+    let name = file.display().to_string();
+    if args.model.zoo.json {
+        return Ok(Some(as_json(&name, &prediction, args.top_k, set.as_deref())));
+    }
+    terminal::line(render::prediction(&name, &prediction, args.top_k, set.as_deref()));
+    if args.show {
+        // The last step's picture is what the network sees, at its own size.
+        for (step, picture) in steps.iter().rev().skip(1).rev() {
+            terminal::print(format!("{step}\n{}", render::thumbnail(picture)));
+        }
+        terminal::print(render::picture(&prediction, manifest));
+    }
+    Ok(None)
+}
+
+fn as_json(file: &str, prediction: &Prediction, top_k: usize, set: Option<&[&str]>) -> Value {
+    let mut answer = json!({
+        "file": file,
+        "status": prediction.status,
+        "label": prediction.label,
+        "classes": prediction.classes.iter().take(top_k).collect::<Vec<_>>(),
+        "objects": prediction.objects,
+    });
+    if let Some(set) = set {
+        answer["set"] = json!(set);
+    }
+    answer
+}
+
+/// Writes `<image>-<number>-<step>.png` for each step.
+fn save(dir: &Path, file: &Path, steps: &[(&'static str, image::GrayImage)]) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    let stem = file.file_stem().map_or("image".into(), |stem| stem.to_string_lossy());
+    for (index, (step, picture)) in steps.iter().enumerate() {
+        let path = dir.join(format!("{stem}-{:02}-{step}.png", index + 1));
+        picture.save(&path).map_err(|e| Error::image(&path, e.to_string()))?;
+    }
+    Ok(())
 }

@@ -2,7 +2,9 @@
 
 use zoo::Manifest;
 
-use crate::{Prediction, Report, Speed};
+use image::GrayImage;
+
+use crate::{Prediction, Report, Speed, Status};
 
 /// Brightness from black to white.
 const RAMP: &[u8] = b" .:-=+*#%@";
@@ -14,9 +16,7 @@ pub(super) fn picture(prediction: &Prediction, manifest: &Manifest) -> String {
     let mut out = String::new();
     for row in plane.chunks(shape.width.max(1)) {
         for &pixel in row {
-            let character = RAMP[usize::from(pixel) * (RAMP.len() - 1) / 255].into();
-            out.push(character);
-            out.push(character);
+            out.extend([shade(pixel); 2]);
         }
         out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');
@@ -24,15 +24,50 @@ pub(super) fn picture(prediction: &Prediction, manifest: &Manifest) -> String {
     out
 }
 
-/// One line: file, label, and the `top` classes.
-pub(super) fn prediction(file: &str, prediction: &Prediction, top: usize) -> String {
+/// Most characters across a picture of a step.
+const THUMBNAIL: u32 = 32;
+
+/// A picture in a few lines, two characters for a pixel.
+pub(super) fn thumbnail(picture: &GrayImage) -> String {
+    let longest = picture.width().max(picture.height()).max(1);
+    let side = |length: u32| (length * THUMBNAIL / longest.max(THUMBNAIL)).max(1);
+    let small = image::imageops::thumbnail(picture, side(picture.width()), side(picture.height()));
+    let row = |row: image::buffer::Pixels<'_, image::Luma<u8>>| {
+        let line: String = row.map(|pixel| String::from_iter([shade(pixel.0[0]); 2])).collect();
+        format!("{}\n", line.trim_end())
+    };
+    small.rows().map(row).collect()
+}
+
+fn shade(level: u8) -> char {
+    RAMP[usize::from(level) * (RAMP.len() - 1) / 255].into()
+}
+
+/// One line: file, the `top` classes, the set if one was asked for, and what is wrong with the answer.
+pub(super) fn prediction(file: &str, prediction: &Prediction, top: usize, set: Option<&[&str]>) -> String {
     let classes: Vec<String> = prediction
         .classes
         .iter()
         .take(top)
         .map(|class| format!("{} {:.2} %", class.label, 100.0 * class.probability))
         .collect();
-    format!("{file}: {}", classes.join(", "))
+    let note = match prediction.status {
+        Status::Ok => String::new(),
+        Status::Empty => "empty: nothing is on this image".into(),
+        Status::Several => {
+            format!(
+                "several: {} objects, this is the largest; `infer read` reads all",
+                prediction.objects.len()
+            )
+        }
+        Status::Unsure => "unsure".into(),
+        Status::Unlike => "unlike: not like the images that the model was trained on".into(),
+    };
+    let set = set.map_or(String::new(), |set| format!("  {{{}}}", set.join(", ")));
+    // Classes of nothing would only mislead.
+    let classes = if prediction.status == Status::Empty { String::new() } else { classes.join(", ") };
+    let note = if note.is_empty() || classes.is_empty() { note } else { format!("  ({note})") };
+    format!("{file}: {classes}{set}{note}")
 }
 
 /// Rows as aligned columns, the first row being the header.

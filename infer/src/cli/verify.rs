@@ -8,7 +8,7 @@ use zoo::Spec;
 use super::args::{ZooArgs, read_public_key};
 use super::render;
 use crate::error::{Error, Result};
-use crate::verify::{Report, verify_all};
+use crate::verify::{Options, Report, verify_all};
 
 /// Arguments of `verify`.
 #[derive(clap::Args)]
@@ -21,6 +21,9 @@ pub struct VerifyArgs {
     /// Folder of the datasets [default: `datasets` beside the zoo, else ./datasets].
     #[arg(long)]
     datasets: Option<PathBuf>,
+    /// Also measure anew how the versions bear damaged images, where they claim it: a minute for each.
+    #[arg(long)]
+    corruptions: bool,
     #[command(flatten)]
     zoo: ZooArgs,
 }
@@ -47,7 +50,8 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitStatus> {
     }
     let beside = || zoo.datasets_beside().unwrap_or_else(|| "datasets".into());
     let datasets = args.datasets.clone().unwrap_or_else(beside);
-    let reports = verify_all(&zoo, &specs, &datasets, key.as_ref())?;
+    let options = Options { datasets: &datasets, key: key.as_ref(), corruptions: args.corruptions };
+    let reports = verify_all(&zoo, &specs, &options)?;
     if args.zoo.json {
         terminal::json(&reports);
     } else {

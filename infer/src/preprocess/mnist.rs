@@ -34,13 +34,26 @@ fn is_normal_form(grey: &Plane, height: usize, width: usize) -> bool {
     if (grey.height, grey.width) != (height, width) || grey.border_median() > BLACK {
         return false;
     }
-    let Some(bounds) = grey.bounds(0.0) else { return false };
+    fits(grey, height.min(width) as f32 * BOX_SHARE) == Some(true)
+}
+
+/// Whether an image of the right size looks like one of the dataset: black around content that is at
+/// most `side` pixels long and balanced about the middle, or anywhere if `side` is 0.
+pub(super) fn is_like_dataset(grey: &Plane, side: usize) -> bool {
+    if side == 0 {
+        return grey.corner_median() <= BLACK && grey.max() > 0.0;
+    }
+    grey.border_median() <= BLACK && fits(grey, side as f32) == Some(true)
+}
+
+/// Whether the content fits into a box in the middle; `None` for a black image.
+fn fits(grey: &Plane, side: f32) -> Option<bool> {
+    let bounds = grey.bounds(0.0)?;
     let longest = (bounds.bottom - bounds.top).max(bounds.right - bounds.left) as f32;
     let (y, x) = center_of_mass(grey);
     let off = |mass: f32, length: usize| (mass - length as f32 / 2.0 - BEYOND_MIDDLE).abs();
     // In all of MNIST the ink is 19 or 20 long.
-    let fits = longest <= height.min(width) as f32 * BOX_SHARE + 1.0;
-    fits && off(y, height) <= 1.0 && off(x, width) <= 1.0
+    Some(longest <= side + 1.0 && off(y, grey.height) <= 1.0 && off(x, grey.width) <= 1.0)
 }
 
 /// Bright ink on exactly black: inverted if needed, without background and specks.
@@ -136,13 +149,27 @@ fn center_of_mass(plane: &Plane) -> (f32, f32) {
 }
 
 /// Puts `small` on black so that its centre of mass is where MNIST has it, as far as it stays inside.
-fn paste_by_mass(small: &Plane, height: usize, width: usize) -> Plane {
+pub(super) fn paste_by_mass(small: &Plane, height: usize, width: usize) -> Plane {
     let (y, x) = center_of_mass(small);
     let offset = |length: usize, mass: f32, small: usize| {
         let wanted = (length as f32 / 2.0 + BEYOND_MIDDLE - mass).round().max(0.0) as usize;
         wanted.min(length.saturating_sub(small))
     };
-    let (top, left) = (offset(height, y, small.height), offset(width, x, small.width));
+    place(small, height, width, offset(height, y, small.height), offset(width, x, small.width))
+}
+
+/// Puts `small` on black, its middle in the middle.
+pub(super) fn paste(small: &Plane, height: usize, width: usize) -> Plane {
+    place(
+        small,
+        height,
+        width,
+        height.saturating_sub(small.height) / 2,
+        width.saturating_sub(small.width) / 2,
+    )
+}
+
+fn place(small: &Plane, height: usize, width: usize, top: usize, left: usize) -> Plane {
     let mut out = Plane::black(height, width);
     for row in 0..small.height {
         for column in 0..small.width {

@@ -1,22 +1,111 @@
 //! From any image to what a network was trained on, as its manifest says.
 
+mod clutter;
 mod fashion;
+mod garment;
+mod ink;
+mod light;
+mod lines;
 mod mnist;
+mod objects;
+mod parts;
+mod pipeline;
 mod plane;
+mod strokes;
 
-use datasets::{ImageShape, Preprocessing};
-use image::DynamicImage;
+use datasets::{ImageShape, Preprocessing, Procedure};
+use image::{DynamicImage, GrayImage};
 
+use objects::Object;
+use pipeline::{Finish, Pipeline};
+pub use plane::Bounds;
 use plane::Plane;
 
 /// Longest side of an image that is worked on as it is.
 const LONGEST_SIDE: u32 = 1024;
 
-/// Pixels `[C, H, W]`, 0 to 255, for a network that takes `shape`.
-pub fn preprocess(image: &DynamicImage, how: Preprocessing, shape: ImageShape) -> Vec<u8> {
+/// What was found on an image, in reading order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// The network's input for each object; none on an empty image.
+    pub found: Vec<Found>,
+    /// How an object becomes an input.
+    finish: Option<Finish>,
+}
+
+/// An object on an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Pixels `[C, H, W]` for the network.
+    pub pixels: Vec<u8>,
+    /// Where it is on the image.
+    pub bounds: Bounds,
+    /// Which line of text it is in, from 0.
+    pub row: usize,
+    /// Its ink.
+    object: Option<Object>,
+}
+
+impl Prepared {
+    /// Neighbours taken as one object; `None` if images were not divided into objects.
+    pub(crate) fn joined(&self, parts: &[Found]) -> Option<Found> {
+        let objects = parts.iter().map(|part| part.object.as_ref()).collect::<Option<Vec<_>>>()?;
+        Some(self.finish.as_ref()?.input(&objects::join(&objects)?))
+    }
+
+    /// An object cut into two where there is least ink between left and right; `None` if it is too narrow.
+    pub(crate) fn halves(&self, found: &Found) -> Option<[Found; 2]> {
+        let finish = self.finish.as_ref()?;
+        let halves = objects::cut(found.object.as_ref()?)?;
+        Some(halves.map(|half| finish.input(&half)))
+    }
+
+    /// The largest object: what an answer for the whole image is about.
+    pub fn largest(&self) -> Option<&Found> {
+        self.found.iter().rev().max_by_key(|found| found.bounds.area())
+    }
+}
+
+/// Pixels `[C, H, W]`, 0 to 255, for a network that takes `shape`: those of the largest object, black if
+/// there is none.
+pub fn preprocess(image: &DynamicImage, how: &Preprocessing, shape: ImageShape) -> Vec<u8> {
+    let prepared = prepare(image, how, shape, None);
+    prepared.largest().map_or_else(|| vec![0; shape.numel()], |found| found.pixels.clone())
+}
+
+/// Every object on an image; `trace` gets the name of each step and a picture of what it made.
+pub fn prepare(
+    image: &DynamicImage,
+    how: &Preprocessing,
+    shape: ImageShape,
+    trace: Option<&mut Vec<(&'static str, GrayImage)>>,
+) -> Prepared {
+    let smaller = shrunk(image, shape.height.max(shape.width));
+    let working = smaller.as_ref().unwrap_or(image);
+    let scale = f64::from(image.width().max(image.height()))
+        / f64::from(working.width().max(working.height()).max(1));
+    match how {
+        Preprocessing::Steps(steps) => Pipeline::new(working.clone(), scale, shape, trace).run(steps),
+        Preprocessing::Procedure(procedure) => {
+            let pixels = by_procedure(working, *procedure, shape);
+            if let Some(trace) = trace {
+                let (width, height) = (shape.width as u32, shape.height as u32);
+                let first = pixels.iter().take(shape.height * shape.width).copied().collect();
+                trace.extend(GrayImage::from_raw(width, height, first).map(|picture| ("input", picture)));
+            }
+            // Black is what the procedures give where they find nothing.
+            if *procedure != Procedure::Resize && pixels.iter().all(|&pixel| pixel == 0) {
+                return Prepared { found: Vec::new(), finish: None };
+            }
+            let bounds =
+                Bounds { top: 0, left: 0, bottom: image.height() as usize, right: image.width() as usize };
+            Prepared { found: vec![Found { pixels, bounds, row: 0, object: None }], finish: None }
+        }
+    }
+}
+
+fn by_procedure(image: &DynamicImage, how: Procedure, shape: ImageShape) -> Vec<u8> {
     let (height, width) = (shape.height, shape.width);
-    let smaller = shrunk(image, height.max(width));
-    let image = smaller.as_ref().unwrap_or(image);
     if shape.channels != 1 {
         return Plane::colours(image)
             .iter()
@@ -25,9 +114,9 @@ pub fn preprocess(image: &DynamicImage, how: Preprocessing, shape: ImageShape) -
     }
     let grey = Plane::grey(image);
     match how {
-        Preprocessing::Mnist => mnist::normalise(&grey, height, width),
-        Preprocessing::Fashion => fashion::normalise(&grey, height, width),
-        Preprocessing::Resize => grey.resize_area(height, width),
+        Procedure::Mnist => mnist::normalise(&grey, height, width),
+        Procedure::Fashion => fashion::normalise(&grey, height, width),
+        Procedure::Resize => grey.resize_area(height, width),
     }
     .to_bytes()
 }

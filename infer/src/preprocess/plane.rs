@@ -14,12 +14,39 @@ pub(crate) struct Plane {
 }
 
 /// A rectangle of pixels, ends excluded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bounds {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Bounds {
+    /// First row.
     pub top: usize,
+    /// First column.
     pub left: usize,
+    /// Row after the last.
     pub bottom: usize,
+    /// Column after the last.
     pub right: usize,
+}
+
+impl Bounds {
+    /// Number of pixels.
+    pub fn area(&self) -> usize {
+        (self.bottom - self.top) * (self.right - self.left)
+    }
+
+    /// The smallest rectangle that holds both.
+    pub(super) fn union(self, other: Bounds) -> Bounds {
+        Bounds {
+            top: self.top.min(other.top),
+            left: self.left.min(other.left),
+            bottom: self.bottom.max(other.bottom),
+            right: self.right.max(other.right),
+        }
+    }
+
+    /// The same on an image that is so many times larger.
+    pub(super) fn scaled(self, scale: f64) -> Bounds {
+        let at = |place: usize| (place as f64 * scale).round() as usize;
+        Bounds { top: at(self.top), left: at(self.left), bottom: at(self.bottom), right: at(self.right) }
+    }
 }
 
 impl Plane {
@@ -64,6 +91,20 @@ impl Plane {
     /// Rounded and clamped to bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.data.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect()
+    }
+
+    /// The larger of both at each pixel.
+    pub(super) fn mixed(&self, other: &Plane) -> Plane {
+        Plane { data: self.data.iter().zip(&other.data).map(|(a, b)| a.max(*b)).collect(), ..*self }
+    }
+
+    /// As a picture, values multiplied by `scale`.
+    pub(super) fn to_image(&self, scale: f32) -> image::GrayImage {
+        let level = |x: u32, y: u32| {
+            let value = self.at(y as usize, x as usize) * scale;
+            image::Luma([value.round().clamp(0.0, 255.0) as u8])
+        };
+        image::GrayImage::from_fn(self.width as u32, self.height as u32, level)
     }
 
     /// Black for white.
@@ -115,6 +156,17 @@ impl Plane {
         bounds
     }
 
+    /// A rectangle by itself.
+    pub(super) fn part(&self, bounds: Bounds) -> Plane {
+        let mut part = Plane::black(bounds.bottom - bounds.top, bounds.right - bounds.left);
+        for row in 0..part.height {
+            for column in 0..part.width {
+                part.data[row * part.width + column] = self.at(bounds.top + row, bounds.left + column);
+            }
+        }
+        part
+    }
+
     /// A rectangle, put into the middle of a black square.
     pub(super) fn squared(&self, bounds: Bounds) -> Plane {
         let (height, width) = (bounds.bottom - bounds.top, bounds.right - bounds.left);
@@ -146,7 +198,21 @@ fn blend(value: u8, alpha: u8, background: f32) -> f32 {
     if alpha == 255 { value.into() } else { f32::from(value) * share + background * (1.0 - share) }
 }
 
-fn median(mut values: Vec<f32>) -> f32 {
+/// Colours with transparency laid on white, or on black where white would hide everything.
+pub(super) fn opaque(image: &DynamicImage) -> image::RgbImage {
+    let pixels = image.to_rgba8();
+    let on = |ground: f32| {
+        image::RgbImage::from_fn(pixels.width(), pixels.height(), |x, y| {
+            let image::Rgba([red, green, blue, alpha]) = *pixels.get_pixel(x, y);
+            image::Rgb([red, green, blue].map(|value| blend(value, alpha, ground).round() as u8))
+        })
+    };
+    let on_white = on(255.0);
+    let (low, high) = on_white.as_raw().iter().fold((255, 0), |(low, high), &v| (v.min(low), v.max(high)));
+    if high - low < 16 { on(0.0) } else { on_white }
+}
+
+pub(super) fn median(mut values: Vec<f32>) -> f32 {
     values.sort_by(f32::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use datasets::Preprocessing;
+use datasets::{Preprocessing, Procedure};
 use trainer::import::{self, Imported, Options, Source};
 use trainer::{Error, Result};
 
@@ -116,11 +116,12 @@ pub(super) fn command(args: &ImportArgs) -> Result<()> {
 
 impl ImportArgs {
     fn preprocessing(&self) -> Preprocessing {
-        match self.preprocessing {
-            How::Resize => Preprocessing::Resize,
-            How::Mnist => Preprocessing::Mnist,
-            How::Fashion => Preprocessing::Fashion,
-        }
+        let procedure = match self.preprocessing {
+            How::Resize => Procedure::Resize,
+            How::Mnist => Procedure::Mnist,
+            How::Fashion => Procedure::Fashion,
+        };
+        Preprocessing::Procedure(procedure)
     }
 
     fn read(&self) -> Result<Source> {

@@ -141,7 +141,7 @@ fn split(source: &mut Source, options: &Options) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datasets::{ImageShape, Preprocessing};
+    use datasets::{ImageShape, Preprocessing, Procedure};
 
     fn sample(value: u8, label: usize) -> Sample {
         Sample { pixels: vec![value, value / 2], label, origin: format!("{value}.png") }
@@ -158,7 +158,7 @@ mod tests {
             title: String::new(),
             licence: String::new(),
             source: String::new(),
-            preprocessing: Preprocessing::Resize,
+            preprocessing: Preprocessing::Procedure(Procedure::Resize),
             test_share: 0.25,
             seed: 1,
             skip_unreadable: false,

@@ -10,7 +10,7 @@ use super::source::{Sample, Source};
 use crate::error::{Error, Result};
 
 /// How images are brought to one form.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Form {
     /// `[height, width]`; without it all images must have the same.
     pub size: Option<[usize; 2]>,
@@ -48,7 +48,7 @@ pub fn read(dir: &Path, form: &Form) -> Result<Source> {
     let shape = shape(dir, form, train.iter().chain(&test))?;
     let samples = |images: Vec<Image>| {
         let sample = |image: Image| Sample {
-            pixels: preprocess::preprocess(&image.image, form.preprocessing, shape),
+            pixels: preprocess::preprocess(&image.image, &form.preprocessing, shape),
             label: image.label,
             origin: image.path.display().to_string(),
         };

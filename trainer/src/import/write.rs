@@ -33,7 +33,7 @@ pub(super) fn write(checked: &Checked, options: &Options, path: &Path) -> Result
         mirrors: Vec::new(),
         classes: source.classes.clone(),
         image: source.shape,
-        preprocessing: options.preprocessing,
+        preprocessing: options.preprocessing.clone(),
         normalisation,
         train: write_split(dir, "train", &source.train, source.shape)?,
         test: write_split(dir, "test", &source.test, source.shape)?,

@@ -38,14 +38,15 @@ pub struct Identity<'a> {
     pub trainer: &'a str,
 }
 
-/// The bytes of an ONNX file; equal arguments give equal bytes.
+/// The bytes of an ONNX file; equal arguments give equal bytes. Logits are divided by `temperature`.
 pub fn export(
     network: &Network,
     parameters: &Parameters,
     normaliser: &Normaliser,
+    temperature: f32,
     identity: &Identity<'_>,
 ) -> Vec<u8> {
-    let graph = build(network, parameters, normaliser);
+    let graph = build(network, parameters, normaliser, temperature);
     let graph = pb::GraphProto {
         name: identity.name.into(),
         node: graph.nodes,
@@ -78,7 +79,7 @@ pub fn export(
     model.encode_to_vec()
 }
 
-fn build(network: &Network, parameters: &Parameters, normaliser: &Normaliser) -> Graph {
+fn build(network: &Network, parameters: &Parameters, normaliser: &Normaliser, temperature: f32) -> Graph {
     let tensors = parameters.state_dict().into_iter().map(|(_, _, values)| values).collect();
     let mut graph = Graph::new(tensors);
     let pixels = graph.node("Cast", "cast", &[INPUT], vec![value::int("to", FLOAT)]);
@@ -86,9 +87,25 @@ fn build(network: &Network, parameters: &Parameters, normaliser: &Normaliser) ->
     let scaled = graph.with_constant("Mul", "scale", &pixels, &per_channel, &normaliser.scale);
     let shifted = graph.with_constant("Add", "shift", &scaled, &per_channel, &normaliser.shift);
     let last = network.export(shifted, &mut graph);
+    if temperature != 1.0 {
+        divide_logits(&mut graph, &network.output().lengths(), temperature);
+    }
     // The last node is the softmax; its value gets the name of the output.
     for node in &mut graph.nodes {
         node.output.iter_mut().filter(|name| **name == last).for_each(|name| *name = OUTPUT.into());
     }
     graph
+}
+
+/// Puts a multiplication before the softmax.
+///
+/// # Panics
+/// If the graph does not end in one: networks always do.
+fn divide_logits(graph: &mut Graph, shape: &[usize], temperature: f32) {
+    let mut softmax = graph.nodes.pop().filter(|node| node.op_type == "Softmax").expect("a softmax is last");
+    let logits = softmax.input.pop().expect("a softmax has an input");
+    let classes: usize = shape.iter().product();
+    let values = vec![1.0 / temperature; classes];
+    softmax.input = vec![graph.with_constant("Mul", "temperature", &logits, &[1, classes], &values)];
+    graph.nodes.push(softmax);
 }

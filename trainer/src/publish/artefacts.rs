@@ -24,6 +24,8 @@ pub(crate) struct Artefacts<'a> {
     pub(crate) normaliser: &'a Normaliser,
     /// The test split, whose first images are the golden ones.
     pub(crate) test: &'a Samples,
+    /// What the logits are divided by.
+    pub(crate) temperature: f32,
     pub(crate) identity: Identity<'a>,
 }
 
@@ -42,7 +44,7 @@ impl Artefacts<'_> {
         Golden {
             shape: vec![first.len(), shape.channels, shape.height, shape.width],
             images: first.iter().flat_map(|&i| self.test.image(i)).copied().collect(),
-            probabilities: evaluator.probabilities(&first),
+            probabilities: evaluator.probabilities(&first, self.temperature),
         }
     }
 
@@ -53,7 +55,16 @@ impl Artefacts<'_> {
     pub(crate) fn files(&self, golden: &Golden) -> Result<BTreeMap<&'static str, Vec<u8>>> {
         let (input, output) = golden.to_files();
         Ok(BTreeMap::from([
-            (zoo::ONNX, onnx::export(self.network, self.parameters, self.normaliser, &self.identity)),
+            (
+                zoo::ONNX,
+                onnx::export(
+                    self.network,
+                    self.parameters,
+                    self.normaliser,
+                    self.temperature,
+                    &self.identity,
+                ),
+            ),
             (weights::MODEL, weights::whole(self.parameters)?),
             (weights::FIRST_LAYER, weights::first_layer(self.network, self.parameters)?),
             (golden::INPUT, input),

@@ -15,6 +15,10 @@ pub(crate) const FILE: &str = "README.md";
 pub(crate) const LEARNING_CURVE: &str = "learning_curve.svg";
 /// File name of the confusion matrix.
 pub(crate) const CONFUSION: &str = "confusion_matrix.svg";
+/// File name of the reliability plot.
+pub(crate) const RELIABILITY: &str = "reliability.svg";
+/// File name of the plot of accuracy on damaged images.
+pub(crate) const CORRUPTIONS: &str = "corruptions.svg";
 /// File name of the first layer's filters.
 pub(crate) const FILTERS: &str = "first_layer.png";
 
@@ -92,10 +96,52 @@ fn sections(
         )?;
     }
     writeln!(out, "\n![confusion matrix]({CONFUSION})\n")?;
+    if let Some(confidence) = &manifest.confidence {
+        confidence_section(out, confidence)?;
+    }
+    if let Some(corruptions) = &manifest.corruptions {
+        writeln!(
+            out,
+            "## Damaged images\n\n{:.2} % right on average over {} kinds of damage in five strengths, on all test images.\n\n\
+             ![accuracy by damage and strength]({CORRUPTIONS})\n",
+            100.0 * infer::corruptions::mean(corruptions),
+            corruptions.len(),
+        )?;
+    }
     if has_filters {
         writeln!(out, "## First layer\n\n![the filters of the first layer]({FILTERS})\n")?;
     }
     writeln!(out, "## Data\n\n{}, {}. Licence: {}.", data.title, data.source, data.licence)
+}
+
+/// What the probabilities mean.
+fn confidence_section(out: &mut String, confidence: &zoo::Confidence) -> std::fmt::Result {
+    writeln!(
+        out,
+        "## How far to believe it\n\nFitted on {} validation images, counted on the test split. Logits are divided by \
+         {:.4} inside the graph; expected calibration error {:.4}.\n\n![reliability]({RELIABILITY})\n",
+        confidence.images, confidence.temperature, confidence.calibration_error,
+    )?;
+    writeln!(
+        out,
+        "| promised | sets that hold the truth | sets of one label | labels with at least |\n|---|---|---|---|"
+    )?;
+    for coverage in &confidence.coverage {
+        writeln!(
+            out,
+            "| {:.1} % | {:.2} % | {:.2} % | {:.3} % |",
+            100.0 * coverage.promised,
+            100.0 * coverage.covered.share(),
+            100.0 * coverage.single.share(),
+            100.0 * coverage.threshold,
+        )?;
+    }
+    let unlike = &confidence.unlike;
+    writeln!(
+        out,
+        "\nAn image whose `-mean(ln p)` is below {:.3} is `unlike` the training images: {} of the test split are not.\n",
+        unlike.threshold, unlike.accepted
+    )
 }
 
 fn shape(dims: &[zoo::Dim]) -> String {

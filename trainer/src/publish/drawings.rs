@@ -19,7 +19,7 @@ const VALIDATION: RGBColor = RGBColor(0xd6, 0x27, 0x28);
 /// Pixels for one weight in the picture of filters.
 const ZOOM: u32 = 12;
 
-fn wrong(error: impl ToString) -> Error {
+pub(super) fn wrong(error: impl ToString) -> Error {
     Error::Drawing(error.to_string())
 }
 

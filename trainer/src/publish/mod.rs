@@ -1,8 +1,10 @@
 //! From a finished run to a new version in a zoo.
 
 pub(crate) mod artefacts;
+pub(crate) mod calibration;
 mod card;
 mod drawings;
+mod plots;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,6 +39,7 @@ const TOLERANCE: f64 = 1e-5;
 pub fn publish(run: &Path, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
     let run = run::read(run, dataset)?;
     let release = Release {
+        temperature: 1.0,
         normaliser: Normaliser::new(&dataset.description.normalisation),
         test: dataset.load(Split::Test)?,
         run,
@@ -44,8 +47,10 @@ pub fn publish(run: &Path, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
     };
     let profile = release.run.recipe.recipe.numeric_profile.clone();
     let (release, test) = profile.run(move || {
+        let FinishedRun { recipe, network, parameters, .. } = &release.run;
+        let temperature = calibration::temperature(recipe, dataset, network, parameters)?;
         let test = release.measure();
-        Ok((release, test))
+        Ok((Release { temperature, ..release }, test))
     })?;
     zoo.publish(&release.run.recipe.recipe.name, |dir, version| release.write(dir, version, &test))
 }
@@ -84,6 +89,8 @@ struct Release<'a> {
     dataset: &'a Dataset,
     normaliser: Normaliser,
     test: Samples,
+    /// What the logits are divided by.
+    temperature: f32,
 }
 
 impl Release<'_> {
@@ -112,6 +119,7 @@ impl Release<'_> {
             parameters: &self.run.parameters,
             normaliser: &self.normaliser,
             test: &self.test,
+            temperature: self.temperature,
             identity: Identity {
                 name: &recipe.recipe.name,
                 version,
@@ -129,7 +137,11 @@ impl Release<'_> {
         let artefacts = self.artefacts(version);
         let golden = artefacts.golden();
         let mut files = artefacts.files(&golden)?;
-        self.self_check(&files[zoo::ONNX], &golden, test)?;
+        let session = self.self_check(&files[zoo::ONNX], &golden, test)?;
+        let output = &recipe.recipe.output;
+        let confidence = if output.confidence { Some(self.confidence(&session)?) } else { None };
+        let corruptions =
+            if output.corruptions { Some(infer::corruptions::measure(&session, &self.test)?) } else { None };
         let rows = crate::history::parse_csv(&self.run.history, Path::new(run::HISTORY))?;
         let confusion = drawings::confusion(&test.predictions, &self.test.labels, self.labels());
         files.extend([
@@ -141,7 +153,14 @@ impl Release<'_> {
         if let Some(filters) = drawings::filters(&self.run.network, &self.run.parameters)? {
             files.insert(card::FILTERS, filters);
         }
-        let mut manifest = self.manifest(version, test, &golden, &rows);
+        if let Some(confidence) = &confidence {
+            files.insert(card::RELIABILITY, plots::reliability(confidence)?.into_bytes());
+        }
+        if let Some(corruptions) = &corruptions {
+            files.insert(card::CORRUPTIONS, plots::corruptions(corruptions)?.into_bytes());
+        }
+        let manifest = self.manifest(version, test, &golden, &rows);
+        let mut manifest = Manifest { confidence, corruptions, ..manifest };
         let card = card::write(
             &manifest,
             &self.run.network,
@@ -164,7 +183,7 @@ impl Release<'_> {
     }
 
     /// Proves that the file that will be published behaves as the trained network.
-    fn self_check(&self, onnx: &[u8], golden: &Golden, test: &Evaluation) -> Result<()> {
+    fn self_check(&self, onnx: &[u8], golden: &Golden, test: &Evaluation) -> Result<Session> {
         let failed = |check: &str, found: String, expected: String| {
             Err(Error::SelfCheck { check: check.into(), found, expected })
         };
@@ -187,7 +206,27 @@ impl Release<'_> {
                 "0".into(),
             );
         }
-        Ok(())
+        Ok(session)
+    }
+
+    /// What the probabilities promise, fitted on the validation images as `infer` sees them.
+    fn confidence(&self, session: &Session) -> Result<zoo::Confidence> {
+        let samples = self.dataset.load(Split::Train)?;
+        let (_, validation) = crate::train::split(&self.run.recipe.recipe, &samples)?;
+        let validation = samples.select(&validation);
+        let probabilities = infer::probabilities(session, &validation)?;
+        let of_test = infer::probabilities(session, &self.test)?;
+        let predictions = |probabilities, labels| infer::confidence::Predictions {
+            probabilities,
+            labels,
+            classes: self.labels().len(),
+        };
+        let fitted = infer::confidence::fit(
+            self.temperature,
+            predictions(&probabilities, &validation.labels),
+            predictions(&of_test, &self.test.labels),
+        );
+        Ok(fitted.expect("a temperature was fitted on validation images, so there are some"))
     }
 
     /// The manifest without its `files`.
@@ -214,7 +253,7 @@ impl Release<'_> {
                 dtype: "float32".into(),
                 shape: [vec![free()], fixed(&[self.labels().len()])].concat(),
             },
-            preprocessing: self.dataset.description.preprocessing,
+            preprocessing: self.dataset.description.preprocessing.clone(),
             dataset: dataset_info(self.dataset),
             test: TestResult {
                 correct: test.correct,
@@ -222,6 +261,8 @@ impl Release<'_> {
                 predictions_sha256: test.predictions_sha256(),
             },
             validation: summary.validation,
+            confidence: None,
+            corruptions: None,
             network: NetworkInfo {
                 parameters: self.run.network.parameter_count() as u64,
                 macs: self.run.network.macs(),

@@ -12,7 +12,7 @@ use crate::network::Network;
 use crate::onnx::Identity;
 use crate::parameters::Parameters;
 use crate::profile::Isa;
-use crate::publish::artefacts::Artefacts;
+use crate::publish::{artefacts::Artefacts, calibration};
 use crate::recipe::RecipeFile;
 use crate::{run, weights};
 
@@ -81,7 +81,9 @@ impl Published<'_> {
     pub(super) fn compare(&self, parameters: &Parameters) -> Result<Vec<FileComparison>> {
         let manifest = &self.version.manifest;
         let normaliser = Normaliser::new(&self.dataset.description.normalisation);
+        let temperature = calibration::temperature(self.recipe, self.dataset, self.network, parameters)?;
         let artefacts = Artefacts {
+            temperature,
             network: self.network,
             parameters,
             normaliser: &normaliser,

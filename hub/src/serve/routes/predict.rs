@@ -100,7 +100,7 @@ fn find(server: &Server, spec: Option<&str>) -> Result<Arc<Model>, Problem> {
 fn decode(bytes: &[u8], model: &Model) -> Result<Vec<u8>, String> {
     let image = decode_within(bytes, "body".as_ref(), MAX_DECODED_BYTES).map_err(|e| e.to_string())?;
     let manifest = model.predictor.manifest();
-    Ok(preprocess(&image, manifest.preprocessing, manifest.image_shape()))
+    Ok(preprocess(&image, &manifest.preprocessing, manifest.image_shape()))
 }
 
 /// Planes in 256 steps from the lowest value to the highest.

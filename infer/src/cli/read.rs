@@ -1,0 +1,141 @@
+//! `infer read`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use terminal::ExitStatus;
+
+use super::args::report;
+use super::predict::{ModelArgs, open_predictor};
+use crate::error::{Error, Result};
+use crate::{Reading, Status, decode};
+
+#[derive(clap::Args)]
+pub(super) struct ReadArgs {
+    /// Image files, folders of them, or `-`.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Write a picture (SVG) of the image with what was found on it; only for one image.
+    #[arg(long)]
+    picture: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// Prints the numbers on each image, a line for each line of text.
+pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
+    let predictor = open_predictor(&args.model)?;
+    let mut files = Vec::new();
+    let mut status = ExitStatus::Success;
+    for path in &args.images {
+        match decode::image_files(path) {
+            Ok(more) => files.extend(more),
+            Err(error) => status = report(&error),
+        }
+    }
+    if args.picture.is_some() && files.len() != 1 {
+        return Err(Error::Usage(format!("--picture: {} images, expected 1", files.len())));
+    }
+    let mut results = Vec::new();
+    for file in &files {
+        let image = decode::read_image(file);
+        let reading = image.and_then(|image| Ok((predictor.read(&image)?, image)));
+        let (reading, image) = match reading {
+            Ok(read) => read,
+            Err(error) => {
+                status = report(&error);
+                continue;
+            }
+        };
+        if let Some(path) = &args.picture {
+            write_picture(path, &image, &reading)?;
+        }
+        if args.model.zoo.json {
+            results.push(
+                json!({ "file": file.display().to_string(), "text": reading.text(), "reading": reading }),
+            );
+        } else {
+            print(file, &reading, files.len() > 1);
+        }
+    }
+    if args.model.zoo.json {
+        let manifest = predictor.manifest();
+        terminal::json(&json!({
+            "model": manifest.name,
+            "version": manifest.version,
+            "model_sha256": manifest.files.get(zoo::ONNX).map(|record| record.sha256),
+            "readings": results,
+        }));
+    }
+    Ok(status)
+}
+
+fn print(file: &Path, reading: &Reading, several: bool) {
+    if several {
+        terminal::line(format_args!("{}:", file.display()));
+    }
+    if reading.rows.is_empty() {
+        terminal::log(format_args!("{}: nothing is on this image", file.display()));
+    }
+    for row in &reading.rows {
+        terminal::line(&row.text);
+        for object in row.objects.iter().filter(|object| object.status != Status::Ok) {
+            let b = object.bounds;
+            terminal::log(format_args!(
+                "{}: `{}` at row {}, column {} is {} ({:.1} %)",
+                file.display(),
+                object.label,
+                b.top,
+                b.left,
+                object.status.name(),
+                100.0 * object.probability
+            ));
+        }
+    }
+}
+
+/// Longest side of the image in a picture.
+const PICTURE_SIDE: u32 = 1600;
+
+fn write_picture(path: &Path, image: &image::DynamicImage, reading: &Reading) -> Result<()> {
+    use base64ct::{Base64, Encoding};
+
+    let shown = if image.width().max(image.height()) > PICTURE_SIDE {
+        image.thumbnail(PICTURE_SIDE, PICTURE_SIDE)
+    } else {
+        image.clone()
+    };
+    let mut png = std::io::Cursor::new(Vec::new());
+    let wrong = |e: image::ImageError| Error::image(path, e.to_string());
+    shown.to_rgb8().write_to(&mut png, image::ImageFormat::Png).map_err(wrong)?;
+    let (width, height) = (image.width(), image.height());
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\">\n\
+         <image width=\"{width}\" height=\"{height}\" href=\"data:image/png;base64,{}\"/>\n",
+        Base64::encode_string(png.get_ref())
+    );
+    let stroke = f64::from(width.max(height)) / 300.0;
+    for object in reading.rows.iter().flat_map(|row| &row.objects) {
+        let b = object.bounds;
+        let colour = if object.status == Status::Ok { "#0a7d38" } else { "#c2410c" };
+        let size = (b.bottom - b.top) as f64 / 3.0;
+        svg += &format!(
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{stroke:.1}\"/>\n\
+             <text x=\"{}\" y=\"{:.1}\" font-size=\"{size:.1}\" fill=\"{colour}\">{}</text>\n",
+            b.left,
+            b.top,
+            b.right - b.left,
+            b.bottom - b.top,
+            b.left,
+            b.top as f64 - stroke,
+            escaped(&object.label),
+        );
+    }
+    svg += "</svg>\n";
+    std::fs::write(path, svg).map_err(Error::io(path))
+}
+
+/// Labels are anybody's text.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

@@ -1,0 +1,100 @@
+//! What is ink: a mask, and how strong the ink is.
+
+use super::light::Contrast;
+use super::plane::Plane;
+
+/// Ink on paper.
+pub(super) struct Ink {
+    /// How much it stands out, 0 to 1, row-major; whatever is not in `mask` does not count.
+    pub strength: Plane,
+    /// Where there is ink.
+    pub mask: Mask,
+    /// Contrast of a typical stroke.
+    pub typical: f32,
+}
+
+/// Which pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Mask {
+    pub height: usize,
+    pub width: usize,
+    pub data: Vec<bool>,
+}
+
+impl Mask {
+    pub(super) fn at(&self, row: usize, column: usize) -> bool {
+        column < self.width && self.data.get(row * self.width + column).copied().unwrap_or(false)
+    }
+
+    /// White where the mask is.
+    pub(super) fn to_image(&self) -> image::GrayImage {
+        let level = |x: u32, y: u32| image::Luma([if self.at(y as usize, x as usize) { 255 } else { 0 }]);
+        image::GrayImage::from_fn(self.width as u32, self.height as u32, level)
+    }
+}
+
+/// Standard deviations of the noise below which nothing is ink.
+const NOISE: f32 = 5.0;
+/// Share of the threshold that is enough for what hangs together with ink.
+const WEAK: f32 = 0.5;
+
+/// The ink of an image, darker than its ground or brighter; `None` if nothing stands out.
+///
+/// `contrast` is the least contrast, `share` the share of the typical one that a stroke must reach.
+pub(super) fn separate(found: Contrast, contrast: f64, share: f64) -> Option<Ink> {
+    let noise = deviation(&found);
+    let least = (contrast as f32).max(NOISE * noise);
+    let [dark, bright] = [found.dark, found.bright].map(|plane| {
+        let mass: f64 = plane.data.iter().filter(|&&v| v > least).map(|&v| f64::from(v * v)).sum();
+        (plane, mass)
+    });
+    // Ink that is darker than its paper is ten times as frequent as the other way round.
+    let (strength, _) = if bright.1 > 1.5 * dark.1 { bright } else { dark };
+    let typical = typical(&strength, least)?;
+    let threshold = least.max(typical * share as f32);
+    let mask = hysteresis(&strength, threshold, (WEAK * threshold).max(0.6 * least));
+    Some(Ink { strength, mask, typical })
+}
+
+/// Standard deviation of the noise, from the median of the absolute differences: most of an image is
+/// ground, also where there is ink.
+fn deviation(found: &Contrast) -> f32 {
+    let differences = found.dark.data.iter().zip(&found.bright.data).map(|(dark, bright)| dark.max(*bright));
+    let mut histogram = [0usize; 1001];
+    differences.for_each(|value| histogram[(value * 1000.0) as usize] += 1);
+    let half = found.dark.data.len() / 2;
+    let mut below = 0;
+    let median = histogram.iter().position(|count| {
+        below += count;
+        below > half
+    });
+    // A normal distribution's median absolute deviation is 0.6745 standard deviations.
+    median.unwrap_or(0) as f32 / 1000.0 / 0.6745
+}
+
+/// The contrast that a fifth of all ink exceeds.
+fn typical(strength: &Plane, least: f32) -> Option<f32> {
+    let mut ink: Vec<f32> = strength.data.iter().copied().filter(|&v| v > least).collect();
+    let place = ink.len() * 4 / 5;
+    (!ink.is_empty()).then(|| *ink.select_nth_unstable_by(place, f32::total_cmp).1)
+}
+
+/// Everything above `strong`, and what hangs together with it above `weak`.
+fn hysteresis(strength: &Plane, strong: f32, weak: f32) -> Mask {
+    let (height, width) = (strength.height, strength.width);
+    let mut data: Vec<bool> = strength.data.iter().map(|&value| value > strong).collect();
+    let mut next: Vec<usize> = (0..data.len()).filter(|&index| data[index]).collect();
+    while let Some(index) = next.pop() {
+        let (row, column) = (index / width, index % width);
+        for y in row.saturating_sub(1)..(row + 2).min(height) {
+            for x in column.saturating_sub(1)..(column + 2).min(width) {
+                let other = y * width + x;
+                if !data[other] && strength.data[other] > weak {
+                    data[other] = true;
+                    next.push(other);
+                }
+            }
+        }
+    }
+    Mask { height, width, data }
+}

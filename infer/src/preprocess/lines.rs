@@ -1,0 +1,175 @@
+//! Ruling lines, squares and drawn frames: long, thin and straight.
+
+use super::ink::Mask;
+
+/// Steepest line, as rise over run: paper is never laid down exactly straight.
+const STEEPEST: f64 = 0.12;
+/// Steps of the slope between straight and steepest.
+const SLOPES: i32 = 24;
+/// Most lines of one direction that are taken away.
+const MOST: usize = 64;
+/// How near the border a line must begin and end to be a ruling line: a share of the length.
+const REACH: f64 = 0.12;
+
+/// A line along the rows of a mask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Line {
+    /// Row at column 0.
+    start: f64,
+    /// Rows for each column.
+    slope: f64,
+    /// Rows that it takes.
+    thickness: usize,
+    /// First and last column.
+    columns: (usize, usize),
+}
+
+/// Takes lines along both axes away that are at least `length` of the side long and at most `thickness`
+/// of it thick. A single line is taken only where it goes from border to border, else it may be a stroke.
+pub(super) fn remove(mask: &mut Mask, length: f64, thickness: f64) {
+    let side = mask.height.max(mask.width) as f64;
+    let thickest = ((side * thickness).round() as usize).max(2);
+    let mut turned = transposed(mask);
+    let across = find(mask, length, thickest);
+    let down = find(&turned, length, thickest);
+    // Two long parallel thin lines are a frame or squares, not a digit.
+    let is_frame = across.len() > 1 && down.len() > 1;
+    let is_ruling = |line: &Line, width: usize| {
+        let reach = (width as f64 * REACH) as usize;
+        line.columns.0 <= reach && line.columns.1 + reach >= width
+    };
+    let (width, height) = (mask.width, mask.height);
+    for line in across.iter().filter(|line| is_frame || is_ruling(line, width)) {
+        erase(mask, line);
+    }
+    for line in down.iter().filter(|line| is_frame || is_ruling(line, height)) {
+        erase(&mut turned, line);
+    }
+    let erased = transposed(&turned);
+    mask.data.iter_mut().zip(erased.data).for_each(|(kept, other)| *kept &= other);
+}
+
+fn transposed(mask: &Mask) -> Mask {
+    let data = (0..mask.data.len()).map(|index| mask.at(index % mask.height, index / mask.height)).collect();
+    Mask { height: mask.width, width: mask.height, data }
+}
+
+/// Lines along the rows, the most covered first.
+fn find(mask: &Mask, length: f64, thickest: usize) -> Vec<Line> {
+    let mut rest = mask.clone();
+    let mut lines = Vec::new();
+    while lines.len() < MOST {
+        let Some(line) = strongest(&rest, length, thickest) else { break };
+        erase(&mut rest, &line);
+        clear(&mut rest, &line);
+        lines.push(line);
+    }
+    lines
+}
+
+/// The line with the most pixels of ink on it, of those that are thin.
+fn strongest(mask: &Mask, length: f64, thickest: usize) -> Option<Line> {
+    let thin = thin_pixels(mask, thickest);
+    let needed = ((mask.width as f64 * length * 0.75) as usize).max(8);
+    let mut best: Option<(usize, f64, f64)> = None;
+    let mut counts = vec![0usize; 0];
+    for step in -SLOPES..=SLOPES {
+        let slope = STEEPEST * f64::from(step) / f64::from(SLOPES);
+        let shift = (STEEPEST * mask.width as f64).ceil();
+        counts.clear();
+        counts.resize(mask.height + 2 * shift as usize + 3, 0);
+        for &(row, column) in &thin {
+            let start = f64::from(row) - slope * f64::from(column) + shift;
+            counts[start.round() as usize] += 1;
+        }
+        for (start, window) in counts.windows(2).enumerate() {
+            let count = window[0] + window[1];
+            if count >= needed && best.is_none_or(|(most, ..)| count > most) {
+                best = Some((count, start as f64 + 0.5 - shift, slope));
+            }
+        }
+    }
+    let (_, start, slope) = best?;
+    measure(mask, start, slope, length, thickest)
+}
+
+/// Pixels whose run of ink across the line is thin.
+fn thin_pixels(mask: &Mask, thickest: usize) -> Vec<(u32, u32)> {
+    let mut thin = Vec::new();
+    for column in 0..mask.width {
+        let mut row = 0;
+        while row < mask.height {
+            let run = (row..mask.height).take_while(|&row| mask.at(row, column)).count();
+            if (1..=thickest).contains(&run) {
+                thin.push(((row + run / 2) as u32, column as u32));
+            }
+            row += run + 1;
+        }
+    }
+    thin
+}
+
+/// Follows a line from column to column: where it begins and ends, and how thick it is.
+fn measure(mask: &Mask, start: f64, slope: f64, length: f64, thickest: usize) -> Option<Line> {
+    let mut runs = Vec::new();
+    let (mut first, mut last, mut covered) = (None, 0, 0);
+    for column in 0..mask.width {
+        if let Some((top, bottom)) = run_at(mask, start + slope * column as f64, column, thickest) {
+            first.get_or_insert(column);
+            (last, covered) = (column, covered + 1);
+            runs.push(bottom - top);
+        }
+    }
+    let first = first?;
+    let span = last + 1 - first;
+    // Dashed and broken lines are lines.
+    if (span as f64) < length * mask.width as f64 || covered * 3 < span * 2 {
+        return None;
+    }
+    runs.sort_unstable();
+    let thickness = runs[runs.len() / 2];
+    (thickness <= thickest).then_some(Line { start, slope, thickness, columns: (first, last + 1) })
+}
+
+/// The run of ink in a column at or next to a row.
+fn run_at(mask: &Mask, row: f64, column: usize, reach: usize) -> Option<(usize, usize)> {
+    let middle = row.round();
+    let reach = (reach / 2 + 1) as f64;
+    let rows = (middle - reach).max(0.0) as usize..((middle + reach).max(-1.0) + 1.0) as usize;
+    let hit = rows.clone().min_by_key(|&candidate| {
+        let is_ink = mask.at(candidate, column);
+        (!is_ink, (candidate as f64 - middle).abs() as usize)
+    })?;
+    if !mask.at(hit, column) {
+        return None;
+    }
+    let top = (0..=hit).rev().take_while(|&row| mask.at(row, column)).last()?;
+    let bottom = hit + (hit..mask.height).take_while(|&row| mask.at(row, column)).count();
+    Some((top, bottom))
+}
+
+/// Takes a line away where nothing crosses it: where the ink is not thicker than the line.
+fn erase(mask: &mut Mask, line: &Line) {
+    let most = line.thickness + line.thickness / 2 + 1;
+    for column in line.columns.0..line.columns.1 {
+        if let Some((top, bottom)) =
+            run_at(mask, line.start + line.slope * column as f64, column, line.thickness)
+        {
+            if bottom - top <= most {
+                (top..bottom).for_each(|row| mask.data[row * mask.width + column] = false);
+            }
+        }
+    }
+}
+
+/// Takes a line away wholly, so that it isn't found again.
+fn clear(mask: &mut Mask, line: &Line) {
+    for column in line.columns.0..line.columns.1 {
+        let middle = (line.start + line.slope * column as f64).round();
+        let reach = (line.thickness / 2 + 1) as f64;
+        let rows = (middle - reach).max(0.0) as usize..((middle + reach).max(-1.0) + 1.0) as usize;
+        for row in rows.filter(|&row| row < mask.height) {
+            mask.data[row * mask.width + column] = false;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Which parts belong to one object, and in which order objects are read.
+
+use super::ink::Ink;
+use super::parts::{Part, parts};
+use super::plane::{Bounds, Plane};
+
+/// An object on black: bright where its ink is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Object {
+    /// Its ink, 0 to 255, as large as its bounds.
+    pub plane: Plane,
+    /// Where it is on the working image.
+    pub bounds: Bounds,
+    /// Which line of text it belongs to, from 0.
+    pub row: usize,
+}
+
+/// Groups parts into objects in reading order. Objects lower than `height` of the highest are not objects
+/// but belong to the nearest one, or to none.
+pub(super) fn find(ink: &Ink, height: f64) -> Vec<Object> {
+    let mut groups: Vec<Vec<Part>> = parts(&ink.mask).into_iter().map(|part| vec![part]).collect();
+    while let Some((one, other)) = pair(&groups) {
+        let more = groups.swap_remove(other);
+        groups[one].extend(more);
+    }
+    let tallest = groups.iter().map(|group| size(group)).max().unwrap_or(0);
+    let (mut large, small): (Vec<_>, Vec<_>) =
+        groups.into_iter().partition(|group| size(group) as f64 >= height * tallest as f64);
+    for group in small {
+        adopt(&mut large, group);
+    }
+    in_reading_order(large)
+        .into_iter()
+        .map(|(row, group)| {
+            let bounds = bounds(&group);
+            Object { plane: draw(ink, &group, bounds), bounds, row }
+        })
+        .collect()
+}
+
+fn bounds(group: &[Part]) -> Bounds {
+    group.iter().map(|part| part.bounds).reduce(Bounds::union).unwrap_or_default()
+}
+
+fn size(group: &[Part]) -> usize {
+    let b = bounds(group);
+    (b.bottom - b.top).max(b.right - b.left)
+}
+
+/// Two groups that are parts of one object: above each other with little between them, as the bar and the
+/// bow of a 5, or one within the other.
+fn pair(groups: &[Vec<Part>]) -> Option<(usize, usize)> {
+    let all: Vec<Bounds> = groups.iter().map(|group| bounds(group)).collect();
+    for (one, a) in all.iter().enumerate() {
+        for (other, b) in all.iter().enumerate().skip(one + 1) {
+            let overlap = |a: (usize, usize), b: (usize, usize)| a.1.min(b.1) as f64 - a.0.max(b.0) as f64;
+            let across = overlap((a.left, a.right), (b.left, b.right));
+            let down = overlap((a.top, a.bottom), (b.top, b.bottom));
+            let narrower = (a.right - a.left).min(b.right - b.left) as f64;
+            let lower = (a.bottom - a.top).min(b.bottom - b.top) as f64;
+            let higher = (a.bottom - a.top).max(b.bottom - b.top) as f64;
+            let is_stacked = across >= 0.5 * narrower && -down <= 0.2 * higher && lower < 0.75 * higher;
+            let is_crossing = across >= 0.6 * narrower && down >= 0.6 * lower;
+            if is_stacked || is_crossing {
+                return Some((one, other));
+            }
+        }
+    }
+    None
+}
+
+/// A small group goes to the group whose bounds it is next to, if one is near; else it is left out.
+fn adopt(large: &mut [Vec<Part>], group: Vec<Part>) {
+    let own = bounds(&group);
+    let distance = |b: Bounds| {
+        let gap = |a: (usize, usize), b: (usize, usize)| a.0.max(b.0).saturating_sub(a.1.min(b.1));
+        gap((own.top, own.bottom), (b.top, b.bottom)).max(gap((own.left, own.right), (b.left, b.right)))
+    };
+    let nearest = large.iter_mut().min_by_key(|other| distance(bounds(other)));
+    if let Some(nearest) = nearest {
+        let near = size(nearest) / 8;
+        if distance(bounds(nearest)) <= near {
+            nearest.extend(group);
+        }
+    }
+}
+
+/// Lines of text from above, each from the left: groups are on one line if their heights overlap by half.
+fn in_reading_order(mut groups: Vec<Vec<Part>>) -> Vec<(usize, Vec<Part>)> {
+    groups.sort_by_key(|group| bounds(group).left);
+    let mut lines: Vec<Vec<Vec<Part>>> = Vec::new();
+    for group in groups {
+        let own = bounds(&group);
+        let line = lines.iter_mut().find(|line| {
+            // The last of the line: lines of writing rise and fall.
+            let last = line.last().map(|group| bounds(group)).unwrap_or_default();
+            let overlap = own.bottom.min(last.bottom) as f64 - own.top.max(last.top) as f64;
+            overlap >= 0.5 * (own.bottom - own.top).min(last.bottom - last.top) as f64
+        });
+        match line {
+            Some(line) => line.push(group),
+            None => lines.push(vec![group]),
+        }
+    }
+    lines.sort_by_key(|line| line.iter().map(|group| bounds(group).top).min());
+    lines
+        .into_iter()
+        .enumerate()
+        .flat_map(|(row, line)| line.into_iter().map(move |group| (row, group)))
+        .collect()
+}
+
+/// Objects as one.
+pub(super) fn join(objects: &[&Object]) -> Option<Object> {
+    let bounds = objects.iter().map(|object| object.bounds).reduce(Bounds::union)?;
+    let mut plane = Plane::black(bounds.bottom - bounds.top, bounds.right - bounds.left);
+    for object in objects {
+        let (top, left) = (object.bounds.top - bounds.top, object.bounds.left - bounds.left);
+        for (index, &level) in object.plane.data.iter().enumerate() {
+            let place = (top + index / object.plane.width) * plane.width + left + index % object.plane.width;
+            plane.data[place] = plane.data[place].max(level);
+        }
+    }
+    Some(Object { plane, bounds, row: objects.first()?.row })
+}
+
+/// An object cut from top to bottom where there is least ink, between a quarter and three quarters of its
+/// width; `None` if it is not wide enough for two.
+pub(super) fn cut(object: &Object) -> Option<[Object; 2]> {
+    let Plane { height, width, .. } = object.plane;
+    if width < 4 || (width as f64) < 0.8 * height as f64 {
+        return None;
+    }
+    let column_ink = |column: usize| (0..height).map(|row| object.plane.at(row, column)).sum::<f32>();
+    let middle = width as f64 / 2.0;
+    // Of equal columns the one nearest the middle.
+    let cost = |column: usize| column_ink(column) + (column as f64 - middle).abs() as f32 * 0.02 * 255.0;
+    let best = (width / 4..=width * 3 / 4).min_by(|&a, &b| cost(a).total_cmp(&cost(b)))?;
+    let part = |columns: std::ops::Range<usize>| {
+        let mut plane = Plane::black(height, columns.len());
+        for row in 0..height {
+            for (to, from) in columns.clone().enumerate() {
+                plane.data[row * plane.width + to] = object.plane.at(row, from);
+            }
+        }
+        let inner = plane.bounds(0.0)?;
+        let Bounds { top, left, .. } = object.bounds;
+        let bounds = Bounds {
+            top: top + inner.top,
+            left: left + columns.start + inner.left,
+            bottom: top + inner.bottom,
+            right: left + columns.start + inner.right,
+        };
+        Some(Object { plane: plane.part(inner), bounds, row: object.row })
+    };
+    Some([part(0..best)?, part(best..width)?])
+}
+
+/// The ink of a group, as strong as it is, up to full strength for a typical stroke.
+fn draw(ink: &Ink, group: &[Part], bounds: Bounds) -> Plane {
+    let (height, width) = (bounds.bottom - bounds.top, bounds.right - bounds.left);
+    let mut plane = Plane::black(height, width);
+    for &index in group.iter().flat_map(|part| &part.pixels) {
+        let (row, column) = (index / ink.mask.width, index % ink.mask.width);
+        let level = ink.strength.data[index] / (0.8 * ink.typical);
+        plane.data[(row - bounds.top) * width + column - bounds.left] = 255.0 * level.min(1.0);
+    }
+    plane
+}

@@ -1,0 +1,55 @@
+//! Connected parts of the ink.
+
+use image::Luma;
+use imageproc::region_labelling::{Connectivity, connected_components};
+
+use super::ink::Mask;
+use super::plane::Bounds;
+
+/// A group of connected pixels.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    /// Indices of its pixels.
+    pub pixels: Vec<usize>,
+    /// The smallest rectangle that holds them.
+    pub bounds: Bounds,
+}
+
+impl Part {
+    pub(super) fn height(&self) -> usize {
+        self.bounds.bottom - self.bounds.top
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.bounds.right - self.bounds.left
+    }
+
+    /// Its longer side.
+    pub(super) fn size(&self) -> usize {
+        self.height().max(self.width())
+    }
+}
+
+/// All parts, of eight neighbours, by their first pixel.
+pub(super) fn parts(mask: &Mask) -> Vec<Part> {
+    let labels = connected_components(&mask.to_image(), Connectivity::Eight, Luma([0]));
+    let count = labels.pixels().map(|label| label.0[0] as usize).max().unwrap_or(0);
+    let nothing = Bounds { top: usize::MAX, left: usize::MAX, bottom: 0, right: 0 };
+    let mut parts = vec![Part { pixels: Vec::new(), bounds: nothing }; count];
+    for (index, label) in labels.pixels().enumerate() {
+        let Some(part) = (label.0[0] as usize).checked_sub(1).and_then(|label| parts.get_mut(label)) else {
+            continue;
+        };
+        let (row, column) = (index / mask.width, index % mask.width);
+        part.pixels.push(index);
+        let b = &mut part.bounds;
+        (b.top, b.left) = (b.top.min(row), b.left.min(column));
+        (b.bottom, b.right) = (b.bottom.max(row + 1), b.right.max(column + 1));
+    }
+    parts
+}
+
+/// Takes a part away.
+pub(super) fn erase(mask: &mut Mask, part: &Part) {
+    part.pixels.iter().for_each(|&index| mask.data[index] = false);
+}

@@ -1,0 +1,186 @@
+//! Every object of an image in reading order: numbers of several digits, a line of text a row.
+
+use image::DynamicImage;
+use serde::Serialize;
+
+use crate::confidence::Status;
+use crate::error::Result;
+use crate::evaluate::argmax;
+use crate::predictor::Predictor;
+use crate::preprocess::{Bounds, Found, Prepared, prepare};
+
+/// Most objects that are read; more are not writing.
+const MOST_OBJECTS: usize = 1000;
+/// What an object that is unlike all classes costs, in the logarithm of a probability.
+const UNLIKE: f32 = -4.0;
+/// Pieces are taken as one object only if no more than this share of their height lies between them.
+const GAP: f64 = 0.15;
+/// How wide one object may be, as a share of its height, to be made of several pieces.
+const WIDEST: f64 = 1.2;
+
+/// What is written on an image.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reading {
+    /// `empty`, `ok`, or the worst status of an object.
+    pub status: Status,
+    /// Lines from above.
+    pub rows: Vec<Row>,
+}
+
+/// A line of text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The labels after each other.
+    pub text: String,
+    /// Its objects from the left.
+    pub objects: Vec<ReadObject>,
+}
+
+/// One object.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReadObject {
+    /// The most probable class.
+    pub label: String,
+    /// Its probability.
+    pub probability: f32,
+    /// What the answer is worth.
+    pub status: Status,
+    /// Where it is, in pixels of the image.
+    pub bounds: Bounds,
+}
+
+impl Reading {
+    /// The text of all rows.
+    pub fn text(&self) -> String {
+        self.rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A piece or several, and what the network says.
+struct Candidate {
+    found: Found,
+    probabilities: Vec<f32>,
+    /// Logarithm of the best probability, lower if unlike.
+    score: f32,
+}
+
+impl Predictor {
+    /// Reads every object on an image.
+    ///
+    /// # Errors
+    /// As for [`Predictor::predict`]; [`crate::Error::Usage`] for more objects than writing has.
+    pub fn read(&self, image: &DynamicImage) -> Result<Reading> {
+        let manifest = self.manifest();
+        let prepared = prepare(image, &manifest.preprocessing, manifest.image_shape(), None);
+        if prepared.found.len() > MOST_OBJECTS {
+            let problem =
+                format!("{} objects on the image, at most {MOST_OBJECTS} are read", prepared.found.len());
+            return Err(crate::Error::Usage(problem));
+        }
+        let mut rows: Vec<Row> = Vec::new();
+        for pieces in prepared.found.chunk_by(|a, b| a.row == b.row) {
+            let objects = self.best_row(&prepared, pieces)?;
+            let objects: Vec<ReadObject> =
+                objects.into_iter().map(|candidate| self.object(candidate)).collect();
+            let text = objects.iter().map(|object| object.label.as_str()).collect();
+            rows.push(Row { text, objects });
+        }
+        let worst = |statuses: &[Status]| {
+            let any = |status: Status| statuses.contains(&status).then_some(status);
+            any(Status::Unlike).or(any(Status::Unsure)).unwrap_or(Status::Ok)
+        };
+        let statuses: Vec<Status> =
+            rows.iter().flat_map(|row| &row.objects).map(|object| object.status).collect();
+        let status = if rows.is_empty() { Status::Empty } else { worst(&statuses) };
+        Ok(Reading { status, rows })
+    }
+
+    fn object(&self, candidate: Candidate) -> ReadObject {
+        let class = usize::from(argmax(&candidate.probabilities));
+        ReadObject {
+            label: self.manifest().labels.get(class).cloned().unwrap_or_default(),
+            probability: candidate.probabilities.get(class).copied().unwrap_or(0.0),
+            status: Status::of(&candidate.probabilities, self.manifest()),
+            bounds: candidate.found.bounds,
+        }
+    }
+
+    /// The way to divide a row into objects that the network finds most probable: pieces alone, cut into two,
+    /// or two or three that are near each other as one.
+    fn best_row(&self, prepared: &Prepared, pieces: &[Found]) -> Result<Vec<Candidate>> {
+        let mut atoms: Vec<Found> = Vec::new();
+        for piece in pieces {
+            match prepared.halves(piece) {
+                Some([left, right]) => {
+                    let whole = self.candidate(piece.clone())?;
+                    let halves = [self.candidate(left)?, self.candidate(right)?];
+                    let is_two = halves.iter().map(|half| half.score).sum::<f32>() > whole.score;
+                    if is_two {
+                        atoms.extend(halves.map(|half| half.found));
+                    } else {
+                        atoms.push(whole.found);
+                    }
+                }
+                None => atoms.push(piece.clone()),
+            }
+        }
+        // best[i]: score of the best way to divide the first i atoms, and the length of its last object.
+        let mut best: Vec<(f32, usize)> = vec![(0.0, 0)];
+        let mut candidates: Vec<Vec<Option<Candidate>>> = Vec::new();
+        for end in 1..=atoms.len() {
+            let mut row = Vec::new();
+            let mut choice = (f32::NEG_INFINITY, 1);
+            for length in 1..=3.min(end) {
+                let parts = &atoms[end - length..end];
+                let candidate = match parts {
+                    [one] => Some(self.candidate(one.clone())?),
+                    several if is_near(several) => {
+                        prepared.joined(several).map(|found| self.candidate(found)).transpose()?
+                    }
+                    _ => None,
+                };
+                if let Some(candidate) = &candidate {
+                    // As if each piece had been read so well: else few objects would always win.
+                    let score = best[end - length].0 + candidate.score * length as f32;
+                    if score > choice.0 {
+                        choice = (score, length);
+                    }
+                }
+                row.push(candidate);
+            }
+            best.push(choice);
+            candidates.push(row);
+        }
+        let mut chosen = Vec::new();
+        let mut end = atoms.len();
+        while end > 0 {
+            let length = best[end].1;
+            chosen.extend(candidates[end - 1].get_mut(length - 1).and_then(Option::take));
+            end -= length;
+        }
+        chosen.reverse();
+        Ok(chosen)
+    }
+
+    fn candidate(&self, found: Found) -> Result<Candidate> {
+        let probabilities = self.session().worker()?.probabilities(&found.pixels)?;
+        let top = probabilities.iter().copied().fold(0f32, f32::max).max(1e-6).ln();
+        let is_unlike = Status::of(&probabilities, self.manifest()) == Status::Unlike;
+        let score = top + if is_unlike { UNLIKE } else { 0.0 };
+        Ok(Candidate { found, probabilities, score })
+    }
+}
+
+/// Whether pieces may be one object: little between them, and not too wide together.
+fn is_near(pieces: &[Found]) -> bool {
+    let bounds = pieces.iter().map(|piece| piece.bounds);
+    let height = bounds.clone().map(|b| b.bottom).max().unwrap_or(0)
+        - bounds.clone().map(|b| b.top).min().unwrap_or(0);
+    let width =
+        bounds.clone().map(|b| b.right).max().unwrap_or(0) - bounds.map(|b| b.left).min().unwrap_or(0);
+    let is_close = |pair: &[Found]| {
+        let gap = pair[1].bounds.left.saturating_sub(pair[0].bounds.right);
+        gap as f64 <= GAP * height as f64
+    };
+    width as f64 <= WIDEST * height as f64 && pieces.windows(2).all(is_close)
+}

@@ -1,0 +1,167 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "numpy==2.4.6",
+#     "pillow==12.3.0",
+# ]
+# ///
+"""Measures what `infer` makes of pictures as people send them, and holds it to what is promised.
+
+Run it as `uv run scripts/check_pictures.py [FOLDER OF PROGRAMS] [--each N] [--model NAME] [--keep DIR] [--only KIND]`.
+Digits and numbers are drawn in fonts and strokes (`pictures.py`, `picture_kinds.py`), garments are Fashion-MNIST's test
+images on other grounds. Prints a table of kinds as Markdown; the exit status is 1 if a kind falls short.
+"""
+
+import argparse
+import gzip
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import picture_kinds as kinds
+import pictures
+from programs import ROOT
+
+# Least share of right answers, or of refused pictures.
+DIGITS, GARMENTS, REFUSED, AUROC = 0.95, 0.90, 0.99, 0.98
+NUMBERS = {"number_clean": 0.90, "number_in_shadow": 0.80, "number_on_lines": 0.80}
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("programs", nargs="?", default=ROOT / "target/debug")
+    parser.add_argument("--each", type=int, default=100, help="pictures of each kind")
+    parser.add_argument("--digits", help="model for digits [default: infer's]")
+    parser.add_argument("--garments", help="model for garments")
+    parser.add_argument("--zoo", default=ROOT / "zoo")
+    parser.add_argument("--keep", help="folder to leave the pictures in")
+    parser.add_argument("--only", help="kinds whose name contains this")
+    parser.add_argument("--skip-limits", action="store_true", help="print the table only")
+    return parser.parse_args()
+
+
+def run(args, command, folder, model):
+    options = ["--zoo", args.zoo, "--json", *(["--model", model] if model else [])]
+    process = subprocess.run([Path(args.programs) / "infer", command, folder, *options], capture_output=True, text=True)
+    if process.returncode not in (0, 2) or not process.stdout:
+        sys.exit(process.stderr)
+    answers = json.loads(process.stdout)
+    return {Path(a["file"]).name: a for a in answers["predictions" if command == "predict" else "readings"]}
+
+
+def save(image, path):
+    if image.getexif():
+        image.save(path.with_suffix(".jpg"), exif=image.getexif(), quality=92)
+        return path.with_suffix(".jpg").name
+    image.save(path.with_suffix(".png"))
+    return path.with_suffix(".png").name
+
+
+def draw(folder, kind, contents, seed):
+    """Pictures of a kind, by their file names."""
+    folder = folder / kind.__name__
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {}
+    for number, content in enumerate(contents):
+        rng = np.random.default_rng([seed, number])
+        name = content if isinstance(content, str) else str(number)
+        made[save(kind(content, rng), folder / f"{number:03}-{name}")] = number
+    return folder, made
+
+
+def idx(path, header):
+    return np.frombuffer(gzip.decompress(path.read_bytes())[header:], np.uint8)
+
+
+def auroc(inside, outside):
+    """The probability that one of the images inside has the higher score."""
+    scores = np.concatenate([inside, outside])
+    order = scores.argsort(kind="stable")
+    ranks = np.empty(len(scores))
+    ranks[order] = np.arange(1, len(scores) + 1)
+    return (ranks[: len(inside)].sum() - len(inside) * (len(inside) + 1) / 2) / (len(inside) * len(outside))
+
+
+def score(answer):
+    probabilities = np.array([c["probability"] for c in answer["classes"]], np.float32)
+    return -np.log(np.maximum(probabilities, 1e-30)).mean()
+
+
+class Table:
+    def __init__(self):
+        self.short = []
+        print("| kind | pictures | share | least | statuses of the others |\n|---|---|---|---|---|")
+
+    def row(self, name, good, total, least, note=""):
+        share = good / total
+        self.short += [name] if share < least else []
+        print(f"| {name} | {total} | {100 * share:.1f} % | {100 * least:.1f} % | {note} |", flush=True)
+
+
+def counts(statuses):
+    return ", ".join(f"{status} {statuses.count(status)}" for status in sorted(set(statuses)))
+
+
+def main():
+    args = arguments()
+    wanted = lambda kind: not args.only or args.only in kind.__name__
+    temporary = tempfile.TemporaryDirectory()
+    out = Path(args.keep or temporary.name)
+    table = Table()
+
+    for seed, kind in enumerate(kinds.DIGITS):
+        if wanted(kind):
+            folder, made = draw(out, kind, [str(n % 10) for n in range(args.each)], seed)
+            answers = run(args, "predict", folder, args.digits)
+            right = {f: f.split("-")[1][0] == answers.get(f, {}).get("label") for f in made}
+            other = [answers[f]["status"] if f in answers else "refused" for f in made]
+            table.row(kind.__name__, sum(right.values()), len(made), DIGITS, counts([s for s in other if s != "ok"]))
+
+    for seed, kind in enumerate(kinds.NUMBERS):
+        if wanted(kind):
+            rng = np.random.default_rng(1000 + seed)
+            texts = ["".join(str(d) for d in rng.integers(0, 10, 2 + n % 5)) for n in range(args.each)]
+            folder, made = draw(out, kind, texts, 100 + seed)
+            answers = run(args, "read", folder, args.digits)
+            right = sum(f.split("-")[1].split(".")[0] == answers.get(f, {}).get("text") for f in made)
+            table.row(kind.__name__, right, len(made), NUMBERS[kind.__name__])
+
+    for seed, kind in enumerate(kinds.REFUSED):
+        if wanted(kind):
+            folder, made = draw(out, kind, [None] * max(args.each, 200), 200 + seed)
+            for what, model in (("digits", args.digits), ("garments", args.garments or "fashion-cnn")):
+                answers = run(args, "predict", folder, model)
+                statuses = [answers[f]["status"] if f in answers else "refused" for f in made]
+                refused = [s for s in statuses if s not in ("ok",)]
+                table.row(f"{kind.__name__}, {what}", len(refused), len(made), REFUSED, counts(refused))
+
+    if not args.only or args.only in "garments":
+        garments(args, out, table)
+    if table.short and not args.skip_limits:
+        sys.exit(f"short of what is promised: {', '.join(table.short)}")
+
+
+def garments(args, out, table):
+    model = args.garments or "fashion-cnn"
+    data = ROOT / "datasets/fashion-mnist"
+    images = idx(data / "t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+    labels = idx(data / "t10k-labels-idx1-ubyte.gz", 8)
+    names = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+
+    def as_it_is(image, _):
+        return pictures.Image.fromarray(image)
+
+    own = None
+    for seed, kind in enumerate([as_it_is, *kinds.GARMENTS]):
+        folder, made = draw(out, kind, list(images[: max(args.each, 200)]), 300 + seed)
+        answers = run(args, "predict", folder, model)
+        right = sum(names[labels[number]] == answers.get(f, {}).get("label") for f, number in made.items())
+        own = right if own is None else own
+        table.row(f"garments {kind.__name__}", right, len(made), GARMENTS * own / len(made))
+
+
+if __name__ == "__main__":
+    main()

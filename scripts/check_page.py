@@ -8,8 +8,8 @@
 
 Run it as `uv run scripts/check_page.py [FOLDER OF zoo] [--screenshots FOLDER]`. Needs Chromium (Debian's package
 `chromium`). Checks: at least 9 of the 10 digits by mouse, each answer within 50 ms (median),
-some by touch, one by keyboard, an image file chosen and dropped, the model switch, the card, no message in the
-console, and that every control has a name that a screen reader can say.
+some by touch, one by keyboard, two digits beside each other, a photo of several, an image file chosen and dropped,
+blank paper, the steps, the model switch, the card, no message in the console, and that every control has a name that a screen reader can say.
 """
 import json
 import shutil
@@ -27,7 +27,7 @@ STROKES = json.loads((ROOT / "scripts/digit-strokes.json").read_text())
 
 
 PICTURES = """(() => { const all = [...document.querySelectorAll('#pictures img')];
-    return all.length == 2 && all.every((image) => image.naturalWidth > 0); })()"""
+    return all.length == 4 && all.every((image) => image.naturalWidth > 0); })()"""
 
 
 def wait(page, condition):
@@ -78,6 +78,13 @@ def touch(page, strokes):
         send("touchEnd", [])
 
 
+def beside(digits):
+    """Strokes of several digits on one paper, each as narrow as it must be."""
+    share = 1 / len(digits)
+    place = lambda point, index: [(index + 0.5) * 280 * share + (point[0] - 140) * share, 140 + (point[1] - 140) * share * 1.2]
+    return [[place(point, index) for point in stroke] for index, digit in enumerate(digits) for stroke in STROKES[digit]]
+
+
 def keyboard_seven(page):
     """Across, then down to the left, as somebody without a pointer would."""
     page.click("#clear")
@@ -101,7 +108,7 @@ def check():
         page.on("console", lambda message: messages.append(message.text))
         page.on("pageerror", lambda error: messages.append(str(error)))
         ready(page, url)
-        assert page.input_value("#model").startswith("mnist-cnn@"), page.input_value("#model")
+        assert page.input_value("#model").startswith("mnist-robust@"), page.input_value("#model")
 
         right, times = [], []
         for digit, strokes in STROKES.items():
@@ -125,14 +132,28 @@ def check():
         print(f"keyboard: a 7 read as {label}")
         assert label == "7", label
 
+        draw(page, beside("42"))
+        label, _ = answer(page)
+        marks = page.locator("#marks span").count()
+        print(f"4 and 2 beside each other read as {label}, {marks} marked")
+        assert (label, marks) == ("42", 2), (label, marks)
+        assert page.text_content("#status").startswith("Several objects"), page.text_content("#status")
+        page.set_input_files("#file", ROOT / "docs/photo.jpg")
+        wait(page, "document.querySelector('#label').textContent == '2026'")
+        assert page.locator("#marks span").count() == 4
+        steps = page.eval_on_selector_all("#steps img", "all => all.map((image) => image.naturalWidth)")
+        assert len(steps) >= 8 and all(steps), steps
+        screenshot(page, screenshots, "photo")
+        page.click("#clear")
+
         page.set_input_files("#file", ROOT / "docs/seven.png")
         assert answer(page)[0] == "7"
         page.click("#clear")
         drop(page, ROOT / "docs/seven.png")
         assert answer(page)[0] == "7"
         layers = page.locator("#layers figure").count()
-        assert layers == 2 and page.locator("#filters figure").count() == 1, layers
-        for part in ["1,111,946 parameters", "9949/10000", "e74c63a074af7db2"]:
+        assert layers == 4 and page.locator("#filters figure").count() == 1, layers
+        for part in ["423,314 parameters", "9957/10000", "Damaged images", "calibration error"]:
             assert part in page.text_content("#claims"), part
         assert "Golden outputs: 16 images" in page.text_content("#proof"), page.text_content("#proof")
         wait(page, PICTURES)

@@ -73,6 +73,9 @@ def by_strokes(digit, rng, size, thickness):
     """Drawn with a round pen along jittered points; `thickness` is a share of the height."""
     scale = 3
     points = [np.array(stroke, float) for stroke in STROKES[digit]]
+    if digit == "1" and rng.random() < 0.5:
+        # Half of the people write it without the flag.
+        points = [points[0][1:]]
     squeeze = rng.uniform(0.75, 1.15)
     jitter = rng.normal(0, 5, (2,))
     lines = []

@@ -44,6 +44,11 @@ pub enum Step {
         /// Largest longer side, pixels.
         longest: u32,
     },
+    /// Gives everything beside a bright sheet of paper its colour, where one lies on a darker table.
+    KeepPage {
+        /// Smallest share of the image that is taken for a page.
+        area: f64,
+    },
     /// Divides by the light: the ground around each place, per colour, becomes even; what is left is how
     /// much darker or brighter than its ground each pixel is.
     FlattenLight {
@@ -57,11 +62,6 @@ pub enum Step {
         contrast: f64,
         /// Share of the typical contrast that a stroke reaches somewhere.
         share: f64,
-    },
-    /// Drops what lies off a bright sheet of paper, where one lies on a darker table.
-    KeepPage {
-        /// Smallest share of the image that is taken for a page.
-        area: f64,
     },
     /// Drops long thin straight lines, but not where a stroke crosses them.
     RemoveLines {
@@ -125,12 +125,12 @@ impl Step {
     /// What a step works on, and what it makes of it.
     fn stages(&self) -> (Stage, Stage) {
         match self {
-            Step::KeepNormalForm { .. } | Step::WorkingSize { .. } => (Stage::Image, Stage::Image),
+            Step::KeepNormalForm { .. } | Step::WorkingSize { .. } | Step::KeepPage { .. } => {
+                (Stage::Image, Stage::Image)
+            }
             Step::FlattenLight { .. } => (Stage::Image, Stage::Contrast),
             Step::SeparateInk { .. } => (Stage::Contrast, Stage::Ink),
-            Step::KeepPage { .. } | Step::RemoveLines { .. } | Step::RemoveClutter { .. } => {
-                (Stage::Ink, Stage::Ink)
-            }
+            Step::RemoveLines { .. } | Step::RemoveClutter { .. } => (Stage::Ink, Stage::Ink),
             Step::FindObjects { .. } => (Stage::Ink, Stage::Objects),
             Step::SeparateObject { .. } => (Stage::Image, Stage::Objects),
             Step::StrokeWidth { .. } => (Stage::Objects, Stage::Objects),

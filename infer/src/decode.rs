@@ -19,11 +19,36 @@ const ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", 
 /// And those of formats that cannot be read: a folder's image is never left out without a word.
 const UNREADABLE_ENDINGS: [&str; 4] = ["heic", "heif", "avif", "jxl"];
 
+/// A decoded image file, upright.
+#[derive(Debug, Clone)]
+pub struct Photo {
+    /// The image; of a large JPEG file smaller than the file says, since nothing here needs more pixels.
+    pub image: DynamicImage,
+    /// How many of the file's pixels one of the image's is along each side.
+    pub scale: f64,
+}
+
+impl std::ops::Deref for Photo {
+    type Target = DynamicImage;
+
+    fn deref(&self) -> &DynamicImage {
+        &self.image
+    }
+}
+
+impl Photo {
+    /// Width and height of the file's image.
+    pub fn size(&self) -> (u32, u32) {
+        let full = |length: u32| (f64::from(length) * self.scale).round() as u32;
+        (full(self.image.width()), full(self.image.height()))
+    }
+}
+
 /// Reads an image file; `-` is standard input.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Image`].
-pub fn read_image(path: &Path) -> Result<DynamicImage> {
+pub fn read_image(path: &Path) -> Result<Photo> {
     let mut bytes = Vec::new();
     let limit = MAX_FILE_BYTES + 1;
     if path == Path::new("-") {
@@ -39,7 +64,7 @@ pub fn read_image(path: &Path) -> Result<DynamicImage> {
 ///
 /// # Errors
 /// [`Error::Image`].
-pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
+pub fn decode(bytes: &[u8], path: &Path) -> Result<Photo> {
     decode_within(bytes, path, MAX_DECODED_BYTES)
 }
 
@@ -47,7 +72,7 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
 ///
 /// # Errors
 /// [`Error::Image`].
-pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<DynamicImage> {
+pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Photo> {
     if bytes.is_empty() {
         return Err(Error::image(path, "the file is empty; expected an image"));
     }
@@ -82,7 +107,7 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Dynami
     if image.width() == 0 || image.height() == 0 {
         return Err(Error::image(path, "the image has no pixels"));
     }
-    Ok(image)
+    Ok(Photo { image, scale: 1.0 })
 }
 
 /// The name of a format that is known, but for which there is no well-kept reader in Rust alone.

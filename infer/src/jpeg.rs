@@ -7,17 +7,17 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage};
 use jpeg_decoder::{CodingProcess, Decoder, PixelFormat};
 
-use crate::decode::MAX_SIDE;
+use crate::decode::{MAX_SIDE, Photo};
 
-/// Longer side from which an image is read at a half, a quarter or an eighth of its size; as large as
-/// anything here works with, and twice as large for what is left to be smoothed.
-const LARGE: u32 = 2048;
+/// An image is read at a half, a quarter or an eighth of its size as long as its longer side stays this
+/// long: half as much again as anything here works with.
+const LARGE: u32 = 1536;
 
-/// Decodes a JPEG file, turned upright as its EXIF data says; images larger than 4,096 pixels come smaller.
+/// Decodes a JPEG file, turned upright as its EXIF data says.
 ///
 /// # Errors
 /// What is wrong with the file.
-pub(crate) fn decode(bytes: &[u8], max_bytes: u64) -> Result<DynamicImage, String> {
+pub(crate) fn decode(bytes: &[u8], max_bytes: u64) -> Result<Photo, String> {
     let wrong = |e: jpeg_decoder::Error| format!("not a whole JPEG file: {e}");
     let mut decoder = Decoder::new(bytes);
     decoder.read_info().map_err(wrong)?;
@@ -55,7 +55,7 @@ pub(crate) fn decode(bytes: &[u8], max_bytes: u64) -> Result<DynamicImage, Strin
     };
     let mut image = image.ok_or("a JPEG file with another number of pixels than it says")?;
     image.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    Ok(image)
+    Ok(Photo { image, scale: f64::from(width) / f64::from(scaled_width) })
 }
 
 /// Asks for the smallest size that is no smaller than [`LARGE`]; gives the size that comes.

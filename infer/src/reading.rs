@@ -50,6 +50,15 @@ pub struct ReadObject {
 }
 
 impl Reading {
+    /// The same with places on an image that is so many times larger.
+    #[must_use]
+    pub fn scaled(mut self, scale: f64) -> Reading {
+        for object in self.rows.iter_mut().flat_map(|row| &mut row.objects) {
+            object.bounds = object.bounds.scaled(scale);
+        }
+        self
+    }
+
     /// The text of all rows.
     pub fn text(&self) -> String {
         self.rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>().join("\n")
@@ -71,7 +80,14 @@ impl Predictor {
     /// As for [`Predictor::predict`]; [`crate::Error::Usage`] for more objects than writing has.
     pub fn read(&self, image: &DynamicImage) -> Result<Reading> {
         let manifest = self.manifest();
-        let prepared = prepare(image, &manifest.preprocessing, manifest.image_shape(), None);
+        self.read_prepared(&prepare(image, &manifest.preprocessing, manifest.image_shape(), None))
+    }
+
+    /// Reads every object that was found on an image.
+    ///
+    /// # Errors
+    /// As for [`Predictor::read`].
+    pub fn read_prepared(&self, prepared: &Prepared) -> Result<Reading> {
         if prepared.found.len() > MOST_OBJECTS {
             let problem =
                 format!("{} objects on the image, at most {MOST_OBJECTS} are read", prepared.found.len());
@@ -79,7 +95,7 @@ impl Predictor {
         }
         let mut rows: Vec<Row> = Vec::new();
         for pieces in prepared.found.chunk_by(|a, b| a.row == b.row) {
-            let objects = self.best_row(&prepared, pieces)?;
+            let objects = self.best_row(prepared, pieces)?;
             let objects: Vec<ReadObject> =
                 objects.into_iter().map(|candidate| self.object(candidate)).collect();
             let text = objects.iter().map(|object| object.label.as_str()).collect();

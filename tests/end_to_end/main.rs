@@ -4,6 +4,8 @@
 mod bad_input;
 #[cfg(feature = "trainer")]
 mod bad_training_input;
+#[cfg(feature = "trainer")]
+mod confidence;
 mod corpus;
 mod dependency_fence;
 mod drawings;
@@ -14,6 +16,7 @@ mod gate;
 mod moved;
 #[cfg(feature = "trainer")]
 mod own_data;
+mod photographs;
 mod pipes;
 mod predict;
 #[cfg(feature = "trainer")]

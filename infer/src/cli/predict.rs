@@ -2,22 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use image::DynamicImage;
 use serde_json::{Value, json};
 use terminal::ExitStatus;
 use zoo::Spec;
 
 use super::args::{ZooArgs, report};
 use super::render;
+use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
 use crate::preprocess::prepare;
-use crate::{Prediction, Predictor, Source, decode};
+use crate::{Prediction, Predictor, Source};
 
 /// Which model, and how to print.
 #[derive(clap::Args)]
 pub(super) struct ModelArgs {
     /// NAME or NAME@VERSION.
-    #[arg(long, default_value = "mnist-cnn")]
+    #[arg(long, default_value = "mnist-robust")]
     model: String,
     #[command(flatten)]
     pub(super) zoo: ZooArgs,
@@ -97,12 +97,7 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus> {
 }
 
 /// Answers for one image: printed, or the JSON that is to be.
-fn answer(
-    args: &PredictArgs,
-    predictor: &Predictor,
-    file: &Path,
-    image: &DynamicImage,
-) -> Result<Option<Value>> {
+fn answer(args: &PredictArgs, predictor: &Predictor, file: &Path, image: &Photo) -> Result<Option<Value>> {
     let manifest = predictor.manifest();
     let mut steps = Vec::new();
     let wants_steps = args.show || args.save_steps.is_some();
@@ -115,7 +110,7 @@ fn answer(
     }
     let name = file.display().to_string();
     if args.model.zoo.json {
-        return Ok(Some(as_json(&name, &prediction, args.top_k, set.as_deref())));
+        return Ok(Some(as_json(&name, image, &prediction, args.top_k, set.as_deref())));
     }
     terminal::line(render::prediction(&name, &prediction, args.top_k, set.as_deref()));
     if args.show {
@@ -128,13 +123,14 @@ fn answer(
     Ok(None)
 }
 
-fn as_json(file: &str, prediction: &Prediction, top_k: usize, set: Option<&[&str]>) -> Value {
+fn as_json(file: &str, image: &Photo, prediction: &Prediction, top_k: usize, set: Option<&[&str]>) -> Value {
     let mut answer = json!({
         "file": file,
         "status": prediction.status,
         "label": prediction.label,
         "classes": prediction.classes.iter().take(top_k).collect::<Vec<_>>(),
-        "objects": prediction.objects,
+        "image": { "width": image.size().0, "height": image.size().1 },
+        "objects": prediction.objects.iter().map(|bounds| bounds.scaled(image.scale)).collect::<Vec<_>>(),
     });
     if let Some(set) = set {
         answer["set"] = json!(set);

@@ -7,8 +7,9 @@ use terminal::ExitStatus;
 
 use super::args::report;
 use super::predict::{ModelArgs, open_predictor};
+use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
-use crate::{Reading, Status, decode};
+use crate::{Reading, Status};
 
 #[derive(clap::Args)]
 pub(super) struct ReadArgs {
@@ -39,7 +40,7 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
     let mut results = Vec::new();
     for file in &files {
         let image = decode::read_image(file);
-        let reading = image.and_then(|image| Ok((predictor.read(&image)?, image)));
+        let reading = image.and_then(|image| Ok((predictor.read(&image)?.scaled(image.scale), image)));
         let (reading, image) = match reading {
             Ok(read) => read,
             Err(error) => {
@@ -51,9 +52,12 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
             write_picture(path, &image, &reading)?;
         }
         if args.model.zoo.json {
-            results.push(
-                json!({ "file": file.display().to_string(), "text": reading.text(), "reading": reading }),
-            );
+            results.push(json!({
+                "file": file.display().to_string(),
+                "image": { "width": image.size().0, "height": image.size().1 },
+                "text": reading.text(),
+                "reading": reading,
+            }));
         } else {
             print(file, &reading, files.len() > 1);
         }
@@ -97,18 +101,18 @@ fn print(file: &Path, reading: &Reading, several: bool) {
 /// Longest side of the image in a picture.
 const PICTURE_SIDE: u32 = 1600;
 
-fn write_picture(path: &Path, image: &image::DynamicImage, reading: &Reading) -> Result<()> {
+fn write_picture(path: &Path, image: &Photo, reading: &Reading) -> Result<()> {
     use base64ct::{Base64, Encoding};
 
     let shown = if image.width().max(image.height()) > PICTURE_SIDE {
         image.thumbnail(PICTURE_SIDE, PICTURE_SIDE)
     } else {
-        image.clone()
+        image.image.clone()
     };
     let mut png = std::io::Cursor::new(Vec::new());
     let wrong = |e: image::ImageError| Error::image(path, e.to_string());
     shown.to_rgb8().write_to(&mut png, image::ImageFormat::Png).map_err(wrong)?;
-    let (width, height) = (image.width(), image.height());
+    let (width, height) = image.size();
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\">\n\
          <image width=\"{width}\" height=\"{height}\" href=\"data:image/png;base64,{}\"/>\n",

@@ -6,10 +6,11 @@ use super::ink::Mask;
 use super::objects::Object;
 use super::parts::{Part, erase, parts};
 use super::plane::{Bounds, Plane};
+use super::surface;
 
 /// How many times the noise of the ground an object must stand out.
 const NOISE: f32 = 4.0;
-/// Share of the side that the ring of ground around the object has at least.
+/// Share of the shorter side that the ring has in which the ground is looked for.
 const RING: f64 = 0.04;
 /// Parts smaller than this share of the largest are not the object.
 const SMALL: f64 = 0.1;
@@ -21,7 +22,7 @@ const SMALL: f64 = 0.1;
 /// the dataset's photographs on white were.
 pub(super) fn separate(colours: &[Plane; 3], contrast: f64) -> Option<Object> {
     let grey = mean(colours);
-    let ground = colours.each_ref().map(|plane| surface(plane));
+    let ground = colours.each_ref().map(ground);
     let mut difference = Plane::black(grey.height, grey.width);
     for (plane, ground) in colours.iter().zip(&ground) {
         for ((largest, value), ground) in difference.data.iter_mut().zip(&plane.data).zip(&ground.data) {
@@ -60,67 +61,12 @@ fn mean(colours: &[Plane; 3]) -> Plane {
     Plane { data: data.collect(), ..*red }
 }
 
-/// `1, x, y, x^2, x y, y^2` with `x` and `y` from -1 to 1.
-fn terms(row: usize, column: usize, plane: &Plane) -> [f64; 6] {
-    let place = |at: usize, length: usize| 2.0 * (at as f64 + 0.5) / length as f64 - 1.0;
-    let (y, x) = (place(row, plane.height), place(column, plane.width));
-    [1.0, x, y, x * x, x * y, y * y]
-}
-
-/// A surface of second degree through the border, fitted by least squares three times, each time without
-/// what lies far off: objects reach the border too.
-fn surface(plane: &Plane) -> Plane {
+/// The ground's level at each pixel: a surface through the border.
+fn ground(plane: &Plane) -> Plane {
     let ring = ((plane.height.min(plane.width) as f64 * RING) as usize).max(1);
-    let is_border = |row: usize, column: usize| {
+    surface::fit(plane, |row, column| {
         row < ring || column < ring || row + ring >= plane.height || column + ring >= plane.width
-    };
-    let border: Vec<([f64; 6], f64)> = (0..plane.data.len())
-        .filter(|index| is_border(index / plane.width, index % plane.width))
-        .map(|index| (terms(index / plane.width, index % plane.width, plane), f64::from(plane.data[index])))
-        .collect();
-    let median = super::plane::median(border.iter().map(|(_, value)| *value as f32).collect());
-    let mut fit = [f64::from(median), 0.0, 0.0, 0.0, 0.0, 0.0];
-    for round in 0..3 {
-        let reach = [64.0, 32.0, 16.0][round];
-        let near: Vec<_> =
-            border.iter().filter(|(terms, value)| (value - dot(&fit, terms)).abs() < reach).collect();
-        // A surface that bends is not known from a few pixels.
-        if near.len() * 3 < border.len() {
-            break;
-        }
-        fit = least_squares(&near).unwrap_or(fit);
-    }
-    let level = |index: usize| dot(&fit, &terms(index / plane.width, index % plane.width, plane)) as f32;
-    Plane { data: (0..plane.data.len()).map(|index| level(index).clamp(0.0, 255.0)).collect(), ..*plane }
-}
-
-fn dot(a: &[f64; 6], b: &[f64; 6]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// Solves the normal equations by Gaussian elimination; `None` if they are singular.
-fn least_squares(points: &[&([f64; 6], f64)]) -> Option<[f64; 6]> {
-    let mut rows = [[0f64; 7]; 6];
-    for (terms, value) in points {
-        for (row, a) in rows.iter_mut().zip(terms) {
-            row.iter_mut().zip(terms.iter().chain([value])).for_each(|(sum, b)| *sum += a * b);
-        }
-    }
-    for pivot in 0..6 {
-        let best = (pivot..6).max_by(|&a, &b| rows[a][pivot].abs().total_cmp(&rows[b][pivot].abs()))?;
-        rows.swap(pivot, best);
-        if rows[pivot][pivot].abs() < 1e-9 {
-            return None;
-        }
-        let line = rows[pivot];
-        for (_, row) in rows.iter_mut().enumerate().filter(|(index, _)| *index != pivot) {
-            let factor = row[pivot] / line[pivot];
-            row.iter_mut().zip(line).for_each(|(value, other)| *value -= factor * other);
-        }
-    }
-    let mut solution = [0.0; 6];
-    solution.iter_mut().enumerate().for_each(|(index, value)| *value = rows[index][6] / rows[index][index]);
-    Some(solution)
+    })
 }
 
 /// Standard deviation of the ground, from the median along the border.

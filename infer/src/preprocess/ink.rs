@@ -1,6 +1,5 @@
 //! What is ink: a mask, and how strong the ink is.
 
-use super::light::Contrast;
 use super::plane::Plane;
 
 /// Ink on paper.
@@ -38,31 +37,23 @@ const NOISE: f32 = 5.0;
 /// Share of the threshold that is enough for what hangs together with ink.
 const WEAK: f32 = 0.5;
 
-/// The ink of an image, darker than its ground or brighter; `None` if nothing stands out.
+/// The ink of an image, by how much each pixel stands out; `None` if nothing does.
 ///
 /// `contrast` is the least contrast, `share` the share of the typical one that a stroke must reach.
-pub(super) fn separate(found: Contrast, contrast: f64, share: f64) -> Option<Ink> {
-    let noise = deviation(&found);
-    let least = (contrast as f32).max(NOISE * noise);
-    let [dark, bright] = [found.dark, found.bright].map(|plane| {
-        let mass: f64 = plane.data.iter().filter(|&&v| v > least).map(|&v| f64::from(v * v)).sum();
-        (plane, mass)
-    });
-    // Ink that is darker than its paper is ten times as frequent as the other way round.
-    let (strength, _) = if bright.1 > 1.5 * dark.1 { bright } else { dark };
+pub(super) fn separate(strength: Plane, contrast: f64, share: f64) -> Option<Ink> {
+    let least = (contrast as f32).max(NOISE * deviation(&strength));
     let typical = typical(&strength, least)?;
     let threshold = least.max(typical * share as f32);
     let mask = hysteresis(&strength, threshold, (WEAK * threshold).max(0.6 * least));
     Some(Ink { strength, mask, typical })
 }
 
-/// Standard deviation of the noise, from the median of the absolute differences: most of an image is
-/// ground, also where there is ink.
-fn deviation(found: &Contrast) -> f32 {
-    let differences = found.dark.data.iter().zip(&found.bright.data).map(|(dark, bright)| dark.max(*bright));
+/// Standard deviation of the noise, from the median of what stands out: most of an image is ground, also
+/// where there is ink.
+fn deviation(strength: &Plane) -> f32 {
     let mut histogram = [0usize; 1001];
-    differences.for_each(|value| histogram[(value * 1000.0) as usize] += 1);
-    let half = found.dark.data.len() / 2;
+    strength.data.iter().for_each(|value| histogram[(value * 1000.0) as usize] += 1);
+    let half = strength.data.len() / 2;
     let mut below = 0;
     let median = histogram.iter().position(|count| {
         below += count;

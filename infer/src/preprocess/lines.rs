@@ -173,3 +173,56 @@ fn clear(mask: &mut Mask, line: &Line) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(height: usize, width: usize, ink: impl Fn(usize, usize) -> bool) -> Mask {
+        Mask { height, width, data: (0..height * width).map(|i| ink(i / width, i % width)).collect() }
+    }
+
+    fn count(mask: &Mask) -> usize {
+        mask.data.iter().filter(|&&ink| ink).count()
+    }
+
+    #[test]
+    fn ruling_lines_go_and_a_stroke_across_them_stays() {
+        for slope in [0.0, 0.03, -0.05] {
+            let on_line = |y: usize, x: usize| {
+                let row = y as f64 - slope * x as f64;
+                [60.0, 120.0, 180.0].iter().any(|start| (row - start).abs() <= 1.0)
+            };
+            let stroke = |y: usize, x: usize| (40..220).contains(&y) && (140..160).contains(&x);
+            let mut mask = drawn(260, 300, |y, x| on_line(y, x) || stroke(y, x));
+            let expected = count(&drawn(260, 300, stroke));
+            remove(&mut mask, 0.5, 0.012);
+            let found = count(&mask);
+            assert!(found >= expected && found < expected + 200, "{slope}: {found} of {expected}");
+        }
+    }
+
+    #[test]
+    fn digits_alone_are_left_as_they_are() {
+        // A 1, a 7 and a 4 of a thin pen, as large as the picture lets them be.
+        let one = |_: usize, x: usize| (98..102).contains(&x);
+        let seven = |y: usize, x: usize| (38..41).contains(&y) || (x + y / 2).abs_diff(140) < 3;
+        let four = |y: usize, x: usize| (118..121).contains(&y) || (140..143).contains(&x);
+        for (name, digit) in [("1", &one as &dyn Fn(usize, usize) -> bool), ("7", &seven), ("4", &four)] {
+            let within = |y: usize, x: usize| (30..170).contains(&y) && (30..170).contains(&x);
+            let mut mask = drawn(200, 200, |y, x| within(y, x) && digit(y, x));
+            let before = mask.clone();
+            remove(&mut mask, 0.5, 0.012);
+            assert_eq!(count(&mask), count(&before), "{name}");
+        }
+    }
+
+    #[test]
+    fn empty_full_and_tiny_masks_are_no_trouble() {
+        for (height, width) in [(1, 1), (1, 300), (300, 1), (40, 40)] {
+            for ink in [false, true] {
+                remove(&mut drawn(height, width, |_, _| ink), 0.5, 0.012);
+            }
+        }
+    }
+}

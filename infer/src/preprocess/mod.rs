@@ -8,10 +8,14 @@ mod light;
 mod lines;
 mod mnist;
 mod objects;
+mod page;
 mod parts;
 mod pipeline;
 mod plane;
 mod strokes;
+mod surface;
+
+use std::borrow::Cow;
 
 use datasets::{ImageShape, Preprocessing, Procedure};
 use image::{DynamicImage, GrayImage};
@@ -80,14 +84,16 @@ pub fn prepare(
     shape: ImageShape,
     trace: Option<&mut Vec<(&'static str, GrayImage)>>,
 ) -> Prepared {
-    let smaller = shrunk(image, shape.height.max(shape.width));
-    let working = smaller.as_ref().unwrap_or(image);
+    let working = match shrunk(image, shape.height.max(shape.width)) {
+        Some(smaller) => Cow::Owned(smaller),
+        None => Cow::Borrowed(image),
+    };
     let scale = f64::from(image.width().max(image.height()))
         / f64::from(working.width().max(working.height()).max(1));
     match how {
-        Preprocessing::Steps(steps) => Pipeline::new(working.clone(), scale, shape, trace).run(steps),
+        Preprocessing::Steps(steps) => Pipeline::new(working.into_owned(), scale, shape, trace).run(steps),
         Preprocessing::Procedure(procedure) => {
-            let pixels = by_procedure(working, *procedure, shape);
+            let pixels = by_procedure(&working, *procedure, shape);
             if let Some(trace) = trace {
                 let (width, height) = (shape.width as u32, shape.height as u32);
                 let first = pixels.iter().take(shape.height * shape.width).copied().collect();

@@ -24,6 +24,12 @@ impl Part {
         self.bounds.right - self.bounds.left
     }
 
+    /// Whether it reaches the border of the picture.
+    pub(super) fn touches_edge(&self, mask: &Mask) -> bool {
+        let Bounds { top, left, bottom, right } = self.bounds;
+        top == 0 || left == 0 || bottom == mask.height || right == mask.width
+    }
+
     /// Its longer side.
     pub(super) fn size(&self) -> usize {
         self.height().max(self.width())

@@ -5,15 +5,14 @@ use image::imageops::FilterType;
 use image::{DynamicImage, GrayImage};
 
 use super::ink::Ink;
-use super::light::Contrast;
 use super::objects::Object;
 use super::plane::{Bounds, Plane};
-use super::{Found, Prepared, clutter, garment, ink, light, lines, mnist, objects, strokes};
+use super::{Found, Prepared, clutter, garment, ink, light, lines, mnist, objects, page, strokes};
 
 /// How far an image has come.
 enum Stage {
     Image,
-    Contrast(Contrast),
+    Contrast(Plane),
     Ink(Option<Ink>),
     Objects(Vec<Object>),
     Input(Vec<Found>),
@@ -42,7 +41,7 @@ impl Finish {
     /// What the network is to see of an object.
     pub(crate) fn input(&self, object: &Object) -> Found {
         let bounds = object.bounds.scaled(self.scale);
-        let mut object = object.clone();
+        let mut plane = object.plane.clone();
         for step in &self.steps {
             match *step {
                 Step::StrokeWidth { thinnest, thickest } => {
@@ -52,16 +51,16 @@ impl Finish {
                         _ => None,
                     });
                     let side = side.unwrap_or(self.shape.height as f64);
-                    object.plane = strokes::fit(&object.plane, side, thinnest, thickest);
+                    plane = strokes::fit(&plane, side, thinnest, thickest);
                 }
                 Step::FitBox { r#box, by_mass } => {
-                    let pixels = fit(&object.plane, self.shape, r#box as usize, by_mass).to_bytes();
-                    return Found { pixels, bounds, row: object.row, object: Some(object) };
+                    let pixels = fit(&plane, self.shape, r#box as usize, by_mass).to_bytes();
+                    return Found { pixels, bounds, row: object.row, object: Some(object.clone()) };
                 }
                 _ => {}
             }
         }
-        Found { pixels: vec![0; self.shape.numel()], bounds, row: object.row, object: Some(object) }
+        Found { pixels: vec![0; self.shape.numel()], bounds, row: object.row, object: Some(object.clone()) }
     }
 }
 
@@ -121,11 +120,11 @@ impl<'a> Pipeline<'a> {
             (Step::SeparateInk { contrast, share }, Stage::Contrast(found)) => {
                 Stage::Ink(ink::separate(found, *contrast, *share))
             }
-            (Step::KeepPage { area }, Stage::Ink(Some(mut ink))) => {
-                if let Some(page) = clutter::page(&self.image.to_luma8(), &ink.mask, *area) {
-                    ink.mask.data.iter_mut().zip(page.data).for_each(|(kept, on_page)| *kept &= on_page);
+            (Step::KeepPage { area }, Stage::Image) => {
+                if let Some(kept) = page::keep(&self.colours(), *area) {
+                    self.image = kept.into();
                 }
-                Stage::Ink(Some(ink))
+                Stage::Image
             }
             (Step::RemoveLines { length, thickness }, Stage::Ink(Some(mut ink))) => {
                 lines::remove(&mut ink.mask, *length, *thickness);
@@ -216,7 +215,7 @@ impl<'a> Pipeline<'a> {
     fn picture(&self) -> GrayImage {
         match &self.stage {
             Stage::Image => self.image.to_luma8(),
-            Stage::Contrast(found) => found.dark.mixed(&found.bright).to_image(255.0),
+            Stage::Contrast(found) => found.to_image(255.0),
             Stage::Ink(Some(ink)) => {
                 let data = ink.mask.data.iter().zip(&ink.strength.data);
                 let data = data.map(|(&is_ink, &v)| if is_ink { v / ink.typical } else { 0.0 }).collect();

@@ -43,7 +43,7 @@ impl Bounds {
     }
 
     /// The same on an image that is so many times larger.
-    pub(super) fn scaled(self, scale: f64) -> Bounds {
+    pub fn scaled(self, scale: f64) -> Bounds {
         let at = |place: usize| (place as f64 * scale).round() as usize;
         Bounds { top: at(self.top), left: at(self.left), bottom: at(self.bottom), right: at(self.right) }
     }
@@ -91,11 +91,6 @@ impl Plane {
     /// Rounded and clamped to bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.data.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect()
-    }
-
-    /// The larger of both at each pixel.
-    pub(super) fn mixed(&self, other: &Plane) -> Plane {
-        Plane { data: self.data.iter().zip(&other.data).map(|(a, b)| a.max(*b)).collect(), ..*self }
     }
 
     /// As a picture, values multiplied by `scale`.

@@ -94,7 +94,7 @@ fn decoded(dir: &Path, classes: &[String], unreadable: &mut Vec<String>) -> Resu
     for (label, class) in classes.iter().enumerate() {
         for path in decode::image_files(&dir.join(class))? {
             match decode::read_image(&path) {
-                Ok(image) => images.push(Image { image, label, path }),
+                Ok(image) => images.push(Image { image: image.image, label, path }),
                 Err(error) => unreadable.push(error.to_string()),
             }
         }

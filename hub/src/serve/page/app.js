@@ -42,7 +42,7 @@ async function loadModels() {
     return complain(error);
   }
   const names = models.map((model) => `${model.manifest.name}@${model.manifest.version}`);
-  const wanted = location.hash.slice(1) || "mnist-cnn";
+  const wanted = location.hash.slice(1) || "mnist-robust";
   $("model").replaceChildren(...names.map((name) => new Option(name)));
   const first = names.findLast((name) => name === wanted || name.startsWith(`${wanted}@`));
   if (first) $("model").value = first;
@@ -62,7 +62,7 @@ async function predict() {
     const start = performance.now();
     try {
       const name = encodeURIComponent($("model").value);
-      const response = await ask(`predict?explain=true&model=${name}`, { method: "POST", body: image });
+      const response = await ask(`predict?explain=true&read=true&steps=true&model=${name}`, { method: "POST", body: image });
       const answer = await response.json();
       // The paper may have been cleared, or another model chosen, meanwhile.
       if (!blank && $("model").value === `${answer.model}@${answer.version}`) showAnswer(answer, performance.now() - start);
@@ -91,26 +91,69 @@ function element(tag, text, attributes = {}) {
   return made;
 }
 
+const STATUS = {
+  ok: "",
+  empty: "Nothing is on the paper.",
+  several: "Several objects; the bars are for the largest.",
+  unsure: "Not sure.",
+  unlike: "Not like the images that the model was trained on.",
+};
+
 function showAnswer(answer, milliseconds) {
-  $("label").textContent = answer.label;
-  $("share").textContent = percent(answer.classes[0].probability);
+  const several = answer.status === "several" && answer.reading;
+  const empty = answer.status === "empty";
+  $("label").textContent = empty ? "–" : several ? answer.reading.text : answer.label;
+  $("label").classList.toggle("long", several && answer.reading.text.length > 3);
+  $("share").textContent = empty || several ? "" : percent(answer.classes[0].probability);
+  $("status").textContent = STATUS[answer.status] ?? answer.status;
+  $("status").hidden = answer.status === "ok";
+  showMarks(answer);
+  showSteps(answer.steps ?? []);
   const shares = new Map(answer.classes.map((entry) => [entry.label, entry.probability]));
   for (const row of $("classes").children) {
-    const share = shares.get(row.dataset.label) ?? 0;
-    row.classList.toggle("best", row.dataset.label === answer.label);
+    const share = empty ? 0 : shares.get(row.dataset.label) ?? 0;
+    row.classList.toggle("best", !empty && row.dataset.label === answer.label);
     row.querySelector(".bar").style.transform = `scaleX(${share})`;
     row.querySelector(".number").textContent = percent(share);
   }
   $("time").textContent = `answered in ${milliseconds.toFixed(0)} ms`;
   $("time").dataset.milliseconds = milliseconds;
   clearTimeout(speaking);
-  speaking = setTimeout(() => { $("spoken").textContent = `${answer.label}, ${$("share").textContent}`; }, 600);
+  speaking = setTimeout(() => { $("spoken").textContent = [$("label").textContent, $("share").textContent, $("status").textContent].filter(Boolean).join(", "); }, 600);
   const [channels, height, width] = answer.input.shape;
   paint($("input"), bytes(answer.input.pixels), channels, height, width);
   const pictures = answer.layers.map((layer) =>
     figure(`${layer.layer}: ${layer.count} feature maps of ${layer.height}x${layer.width}, bright where they fire`,
       grid(layer, grey)));
   $("layers").replaceChildren(...pictures);
+}
+
+// A frame around each object that was found, with its label if there are several.
+function showMarks(answer) {
+  const { width, height } = answer.image;
+  // The image lies in the middle of the square paper.
+  const scale = 100 / Math.max(width, height);
+  const [left, top] = [(100 - width * scale) / 2, (100 - height * scale) / 2];
+  const rows = answer.reading?.rows ?? [];
+  const marks = rows.flatMap((row) => row.objects).map(({ bounds, label, status }) => {
+    const mark = element("span", rows.length > 1 || rows[0].objects.length > 1 ? label : "");
+    mark.className = status === "ok" ? "" : "doubtful";
+    const place = { left: left + bounds.left * scale, top: top + bounds.top * scale,
+      width: (bounds.right - bounds.left) * scale, height: (bounds.bottom - bounds.top) * scale };
+    for (const [side, share] of Object.entries(place)) mark.style[side] = `${share}%`;
+    return mark;
+  });
+  $("marks").replaceChildren(...marks);
+}
+
+function showSteps(steps) {
+  $("steps").replaceChildren(...steps.map(({ step, png }) => {
+    const name = step.replaceAll("_", " ");
+    const picture = element("img", "", { src: `data:image/png;base64,${png}`, alt: `after ${name}` });
+    const made = document.createElement("figure");
+    made.append(picture, element("figcaption", name));
+    return made;
+  }));
 }
 
 function paint(canvas, values, channels, height, width) {
@@ -184,7 +227,10 @@ function showModel() {
     row.append(element("span", label), track, element("span", "", { class: "number" }));
     return row;
   }));
-  $("preprocessing").textContent = PREPROCESSING[manifest.preprocessing] ?? "";
+  const how = manifest.preprocessing;
+  $("preprocessing").textContent = Array.isArray(how)
+    ? "Made from the picture by the steps below; an image in the dataset's own form goes through unchanged."
+    : PREPROCESSING[how] ?? "";
   $("filters").replaceChildren(...(filters ? [
     figure(`${filters.layer}: the ${filters.count} filters of the first convolution, ${filters.height}x${filters.width}; blue adds, orange subtracts`,
       grid(filters, diverging(filters.low, filters.high))),
@@ -194,6 +240,23 @@ function showModel() {
   predict();
 }
 
+// What the manifest promises of its probabilities.
+function believed({ confidence, corruptions }) {
+  const share = (count) => { const [right, all] = count.split("/").map(Number); return right / all; };
+  const claims = [];
+  if (confidence) {
+    const most = confidence.coverage.find((coverage) => coverage.promised === 0.99);
+    claims.push(["Probabilities", `calibration error ${(100 * confidence.calibration_error).toFixed(2)} %`
+      + (most ? `; sets that promise 99 % hold the truth ${percent(share(most.covered))} of the time` : "")]);
+  }
+  if (corruptions) {
+    const shares = Object.values(corruptions).flat().map(share);
+    const mean = shares.reduce((sum, value) => sum + value, 0) / shares.length;
+    claims.push(["Damaged images", `${percent(mean)} right on average over ${Object.keys(corruptions).length} kinds in five strengths`]);
+  }
+  return claims;
+}
+
 function showCard(manifest, proof, sha256, files) {
   const { training, test, network } = manifest;
   $("description").textContent = manifest.description;
@@ -201,6 +264,7 @@ function showCard(manifest, proof, sha256, files) {
   const claims = [
     ["Test accuracy", `${((100 * right) / all).toFixed(2)} % (${test.correct})`],
     ["Data", manifest.dataset.name],
+    ...believed(manifest),
     ["Size", `${network.parameters.toLocaleString("en")} parameters, ${network.macs.toLocaleString("en")} multiply-accumulates for an image`],
     ["Training", `${training.epochs} epochs, seed ${training.seed}, ${training.numeric_profile.threads} threads, ${training.numeric_profile.isa}`],
     ["sha256 of the network", sha256],
@@ -223,7 +287,12 @@ function showCard(manifest, proof, sha256, files) {
   $("proof").replaceChildren(...lines.map((line) => element("li", line)));
   const base = `models/${manifest.name}/${manifest.version}`;
   const has = (file) => files && (file in manifest.files || file === "manifest.yaml");
-  const pictures = [["learning_curve.svg", "Learning curve"], ["confusion_matrix.svg", "Confusion matrix"]];
+  const pictures = [
+    ["learning_curve.svg", "Learning curve"],
+    ["confusion_matrix.svg", "Confusion matrix"],
+    ["reliability.svg", "How often answers of each probability are right"],
+    ["corruptions.svg", "Accuracy on damaged images"],
+  ];
   $("pictures").replaceChildren(...pictures.filter(([file]) => has(file)).map(([file, alt]) => {
     const image = element("img", "", { alt });
     fileUrl(`${base}/${file}`).then((url) => { image.src = url; }, complain);
@@ -250,7 +319,9 @@ async function fileUrl(path) {
 
 function forget() {
   $("label").textContent = "–";
-  for (const id of ["share", "time"]) $(id).textContent = "";
+  for (const id of ["share", "time", "status"]) $(id).textContent = "";
+  for (const id of ["marks", "steps"]) $(id).replaceChildren();
+  $("status").hidden = true;
   for (const row of $("classes").children) {
     row.classList.remove("best");
     row.querySelector(".bar").style.transform = "scaleX(0)";
@@ -350,11 +421,14 @@ document.addEventListener("drop", (event) => {
 
 $("clear").addEventListener("click", clear);
 $("open").addEventListener("click", () => $("file").click());
-$("file").addEventListener("change", (event) => {
-  const [file] = event.target.files;
-  if (file) show(file);
-  event.target.value = "";
-});
+$("photo").addEventListener("click", () => $("camera").click());
+for (const id of ["file", "camera"]) {
+  $(id).addEventListener("change", (event) => {
+    const [file] = event.target.files;
+    if (file) show(file);
+    event.target.value = "";
+  });
+}
 $("model").addEventListener("change", () => {
   location.hash = $("model").value;
   showModel();

@@ -7,9 +7,11 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use base64ct::{Base64, Encoding};
+use image::{DynamicImage, ImageFormat};
 use infer::Planes;
+use infer::Reading;
 use infer::decode::decode_within;
-use infer::preprocess::preprocess;
+use infer::preprocess::{Prepared, prepare};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zoo::{Selector, Spec};
@@ -33,6 +35,12 @@ pub(super) struct PredictQuery {
     /// Also what the network sees, and what its convolutions make of it.
     #[serde(default)]
     explain: bool,
+    /// Also every object on the image, in reading order.
+    #[serde(default)]
+    read: bool,
+    /// Also a picture of each step of the preprocessing.
+    #[serde(default)]
+    steps: bool,
 }
 
 pub(super) async fn predict(
@@ -43,23 +51,42 @@ pub(super) async fn predict(
 ) -> Result<Json<Value>, Problem> {
     let Query(query) = query.map_err(|e| Problem::bad_request(e.to_string()))?;
     let model = find(&server, query.model.as_deref())?;
-    let pixels = {
+    let image = {
         let model = Arc::clone(&model);
-        server.heavy(move || decode(&body.bytes, &model)).await?.map_err(Problem::bad_request)?
+        server
+            .heavy(move || decode(&body.bytes, &model, query.read, query.steps))
+            .await?
+            .map_err(Problem::bad_request)?
     };
+    let shape = model.predictor.manifest().image_shape();
+    let pixels =
+        image.prepared.largest().map_or_else(|| vec![0; shape.numel()], |found| found.pixels.clone());
     let probabilities = server.classify(&model, pixels.clone()).await?;
-    let prediction = model.predictor.prediction(pixels, probabilities);
+    let objects = image.prepared.found.iter().map(|found| found.bounds).collect();
+    let prediction = model.predictor.prediction_of(pixels, probabilities, objects);
     let manifest = model.predictor.manifest();
     let top_k = query.top_k.unwrap_or(usize::MAX);
     let mut answer = json!({
         "model": manifest.name,
         "version": manifest.version,
         "model_sha256": model.sha256,
+        "status": prediction.status,
         "label": prediction.label,
         "classes": prediction.classes.iter().take(top_k).collect::<Vec<_>>(),
     });
+    answer["image"] = json!({ "width": image.width, "height": image.height });
+    answer["objects"] = prediction.objects.iter().map(|bounds| json!(bounds.scaled(image.scale))).collect();
+    if let Some(reading) = &image.reading {
+        answer["reading"] = json!({ "text": reading.text(), "status": reading.status, "rows": reading.rows });
+    }
+    if query.steps {
+        answer["steps"] = image
+            .steps
+            .iter()
+            .map(|(name, png)| json!({ "step": name, "png": Base64::encode_string(png) }))
+            .collect();
+    }
     if query.explain {
-        let shape = manifest.image_shape();
         answer["input"] = json!({
             "shape": [shape.channels, shape.height, shape.width],
             "pixels": Base64::encode_string(&prediction.pixels),
@@ -96,11 +123,41 @@ fn find(server: &Server, spec: Option<&str>) -> Result<Arc<Model>, Problem> {
     Ok(server.repository.find(&spec.name, version.as_deref())?)
 }
 
+/// An image and what was found on it.
+struct Decoded {
+    width: u32,
+    height: u32,
+    scale: f64,
+    prepared: Prepared,
+    reading: Option<Reading>,
+    /// Name and PNG of each step.
+    steps: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// Longest side of a picture of a step.
+const STEP_SIDE: u32 = 240;
+
 /// From an image file to what the network takes.
-fn decode(bytes: &[u8], model: &Model) -> Result<Vec<u8>, String> {
+fn decode(bytes: &[u8], model: &Model, read: bool, steps: bool) -> Result<Decoded, String> {
     let image = decode_within(bytes, "body".as_ref(), MAX_DECODED_BYTES).map_err(|e| e.to_string())?;
     let manifest = model.predictor.manifest();
-    Ok(preprocess(&image, &manifest.preprocessing, manifest.image_shape()))
+    let mut pictures = Vec::new();
+    let trace = steps.then_some(&mut pictures);
+    let prepared = prepare(&image, &manifest.preprocessing, manifest.image_shape(), trace);
+    let reading =
+        read.then(|| model.predictor.read_prepared(&prepared)).transpose().map_err(|e| e.to_string())?;
+    let png = |picture: &image::GrayImage| {
+        let longest = picture.width().max(picture.height());
+        let picture = DynamicImage::from(picture.clone());
+        let small = if longest > STEP_SIDE { picture.thumbnail(STEP_SIDE, STEP_SIDE) } else { picture };
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        small.write_to(&mut bytes, ImageFormat::Png).map(|()| bytes.into_inner()).map_err(|e| e.to_string())
+    };
+    let steps =
+        pictures.iter().map(|(name, picture)| Ok((*name, png(picture)?))).collect::<Result<_, String>>()?;
+    let (width, height) = image.size();
+    let reading = reading.map(|reading| reading.scaled(image.scale));
+    Ok(Decoded { width, height, scale: image.scale, prepared, reading, steps })
 }
 
 /// Planes in 256 steps from the lowest value to the highest.

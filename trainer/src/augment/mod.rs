@@ -3,8 +3,10 @@
 //! Small networks are best trained with weaker ones: with a tenth of the work, the recipe of
 //! `fashion-cnn` loses 1.3 points on validation after 12 epochs (`studies/lite-fashion/`).
 
+mod change;
+
 use distortions::warp::{Affine, Elastic, warp};
-use distortions::{Plane, Stream, filter, marks, noise};
+use distortions::{Plane, Stream, marks};
 use serde::{Deserialize, Serialize};
 
 use datasets::ImageShape;
@@ -181,16 +183,16 @@ impl Augmentation {
         for (source, target) in source.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
             warp(source, &mut Plane::new(target, height, width), &map, elastic.as_ref());
         }
-        let changes: [(Amount, Change, bool); 9] = [
-            (self.edges, outlines, false),
-            (self.stroke, thickness, false),
-            (self.lines, lines, false),
-            (self.tone, tone, true),
-            (self.fog, fog, true),
-            (self.negative, negative, false),
-            (self.blur, blur, false),
-            (self.noise, grain, true),
-            (self.pixelate, pixelate, false),
+        let changes: [(Amount, change::Change, bool); 9] = [
+            (self.edges, change::outlines, false),
+            (self.stroke, change::thickness, false),
+            (self.lines, change::lines, false),
+            (self.tone, change::tone, true),
+            (self.fog, change::fog, true),
+            (self.negative, change::negative, false),
+            (self.blur, change::blur, false),
+            (self.noise, change::grain, true),
+            (self.pixelate, change::pixelate, false),
         ];
         let mut is_faint = false;
         for (amount, change, makes_faint) in changes {
@@ -229,91 +231,6 @@ impl Augmentation {
             Elastic::draw(shape.height, shape.width, amplitude, sigma, stream)
         })
     }
-}
-
-/// Changes a plane by up to a strength.
-type Change = fn(&mut Plane<'_>, f32, &mut Stream);
-
-fn outlines(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
-    let share = strength * stream.unit();
-    let before = plane.pixels.to_vec();
-    filter::edges(plane, 1.0);
-    plane
-        .pixels
-        .iter_mut()
-        .zip(before)
-        .for_each(|(pixel, before)| *pixel = before + share * (*pixel - before));
-}
-
-fn thickness(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
-    filter::stroke(plane, stream.symmetric(strength));
-}
-
-fn lines(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
-    let count = 1 + stream.below((strength as usize).max(1));
-    for _ in 0..count {
-        let brightness = 255.0 * (0.3 + 0.7 * stream.unit());
-        let mut edge = |length: usize| stream.unit() * (length as f32 - 1.0);
-        let (last_row, last_column) = (plane.height as f32 - 1.0, plane.width as f32 - 1.0);
-        let (left, right) = ([edge(plane.height), 0.0], [edge(plane.height), last_column]);
-        let (top, bottom) = ([0.0, edge(plane.width)], [last_row, edge(plane.width)]);
-        match stream.below(4) {
-            0 => marks::line(plane, left, right, brightness, |_| true),
-            1 => marks::line(plane, top, bottom, brightness, |_| true),
-            2 => marks::line(plane, left, right, brightness, |column| column / 2 % 2 == 1),
-            _ => marks::zigzag(plane, brightness, stream),
-        }
-    }
-}
-
-fn tone(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
-    // Uniform in the logarithm, because each halving of the contrast is as hard as the one before.
-    let contrast = libm::expf(-libm::logf(strength.max(1.0)) * stream.unit());
-    let (low, high) = plane.pixels.iter().fold((255f32, 0f32), |(low, high), &v| (low.min(v), high.max(v)));
-    let room = 255.0 - contrast * (high - low);
-    let offset = room * stream.unit();
-    plane.map(|value| contrast * (value - low) + offset);
-}
-
-fn fog(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
-    let (amount, decay) = (strength * stream.unit(), 1.3 + stream.unit());
-    marks::fog(plane, amount, decay, stream);
-}
-
-fn negative(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
-    let width = (strength * stream.unit() * plane.width as f32) as usize;
-    marks::stripes(plane, width, 1.0);
-}
-
-fn blur(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
-    let sigma = strength * stream.unit();
-    match stream.below(3) {
-        0 => filter::gaussian(plane, sigma),
-        1 => {
-            // One-sided, and over the whole image: three times as long for as much blur.
-            let (sigma, angle) = (3.0 * sigma + 0.1, stream.symmetric(180.0));
-            filter::motion(plane, (2.5 * sigma) as usize + 1, sigma, angle);
-        }
-        _ => {
-            let reach = 1 + stream.below(1 + strength as usize);
-            noise::glass(plane, sigma.min(1.5), reach.min(4), 1 + stream.below(2), stream);
-        }
-    }
-}
-
-fn grain(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
-    let deviation = strength * stream.unit();
-    match stream.below(3) {
-        0 => noise::gaussian(plane, 255.0 * deviation, stream),
-        // White has a deviation of 1 / sqrt(photons).
-        1 => noise::shot(plane, 1.0 / (deviation * deviation).max(1e-3), stream),
-        _ => noise::impulse(plane, deviation, stream),
-    }
-}
-
-fn pixelate(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
-    let size = 1.0 + (strength - 1.0).max(0.0) * stream.unit();
-    filter::pixelate(plane, (plane.height as f32 / size) as usize, (plane.width as f32 / size) as usize);
 }
 
 impl Erasing {

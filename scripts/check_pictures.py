@@ -33,7 +33,7 @@ NUMBERS = {"number_clean": 0.90, "number_in_shadow": 0.80, "number_on_lines": 0.
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("programs", nargs="?", default=ROOT / "target/debug")
-    parser.add_argument("--each", type=int, default=100, help="pictures of each kind")
+    parser.add_argument("--each", type=int, default=60, help="pictures of each kind")
     parser.add_argument("--digits", help="model for digits [default: infer's]")
     parser.add_argument("--garments", help="model for garments")
     parser.add_argument("--zoo", default=ROOT / "zoo")
@@ -130,7 +130,7 @@ def main():
     for seed, kind in enumerate(kinds.NUMBERS):
         if wanted(kind):
             rng = np.random.default_rng(1000 + seed)
-            texts = ["".join(str(d) for d in rng.integers(0, 10, 2 + n % 5)) for n in range(args.each)]
+            texts = ["".join(str(d) for d in rng.integers(0, 10, 2 + n % 5)) for n in range(max(args.each, 100))]
             folder, made = draw(out, kind, texts, 100 + seed)
             answers = run(args, "read", folder, args.digits)
             right = sum(f.split("-")[1].split(".")[0] == answers.get(f, {}).get("text") for f in made)

@@ -224,7 +224,7 @@ impl Description {
             return Err(Error::invalid(path, "image", found, "1 or 3 channels, 1 to 4096 rows and columns"));
         }
         if let Err((field, found, expected)) = self.preprocessing.check(channels) {
-            return Err(Error::invalid(path, &format!("preprocessing{field}"), found, &expected));
+            return Err(Error::invalid(path, format!("preprocessing{field}"), found, &expected));
         }
         if !(2..=256).contains(&self.classes.len()) {
             return Err(Error::invalid(path, "classes", self.classes.len(), "2 to 256 names"));

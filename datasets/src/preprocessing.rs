@@ -1,9 +1,11 @@
 //! How a foreign image becomes an image of a dataset: named operations with their parameters.
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, IntoDeserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How a foreign image is brought into the form of the training images.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Preprocessing {
@@ -11,6 +13,30 @@ pub enum Preprocessing {
     Procedure(Procedure),
     /// Operations, in order.
     Steps(Vec<Step>),
+}
+
+/// By hand, because for an untagged enum serde says only that nothing fits.
+impl<'de> Deserialize<'de> for Preprocessing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Preprocessing, D::Error> {
+        struct NameOrSteps;
+
+        impl<'de> Visitor<'de> for NameOrSteps {
+            type Value = Preprocessing;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("`mnist`, `fashion`, `resize` or a list of steps")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Preprocessing, E> {
+                Procedure::deserialize(name.into_deserializer()).map(Preprocessing::Procedure)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Preprocessing, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Preprocessing::Steps)
+            }
+        }
+        deserializer.deserialize_any(NameOrSteps)
+    }
 }
 
 /// Procedures from before there were steps. What they do never changes: manifests name them.
@@ -100,7 +126,7 @@ pub enum Step {
         contrast: f64,
     },
     /// Squeezes the image to the network's size.
-    Resize,
+    Resize {},
 }
 
 impl Step {
@@ -118,7 +144,7 @@ impl Step {
             Step::StrokeWidth { .. } => "stroke_width",
             Step::FitBox { .. } => "fit_box",
             Step::SeparateObject { .. } => "separate_object",
-            Step::Resize => "resize",
+            Step::Resize {} => "resize",
         }
     }
 
@@ -135,7 +161,7 @@ impl Step {
             Step::SeparateObject { .. } => (Stage::Image, Stage::Objects),
             Step::StrokeWidth { .. } => (Stage::Objects, Stage::Objects),
             Step::FitBox { .. } => (Stage::Objects, Stage::Input),
-            Step::Resize => (Stage::Image, Stage::Input),
+            Step::Resize {} => (Stage::Image, Stage::Input),
         }
     }
 
@@ -168,7 +194,7 @@ impl Step {
             }
             Step::FitBox { r#box, .. } => within("box", r#box.into(), 1.0, 4096.0, "1 to 4096 pixels"),
             Step::SeparateObject { contrast } => share("contrast", contrast),
-            Step::Resize => None,
+            Step::Resize {} => None,
         }
     }
 }
@@ -215,7 +241,7 @@ impl Preprocessing {
             if from != stage {
                 return Err((place(""), stage.name().into(), format!("{} before this step", from.name())));
             }
-            if channels != 1 && !matches!(step, Step::Resize | Step::WorkingSize { .. }) {
+            if channels != 1 && !matches!(step, Step::Resize {} | Step::WorkingSize { .. }) {
                 return Err((
                     place(""),
                     format!("{channels} channels"),
@@ -256,7 +282,11 @@ mod tests {
         assert_eq!(parse(&crate::yaml::to_string(&steps).unwrap()), steps);
         for wrong in ["lanczos", "- {step: sharpen}", "- {step: resize, size: 3}", "- {step: flatten_light}"]
         {
-            assert!(crate::yaml::parse::<Preprocessing>(wrong, "x".as_ref()).is_err(), "{wrong}");
+            let message = crate::yaml::parse::<Preprocessing>(wrong, "x".as_ref()).unwrap_err().to_string();
+            assert!(
+                ["lanczos", "sharpen", "size", "window"].iter().any(|what| message.contains(what)),
+                "{message}"
+            );
         }
     }
 

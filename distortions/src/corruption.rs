@@ -293,7 +293,10 @@ mod tests {
             }
         }
         // Manifests of published models depend on these bytes.
-        assert_eq!(Digest::of(&all).to_string(), "TODO");
+        assert_eq!(
+            Digest::of(&all).to_string(),
+            "0705cc614f03822a683870b317083e42f1ec4dce577487d8ca6ffb3b20992444"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Image files as people have them: every format, cut off anywhere, turned, in odd colours.
+#![allow(clippy::unwrap_used)]
 
 use std::io::Cursor;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! Hostile input: whatever the bytes are, an error or an answer, never a panic.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 
@@ -31,6 +32,41 @@ fn mutate(bytes: &mut [u8], changes: &[(usize, u8)]) {
     }
 }
 
+/// The lists of steps of the datasets here: every step there is.
+fn steps() -> Vec<Preprocessing> {
+    let read = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets").join(name).join("dataset.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        datasets::yaml::parse::<datasets::Description>(&text, &path).unwrap().preprocessing
+    };
+    ["mnist", "fashion-mnist"].map(read).to_vec()
+}
+
+/// Nothing on them, or far too much: an answer in time that does not grow with the number of parts.
+#[test]
+fn noise_and_textures_take_bounded_time() {
+    let noise =
+        |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519);
+    type Levels<'a> = &'a dyn Fn(u32, u32) -> u8;
+    let images: [(&str, Levels<'_>); 6] = [
+        ("noise", &|x, y| (noise(x, y) >> 24) as u8),
+        ("salt", &|x, y| if noise(x, y).is_multiple_of(40) { 255 } else { 0 }),
+        ("dots", &|x, y| if x % 8 < 3 && y % 8 < 3 { 0 } else { 240 }),
+        ("lines", &|x, _| if x % 6 < 2 { 0 } else { 240 }),
+        ("squares", &|x, y| if (x / 20 + y / 20).is_multiple_of(2) { 0 } else { 255 }),
+        ("mesh", &|x, y| if x.is_multiple_of(9) || y.is_multiple_of(9) { 20 } else { 200 }),
+    ];
+    for (name, level) in images {
+        let image = DynamicImage::from(GrayImage::from_fn(1600, 1200, |x, y| image::Luma([level(x, y)])));
+        for how in steps() {
+            let start = std::time::Instant::now();
+            assert_eq!(preprocess(&image, &how, SHAPE).len(), SHAPE.numel());
+            // A second with optimisation; this leaves room for a debug build on a busy machine.
+            assert!(start.elapsed().as_secs() < 20, "{name}: {:?}", start.elapsed());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn image_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0usize..6) {
@@ -47,7 +83,7 @@ proptest! {
 
     #[test]
     fn any_image_becomes_the_right_number_of_pixels(
-        width in 1u32..60, height in 1u32..60, seed in any::<u32>(), alpha in any::<bool>(), how in 0usize..3,
+        width in 1u32..60, height in 1u32..60, seed in any::<u32>(), alpha in any::<bool>(), how in 0usize..5,
     ) {
         let value = |x: u32, y: u32| (x.wrapping_mul(73).wrapping_add(y * 179).wrapping_mul(seed | 1) >> 11) as u8;
         let image: DynamicImage = if alpha {
@@ -55,10 +91,14 @@ proptest! {
         } else {
             GrayImage::from_fn(width, height, |x, y| image::Luma([value(x, y)])).into()
         };
-        let how = [Procedure::Mnist, Procedure::Fashion, Procedure::Resize][how];
-        for channels in [1, 3] {
+        let procedures = [Procedure::Mnist, Procedure::Fashion, Procedure::Resize];
+        let how = match procedures.get(how) {
+            Some(procedure) => Preprocessing::Procedure(*procedure),
+            None => steps().swap_remove(how - 3),
+        };
+        for channels in [1, 3].into_iter().filter(|&channels| how.check(channels).is_ok()) {
             let shape = ImageShape { channels, ..SHAPE };
-            prop_assert_eq!(preprocess(&image, &Preprocessing::Procedure(how), shape).len(), shape.numel());
+            prop_assert_eq!(preprocess(&image, &how, shape).len(), shape.numel());
         }
     }
 }

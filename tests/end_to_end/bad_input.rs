@@ -66,7 +66,7 @@ fn paths_and_names() {
         (
             "no such model",
             vec!["predict", "x.png", "--model", "resnet"],
-            "models here: fashion-cnn, fashion-lite, mnist-cnn, mnist-fast, mnist-lite",
+            "models here: fashion-cnn, fashion-lite, mnist-cnn, mnist-fast, mnist-lite, mnist-robust",
         ),
         ("no such version", vec!["show", "mnist-cnn@999"], "versions of mnist-cnn here: [1"),
         ("version 0", vec!["show", "mnist-cnn@0"], "a version from 1"),
@@ -84,7 +84,7 @@ fn with_changed_model(change: impl FnOnce(&Path)) -> tests::Outcome {
     let version = dir.path().join("zoo/models/mnist-cnn/1");
     copy_dir(&root().join("zoo/models/mnist-cnn/1"), &version).unwrap();
     change(&version);
-    run_with_input("infer", dir.path(), &["predict", "-", "--zoo", "zoo"], &png())
+    run_with_input("infer", dir.path(), &["predict", "-", "--model", "mnist-cnn", "--zoo", "zoo"], &png())
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn crates_do_not_depend_on_what_is_not_theirs() {
         ("infer", "--all-features", both.as_slice()),
         ("infer", "--no-default-features", &["clap", "terminal"]),
         ("kernels", "--all-features", &tract),
+        ("distortions", "--all-features", &both),
         ("zoo", "--all-features", &torch),
         ("datasets", "--all-features", &torch),
         ("hub", "--all-features", &torch),

@@ -44,6 +44,21 @@ fn at_least_95_percent_are_read_right() {
 }
 
 #[test]
+fn the_model_for_photographs_reads_at_least_98_percent() {
+    let predictor = Predictor::built_in().unwrap();
+    let drawings = drawings();
+    let wrong: Vec<String> = drawings
+        .iter()
+        .map(|(file, label)| {
+            (file, label, predictor.predict(&infer::decode::read_image(file).unwrap()).unwrap())
+        })
+        .filter(|(_, label, found)| found.label != **label)
+        .map(|(file, _, found)| format!("{} as {}", file.file_name().unwrap().display(), found.label))
+        .collect();
+    assert!(wrong.len() * 100 <= drawings.len() * 2, "{} of {}: {wrong:?}", wrong.len(), drawings.len());
+}
+
+#[test]
 fn a_white_digit_on_black_and_one_on_transparent_ground_are_read_too() {
     let predictor = Predictor::built_in().unwrap();
     let (file, label) = &drawings()[drawings().len() / 2];

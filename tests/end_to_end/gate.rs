@@ -16,8 +16,33 @@ fn every_published_model_verifies() {
     for report in &reports {
         let findings = report["findings"].as_array().unwrap();
         let checks: Vec<&str> = findings.iter().filter_map(|f| f["check"].as_str()).collect();
-        assert_eq!(checks, ["manifest", "files", "golden", "dataset", "accuracy", "predictions"], "{report}");
+        let mut expected = vec!["manifest", "files", "golden", "dataset", "accuracy", "predictions"];
+        if report["model"].as_str().unwrap().contains("-robust@") {
+            expected.push("confidence");
+        }
+        assert_eq!(checks, expected, "{report}");
         assert!(findings.iter().all(|finding| finding["ok"] == true), "{report}");
+    }
+}
+
+/// Clean accuracy no less than the seed network's, damaged images as promised, probabilities that can be
+/// believed. What `verify` counts again is what stands in the manifest.
+#[test]
+fn the_robust_models_are_good_enough() {
+    let (name, clean, damaged) = ("mnist-robust", 9949, 0.95);
+    {
+        let manifest: zoo::Manifest =
+            serde_json::from_str(&succeed("infer", &root(), ["show", name, "--json"])).unwrap();
+        assert!(manifest.test.correct.correct >= clean, "{name}: {}", manifest.test.correct);
+        assert!(manifest.network.parameters <= 2_000_000);
+        let corruptions = manifest.corruptions.unwrap();
+        let mean = infer::corruptions::mean(&corruptions);
+        assert!(corruptions.len() == 20 && mean >= damaged, "{name}: {mean}");
+        let confidence = manifest.confidence.unwrap();
+        assert!(confidence.calibration_error <= 0.01, "{name}: {}", confidence.calibration_error);
+        let sure = confidence.coverage.iter().find(|coverage| coverage.promised == 0.99).unwrap();
+        assert!((sure.covered.share() - 0.99).abs() <= 0.005, "{name}: {}", sure.covered);
+        assert!(confidence.unlike.accepted.share() >= 0.98, "{name}: {}", confidence.unlike.accepted);
     }
 }
 

@@ -55,7 +55,8 @@ fn read(dir: &std::path::Path, image: &GrayImage) -> Value {
 #[test]
 fn numbers_and_lines_of_them_are_read_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let lights: [(&str, &dyn Fn(f32, f32) -> f32); 3] = [
+    type Light<'a> = &'a dyn Fn(f32, f32) -> f32;
+    let lights: [(&str, Light<'_>); 3] = [
         ("even", &|_, _| 1.0),
         ("falling off", &|x, y| 1.0 - 0.6 * (x + y) / 2.0),
         ("a shadow", &|x, y| if x + 0.4 * y > 0.7 { 0.5 } else { 1.0 }),
@@ -151,7 +152,7 @@ fn each_step_is_written_as_a_picture() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!((names[2].as_str(), names.len()), ("x-03-flatten_light.png", 10), "{names:?}");
+    assert_eq!((names[3].as_str(), names.len()), ("x-04-flatten_light.png", 10), "{names:?}");
     let input = image::open(dir.path().join("steps").join(names.last().unwrap())).unwrap();
     assert_eq!(input.height(), 28);
 }

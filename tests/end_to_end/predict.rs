@@ -31,7 +31,7 @@ fn files_folders_and_standard_input() {
         result["predictions"].as_array().unwrap().iter().filter_map(|p| p["file"].as_str()).collect();
     assert_eq!(files, ["./a.PNG", "./b.png", "b.png"]);
     assert!(result["predictions"].as_array().unwrap().iter().all(|p| p["label"] == label.as_str()));
-    assert_eq!(result["model"], "mnist-cnn");
+    assert_eq!(result["model"], "mnist-robust");
     let piped = run_with_input("infer", dir.path(), &["predict", "-", "--zoo", zoo], &png);
     assert_eq!(piped.code, Some(0), "{piped:?}");
     assert!(piped.stdout.starts_with(&format!("-: {label} ")), "{}", piped.stdout);
@@ -45,11 +45,11 @@ fn without_a_zoo_the_built_in_model_answers_and_says_so() {
     let outcome = run("infer", dir.path(), ["predict", "x.png"]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert!(outcome.stdout.starts_with(&format!("x.png: {label} ")), "{}", outcome.stdout);
-    assert!(outcome.stderr.contains("built-in mnist-cnn@"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("built-in mnist-robust@"), "{}", outcome.stderr);
     let result = json(&succeed("infer", dir.path(), ["predict", "x.png", "--json"]));
     assert_eq!(result["embedded"], true);
     let outcome = run("infer", dir.path(), ["predict", "x.png", "--model", "fashion-cnn"]);
-    tests::assert_refused("fashion without a zoo", &outcome, &["built-in model is mnist-cnn@", "--zoo"]);
+    tests::assert_refused("fashion without a zoo", &outcome, &["built-in model is mnist-robust@", "--zoo"]);
 }
 
 #[test]
@@ -90,13 +90,13 @@ fn every_image_format_gives_the_same_answer() {
     let (png, label) = test_image(3);
     let decoded = image::load_from_memory(&png).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    for ending in ["png", "bmp", "gif", "webp", "jpg"] {
+    for ending in ["png", "bmp", "gif", "webp", "jpg", "tif"] {
         decoded.to_rgb8().save(dir.path().join(format!("x.{ending}"))).unwrap();
     }
     let result = json(&succeed("infer", dir.path(), ["predict", ".", "--json"]));
     let labels: Vec<&str> =
         result["predictions"].as_array().unwrap().iter().filter_map(|p| p["label"].as_str()).collect();
-    assert_eq!(labels, [label.as_str(); 5]);
+    assert_eq!(labels, [label.as_str(); 6]);
 }
 
 #[test]

@@ -357,7 +357,7 @@ fn without_a_zoo_the_built_in_model_is_served() {
         assert!(std::io::BufRead::read_line(&mut said, &mut text).unwrap() > 0, "{text}");
     }
     let url = serde_json::from_str::<Value>(&text).unwrap()["url"].as_str().unwrap().to_owned();
-    let ready = || ureq::get(format!("{url}/v2/models/mnist-cnn/ready")).call().is_ok();
+    let ready = || ureq::get(format!("{url}/v2/models/mnist-robust/ready")).call().is_ok();
     let served = (0..200).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(20));
         ready()

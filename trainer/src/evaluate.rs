@@ -72,7 +72,7 @@ impl Evaluator<'_> {
     pub(crate) fn probabilities(&self, indices: &[usize], temperature: f32) -> Vec<f32> {
         let mut logits = tch::no_grad(|| self.logits(indices));
         if temperature != 1.0 {
-            logits = logits * f64::from(1.0 / temperature);
+            logits *= f64::from(1.0 / temperature);
         }
         match self.network.arithmetic(self.device) {
             Arithmetic::Portable => loss::softmax(&logits),

@@ -1,11 +1,13 @@
 //! What is on a picture besides writing: frames, what hangs over the edge, specks.
 
 use super::ink::Mask;
-use super::parts::{Part, erase, parts};
+use super::parts::{Part, erase, largest_parts};
 
 /// Takes frames, what hangs over the edge of the picture, and specks away.
 pub(super) fn remove(mask: &mut Mask, speck: f64) {
-    let mut all = parts(mask);
+    let mut all = largest_parts(mask);
+    mask.data.fill(false);
+    all.iter().flat_map(|part| &part.pixels).for_each(|&index| mask.data[index] = true);
     remove_frames(mask, &mut all);
     remove_edges(mask, &mut all);
     let largest = all.iter().map(|part| part.pixels.len()).max().unwrap_or(0);

@@ -8,6 +8,8 @@ const STEEPEST: f64 = 0.12;
 const SLOPES: i32 = 24;
 /// Most lines of one direction that are taken away.
 const MOST: usize = 64;
+/// Pixels that a line is looked for among.
+const MOST_PIXELS: usize = 30_000;
 /// How near the border a line must begin and end to be a ruling line: a share of the length.
 const REACH: f64 = 0.12;
 
@@ -70,7 +72,9 @@ fn find(mask: &Mask, length: f64, thickest: usize) -> Vec<Line> {
 /// The line with the most pixels of ink on it, of those that are thin.
 fn strongest(mask: &Mask, length: f64, thickest: usize) -> Option<Line> {
     let thin = thin_pixels(mask, thickest);
-    let needed = ((mask.width as f64 * length * 0.75) as usize).max(8);
+    // A sample is enough to find a line by; textures have as many thin pixels as the image has.
+    let every = thin.len() / MOST_PIXELS + 1;
+    let needed = ((mask.width as f64 * length * 0.75) as usize / every).max(8);
     let mut best: Option<(usize, f64, f64)> = None;
     let mut counts = vec![0usize; 0];
     for step in -SLOPES..=SLOPES {
@@ -78,7 +82,7 @@ fn strongest(mask: &Mask, length: f64, thickest: usize) -> Option<Line> {
         let shift = (STEEPEST * mask.width as f64).ceil();
         counts.clear();
         counts.resize(mask.height + 2 * shift as usize + 3, 0);
-        for &(row, column) in &thin {
+        for &(row, column) in thin.iter().step_by(every) {
             let start = f64::from(row) - slope * f64::from(column) + shift;
             counts[start.round() as usize] += 1;
         }
@@ -152,12 +156,9 @@ fn run_at(mask: &Mask, row: f64, column: usize, reach: usize) -> Option<(usize, 
 fn erase(mask: &mut Mask, line: &Line) {
     let most = line.thickness + line.thickness / 2 + 1;
     for column in line.columns.0..line.columns.1 {
-        if let Some((top, bottom)) =
-            run_at(mask, line.start + line.slope * column as f64, column, line.thickness)
-        {
-            if bottom - top <= most {
-                (top..bottom).for_each(|row| mask.data[row * mask.width + column] = false);
-            }
+        let run = run_at(mask, line.start + line.slope * column as f64, column, line.thickness);
+        if let Some((top, bottom)) = run.filter(|(top, bottom)| bottom - top <= most) {
+            (top..bottom).for_each(|row| mask.data[row * mask.width + column] = false);
         }
     }
 }

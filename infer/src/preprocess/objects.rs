@@ -1,7 +1,7 @@
 //! Which parts belong to one object, and in which order objects are read.
 
 use super::ink::Ink;
-use super::parts::{Part, parts};
+use super::parts::{Part, largest_parts};
 use super::plane::{Bounds, Plane};
 
 /// An object on black: bright where its ink is.
@@ -18,11 +18,7 @@ pub(crate) struct Object {
 /// Groups parts into objects in reading order. Objects lower than `height` of the highest are not objects
 /// but belong to the nearest one, or to none.
 pub(super) fn find(ink: &Ink, height: f64) -> Vec<Object> {
-    let mut groups: Vec<Vec<Part>> = parts(&ink.mask).into_iter().map(|part| vec![part]).collect();
-    while let Some((one, other)) = pair(&groups) {
-        let more = groups.swap_remove(other);
-        groups[one].extend(more);
-    }
+    let groups = merged(largest_parts(&ink.mask));
     let tallest = groups.iter().map(|group| size(group)).max().unwrap_or(0);
     let (mut large, small): (Vec<_>, Vec<_>) =
         groups.into_iter().partition(|group| size(group) as f64 >= height * tallest as f64);
@@ -47,26 +43,36 @@ fn size(group: &[Part]) -> usize {
     (b.bottom - b.top).max(b.right - b.left)
 }
 
-/// Two groups that are parts of one object: above each other with little between them, as the bar and the
-/// bow of a 5, or one within the other.
-fn pair(groups: &[Vec<Part>]) -> Option<(usize, usize)> {
-    let all: Vec<Bounds> = groups.iter().map(|group| bounds(group)).collect();
-    for (one, a) in all.iter().enumerate() {
-        for (other, b) in all.iter().enumerate().skip(one + 1) {
-            let overlap = |a: (usize, usize), b: (usize, usize)| a.1.min(b.1) as f64 - a.0.max(b.0) as f64;
-            let across = overlap((a.left, a.right), (b.left, b.right));
-            let down = overlap((a.top, a.bottom), (b.top, b.bottom));
-            let narrower = (a.right - a.left).min(b.right - b.left) as f64;
-            let lower = (a.bottom - a.top).min(b.bottom - b.top) as f64;
-            let higher = (a.bottom - a.top).max(b.bottom - b.top) as f64;
-            let is_stacked = across >= 0.5 * narrower && -down <= 0.2 * higher && lower < 0.75 * higher;
-            let is_crossing = across >= 0.6 * narrower && down >= 0.6 * lower;
-            if is_stacked || is_crossing {
-                return Some((one, other));
-            }
-        }
+/// Parts that belong together as one group each.
+fn merged(parts: Vec<Part>) -> Vec<Vec<Part>> {
+    let mut groups: Vec<(Bounds, Vec<Part>)> =
+        parts.into_iter().map(|part| (part.bounds, vec![part])).collect();
+    while let Some((one, other)) = pair(&groups) {
+        let (bounds, more) = groups.swap_remove(other);
+        groups[one].0 = groups[one].0.union(bounds);
+        groups[one].1.extend(more);
     }
-    None
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// Two groups that are parts of one object.
+fn pair(groups: &[(Bounds, Vec<Part>)]) -> Option<(usize, usize)> {
+    let others = |one: usize| (one + 1..groups.len()).map(move |other| (one, other));
+    let mut pairs = (0..groups.len()).flat_map(others);
+    pairs.find(|&(one, other)| belong_together(groups[one].0, groups[other].0))
+}
+
+/// Above each other with little between them, as the bar and the bow of a 5, or one within the other.
+fn belong_together(a: Bounds, b: Bounds) -> bool {
+    let overlap = |a: (usize, usize), b: (usize, usize)| a.1.min(b.1) as f64 - a.0.max(b.0) as f64;
+    let across = overlap((a.left, a.right), (b.left, b.right));
+    let down = overlap((a.top, a.bottom), (b.top, b.bottom));
+    let narrower = (a.right - a.left).min(b.right - b.left) as f64;
+    let lower = (a.bottom - a.top).min(b.bottom - b.top) as f64;
+    let higher = (a.bottom - a.top).max(b.bottom - b.top) as f64;
+    let is_stacked = across >= 0.5 * narrower && -down <= 0.2 * higher && lower < 0.75 * higher;
+    let is_crossing = across >= 0.6 * narrower && down >= 0.6 * lower;
+    is_stacked || is_crossing
 }
 
 /// A small group goes to the group whose bounds it is next to, if one is near; else it is left out.

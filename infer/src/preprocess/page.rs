@@ -67,7 +67,20 @@ fn find(levels: &GrayImage, area: f64) -> Option<GrayImage> {
     let mut filled = GrayImage::new(framed.width(), framed.height());
     imageproc::drawing::draw_polygon_mut(&mut filled, &open(&outline.points), Luma([255]));
     let page = image::imageops::crop_imm(&filled, 1, 1, bright.width(), bright.height()).to_image();
-    (sides(&page) <= SIDES && has_sharp_edge(levels, &page)).then_some(page)
+    let is_page = sides(&page) <= SIDES && is_plain(&page, &bright) && has_sharp_edge(levels, &page);
+    is_page.then_some(page)
+}
+
+/// Whether the page is bright and the table is dark, each but for a quarter: squares and stripes are neither.
+fn is_plain(page: &GrayImage, bright: &GrayImage) -> bool {
+    let share = |on_page: bool| {
+        let pixels = page.pixels().zip(bright.pixels()).filter(|(page, _)| (page.0[0] > 0) == on_page);
+        let (count, equal) = pixels.fold((0u32, 0u32), |(count, equal), (_, bright)| {
+            (count + 1, equal + u32::from((bright.0[0] > 0) == on_page))
+        });
+        f64::from(equal) / f64::from(count.max(1))
+    };
+    share(true) > 0.75 && share(false) > 0.75
 }
 
 /// Without the first point again at the end.
@@ -154,6 +167,12 @@ mod tests {
             (1.5 - distance / 90.0).clamp(0.0, 1.0)
         };
         assert_eq!(keep(&photo(lamp), 0.1), None);
+    }
+
+    #[test]
+    fn squares_are_no_page() {
+        let squares = |y: u32, x: u32| if (x / 12 + y / 12).is_multiple_of(2) { 1.0 } else { 0.0 };
+        assert_eq!(keep(&photo(squares), 0.1), None);
     }
 
     #[test]

@@ -55,6 +55,21 @@ pub(super) fn parts(mask: &Mask) -> Vec<Part> {
     parts
 }
 
+/// Most parts that are looked at; of more, which only textures and noise have, the largest. What compares
+/// parts with each other takes the square of their number.
+const MOST: usize = 400;
+
+/// All parts if they are not too many, else the largest; in the order of their first pixels.
+pub(super) fn largest_parts(mask: &Mask) -> Vec<Part> {
+    let mut all = parts(mask);
+    if all.len() > MOST {
+        all.sort_by_key(|part| std::cmp::Reverse(part.pixels.len()));
+        all.truncate(MOST);
+        all.sort_by_key(|part| part.pixels.first().copied());
+    }
+    all
+}
+
 /// Takes a part away.
 pub(super) fn erase(mask: &mut Mask, part: &Part) {
     part.pixels.iter().for_each(|&index| mask.data[index] = false);

@@ -145,7 +145,7 @@ impl<'a> Pipeline<'a> {
                 Some(finish) => Stage::Input(all.iter().map(|object| finish.input(object)).collect()),
                 None => Stage::Input(Vec::new()),
             },
-            (Step::Resize, Stage::Image) => Stage::Input(vec![self.resize()]),
+            (Step::Resize {}, Stage::Image) => Stage::Input(vec![self.resize()]),
             // Nothing was found, so there is nothing to do; anything else was refused before.
             (_, stage) => stage,
         };

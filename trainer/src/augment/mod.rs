@@ -20,6 +20,10 @@ pub struct Augmentation {
     /// Probability that an image stays as it is.
     #[serde(skip_serializing_if = "is_default")]
     pub keep: f32,
+    /// Probability that an image, if it is changed, is only shifted, flipped and erased: enough to learn the
+    /// undamaged images by.
+    #[serde(skip_serializing_if = "is_default")]
+    pub gentle: f32,
     /// Largest shift along rows and along columns, whole pixels.
     pub shift: u32,
     /// Largest rotation either way, degrees.
@@ -120,6 +124,7 @@ impl Augmentation {
         let chance = |name: &str, value: f32| within(&format!("{name}.probability"), value, 1.0, "0 to 1");
         let mut fields = vec![
             within("keep", self.keep, 1.0, "0 to 1"),
+            within("gentle", self.gentle, 1.0, "0 to 1"),
             within("shift", self.shift as f32, 1024.0, "0 to 1024 pixels"),
             within("rotate", self.rotate, 180.0, "0 to 180 degrees"),
             within("scale", self.scale, 0.9, "0 to 0.9"),
@@ -177,6 +182,9 @@ impl Augmentation {
             out.copy_from_slice(source);
             return;
         }
+        if self.gentle > 0.0 && stream.unit() < self.gentle {
+            return self.gently().apply_to(source, shape, fill, stream, out);
+        }
         let size = height * width;
         let map = self.draw_map(stream);
         let elastic = self.draw_elastic(shape, stream);
@@ -209,6 +217,17 @@ impl Augmentation {
             }
         }
         self.erasing.apply(out, shape, fill, stream);
+    }
+
+    /// Shift, flip and erasing alone.
+    fn gently(&self) -> Augmentation {
+        let Augmentation { shift, horizontal_flip, erasing, .. } = self;
+        Augmentation {
+            shift: *shift,
+            horizontal_flip: *horizontal_flip,
+            erasing: erasing.clone(),
+            ..Augmentation::default()
+        }
     }
 
     fn draw_map(&self, stream: &mut Stream) -> Affine {
@@ -313,6 +332,21 @@ mod tests {
         for seed in 0..50 {
             assert!((1..=4).contains(&count(&square, seed)));
             assert!((1..=16).contains(&count(&rectangle, seed)), "{}", count(&rectangle, seed));
+        }
+    }
+
+    #[test]
+    fn some_images_are_kept_or_changed_gently() {
+        let strong = Augmentation { rotate: 90.0, ..Default::default() };
+        let original: Vec<f32> = (1..=20u8).map(f32::from).collect();
+        let kept = |augmentation: &Augmentation| {
+            (0..200).filter(|&seed| run(augmentation, seed) == original).count()
+        };
+        assert_eq!(kept(&strong), 0);
+        for some in
+            [Augmentation { keep: 0.5, ..strong.clone() }, Augmentation { gentle: 0.5, ..strong.clone() }]
+        {
+            assert!((60..140).contains(&kept(&some)), "{}", kept(&some));
         }
     }
 

@@ -7,9 +7,9 @@
 """Draws digits on the page of `zoo serve` in headless Chromium, with real pointer strokes.
 
 Run it as `uv run scripts/check_page.py [FOLDER OF zoo] [--screenshots FOLDER]`. Needs Chromium (Debian's package
-`chromium`). Checks: at least 9 of the 10 digits by mouse, each answer within 50 ms (median),
-some by touch, one by keyboard, two digits beside each other, a photo of several, an image file chosen and dropped,
-blank paper, the steps, the model switch, the card, no message in the console, and that every control has a name that a screen reader can say.
+`chromium`). Checks: at least 9 of the 10 digits by mouse, each answer within 50 ms (median), some by touch, one by
+keyboard, two digits beside each other, a photo of several, an image file chosen and dropped, the steps, the model
+switch, the card, no message in the console, and that every control has a name that a screen reader can say.
 """
 import json
 import shutil

@@ -221,7 +221,8 @@ def frame(height, width, rng):
     sheet = Image.new("L", (width, height), 0)
     draw = ImageDraw.Draw(sheet)
     inset = [rng.uniform(0.04, 0.1) * min(height, width) for _ in range(4)]
-    corners = [(inset[0], inset[1]), (width - inset[2], inset[1]), (width - inset[2], height - inset[3]), (inset[0], height - inset[3])]
+    left, top, right, bottom = inset[0], inset[1], width - inset[2], height - inset[3]
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
     corners = [tuple(np.array(c) + rng.normal(0, 3, 2)) for c in corners]
     draw.line([*corners, corners[0]], 255, max(2, round(0.008 * min(height, width))))
     return np.asarray(sheet, float) / 255

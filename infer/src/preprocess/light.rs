@@ -11,7 +11,7 @@ use super::parts::{erase, parts};
 use super::plane::{Plane, median};
 
 /// Longer side of the image on which the light is first guessed.
-const COARSE: u32 = 96;
+const COARSE: u32 = 64;
 /// Longer side of the image on which it is then followed.
 const FINE: u32 = 192;
 /// Half the width of the broadest stroke there: a seventh of the side is its whole width.
@@ -82,7 +82,8 @@ impl Ground {
     /// taken away before, where they differ from a guess at the light.
     fn find(levels: &GrayImage, window: f64) -> Ground {
         let coarse = guess(&shrunk(levels, COARSE), window);
-        let mut fine = median_filter(&shrunk(levels, FINE), 1, 1);
+        // Less noise, which the extremes below would take for the ground.
+        let mut fine = box_filter(&shrunk(levels, FINE), 1, 1);
         let guess = resized(&coarse, fine.width(), fine.height());
         let broad = broad_ink(&fine, &guess);
         let (mut difference, mut count) = (0f64, 0u32);

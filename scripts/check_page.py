@@ -141,6 +141,7 @@ def check():
         page.set_input_files("#file", ROOT / "docs/photo.jpg")
         wait(page, "document.querySelector('#label').textContent == '2026'")
         assert page.locator("#marks span").count() == 4
+        wait(page, "document.querySelectorAll('#steps img').length >= 8")
         steps = page.eval_on_selector_all("#steps img", "all => all.map((image) => image.naturalWidth)")
         assert len(steps) >= 8 and all(steps), steps
         screenshot(page, screenshots, "photo")

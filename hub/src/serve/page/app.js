@@ -12,6 +12,7 @@ let blank = true;
 let dropped = null; // the image file on the paper, sent as it is until something is drawn on it
 let changed = false; // whether the paper changed after the last request was sent
 let busy = false;
+let settling = 0; // the steps are asked for when the drawing has settled
 let speaking = 0; // a screen reader says the answer when it has settled
 
 // ---- talking to the server ----
@@ -62,16 +63,30 @@ async function predict() {
     const start = performance.now();
     try {
       const name = encodeURIComponent($("model").value);
-      const response = await ask(`predict?explain=true&read=true&steps=true&model=${name}`, { method: "POST", body: image });
+      const response = await ask(`predict?explain=true&read=true&model=${name}`, { method: "POST", body: image });
       const answer = await response.json();
       // The paper may have been cleared, or another model chosen, meanwhile.
       if (!blank && $("model").value === `${answer.model}@${answer.version}`) showAnswer(answer, performance.now() - start);
       complain(null);
+      clearTimeout(settling);
+      settling = setTimeout(() => loadSteps(image, name), 250);
     } catch (error) {
       complain(error);
     }
   }
   setBusy(false);
+}
+
+// The pictures of the steps, once the paper has settled: not for each movement of the pen.
+async function loadSteps(image, name) {
+  if (busy || blank) return;
+  try {
+    const response = await ask(`predict?steps=true&top_k=1&model=${name}`, { method: "POST", body: image });
+    const answer = await response.json();
+    if (!busy && !blank) showSteps(answer.steps ?? []);
+  } catch (error) {
+    complain(error);
+  }
 }
 
 function setBusy(value) {
@@ -108,7 +123,6 @@ function showAnswer(answer, milliseconds) {
   $("status").textContent = STATUS[answer.status] ?? answer.status;
   $("status").hidden = answer.status === "ok";
   showMarks(answer);
-  showSteps(answer.steps ?? []);
   const shares = new Map(answer.classes.map((entry) => [entry.label, entry.probability]));
   for (const row of $("classes").children) {
     const share = empty ? 0 : shares.get(row.dataset.label) ?? 0;

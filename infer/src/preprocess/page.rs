@@ -47,7 +47,7 @@ pub(super) fn keep(image: &RgbImage, area: f64) -> Option<RgbImage> {
 
 /// The largest bright region, with what is written on it, if it has the form and the edge of a page.
 fn find(levels: &GrayImage, area: f64) -> Option<GrayImage> {
-    let smooth = imageproc::filter::median_filter(levels, 1, 1);
+    let smooth = imageproc::filter::box_filter(levels, 1, 1);
     let bright = threshold(&smooth, otsu_level(&smooth), ThresholdType::Binary);
     // A margin, so that outlines do not end at the border of the picture.
     let framed = GrayImage::from_fn(bright.width() + 2, bright.height() + 2, |x, y| {

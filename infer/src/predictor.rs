@@ -10,7 +10,7 @@ use zoo::{Manifest, Spec, Zoo};
 use crate::built_in::built_in_model;
 use crate::confidence::{self, Status};
 use crate::error::{Error, Result};
-use crate::preprocess::{Bounds, Found, prepare};
+use crate::preprocess::{Bounds, Prepared, prepare};
 use crate::session::Session;
 
 /// A model with everything needed to use it.
@@ -138,19 +138,17 @@ impl Predictor {
     /// [`Error::Model`] if the network misbehaves.
     pub fn predict(&self, image: &DynamicImage) -> Result<Prediction> {
         let prepared = prepare(image, &self.manifest.preprocessing, self.manifest.image_shape(), None);
-        self.predict_found(&prepared.found, prepared.largest())
+        self.predict_prepared(&prepared)
     }
 
     /// Classifies what [`prepare`] found on an image.
     ///
     /// # Errors
     /// As for [`Predictor::predict`].
-    pub fn predict_found(&self, all: &[Found], largest: Option<&Found>) -> Result<Prediction> {
-        let nothing = || vec![0; self.manifest.image_shape().numel()];
-        let pixels = largest.map_or_else(nothing, |found| found.pixels.clone());
+    pub fn predict_prepared(&self, prepared: &Prepared) -> Result<Prediction> {
+        let pixels = prepared.pixels(self.manifest.image_shape());
         let probabilities = self.session.worker()?.probabilities(&pixels)?;
-        let objects = all.iter().map(|found| found.bounds).collect();
-        Ok(self.prediction_of(pixels, probabilities, objects))
+        Ok(self.prediction_of(pixels, probabilities, prepared.bounds()))
     }
 
     /// The answer for an image on which these objects were found.

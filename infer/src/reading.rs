@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::confidence::Status;
 use crate::error::Result;
-use crate::evaluate::argmax;
 use crate::predictor::Predictor;
 use crate::preprocess::{Bounds, Found, Prepared, prepare};
+use crate::session::Worker;
 
 /// Most objects that are read; more are not writing.
 const MOST_OBJECTS: usize = 1000;
@@ -94,8 +94,9 @@ impl Predictor {
             return Err(crate::Error::Usage(problem));
         }
         let mut rows: Vec<Row> = Vec::new();
+        let mut worker = self.session().worker()?;
         for pieces in prepared.found.chunk_by(|a, b| a.row == b.row) {
-            let objects = self.best_row(prepared, pieces)?;
+            let objects = self.best_row(&mut worker, prepared, pieces)?;
             let objects: Vec<ReadObject> =
                 objects.into_iter().map(|candidate| self.object(candidate)).collect();
             let text = objects.iter().map(|object| object.label.as_str()).collect();
@@ -112,24 +113,32 @@ impl Predictor {
     }
 
     fn object(&self, candidate: Candidate) -> ReadObject {
-        let class = usize::from(argmax(&candidate.probabilities));
+        let Candidate { found, probabilities, .. } = candidate;
+        let bounds = found.bounds;
+        let prediction = self.prediction(found.pixels, probabilities);
+        let best = prediction.classes.first().expect("a manifest has two labels or more");
         ReadObject {
-            label: self.manifest().labels.get(class).cloned().unwrap_or_default(),
-            probability: candidate.probabilities.get(class).copied().unwrap_or(0.0),
-            status: Status::of(&candidate.probabilities, self.manifest()),
-            bounds: candidate.found.bounds,
+            label: best.label.clone(),
+            probability: best.probability,
+            status: prediction.status,
+            bounds,
         }
     }
 
     /// The way to divide a row into objects that the network finds most probable: pieces alone, cut into two,
     /// or two or three that are near each other as one.
-    fn best_row(&self, prepared: &Prepared, pieces: &[Found]) -> Result<Vec<Candidate>> {
+    fn best_row(
+        &self,
+        worker: &mut Worker<'_>,
+        prepared: &Prepared,
+        pieces: &[Found],
+    ) -> Result<Vec<Candidate>> {
         let mut atoms: Vec<Found> = Vec::new();
         for piece in pieces {
             match prepared.halves(piece) {
                 Some([left, right]) => {
-                    let whole = self.candidate(piece.clone())?;
-                    let halves = [self.candidate(left)?, self.candidate(right)?];
+                    let whole = self.candidate(worker, piece.clone())?;
+                    let halves = [self.candidate(worker, left)?, self.candidate(worker, right)?];
                     let is_two = halves.iter().map(|half| half.score).sum::<f32>() > whole.score;
                     if is_two {
                         atoms.extend(halves.map(|half| half.found));
@@ -149,9 +158,9 @@ impl Predictor {
             for length in 1..=3.min(end) {
                 let parts = &atoms[end - length..end];
                 let candidate = match parts {
-                    [one] => Some(self.candidate(one.clone())?),
+                    [one] => Some(self.candidate(worker, one.clone())?),
                     several if is_near(several) => {
-                        prepared.joined(several).map(|found| self.candidate(found)).transpose()?
+                        prepared.joined(several).map(|found| self.candidate(worker, found)).transpose()?
                     }
                     _ => None,
                 };
@@ -178,8 +187,8 @@ impl Predictor {
         Ok(chosen)
     }
 
-    fn candidate(&self, found: Found) -> Result<Candidate> {
-        let probabilities = self.session().worker()?.probabilities(&found.pixels)?;
+    fn candidate(&self, worker: &mut Worker<'_>, found: Found) -> Result<Candidate> {
+        let probabilities = worker.probabilities(&found.pixels)?;
         let top = probabilities.iter().copied().fold(0f32, f32::max).max(1e-6).ln();
         let is_unlike = Status::of(&probabilities, self.manifest()) == Status::Unlike;
         let score = top + if is_unlike { UNLIKE } else { 0.0 };
@@ -189,11 +198,8 @@ impl Predictor {
 
 /// Whether pieces may be one object: little between them, and not too wide together.
 fn is_near(pieces: &[Found]) -> bool {
-    let bounds = pieces.iter().map(|piece| piece.bounds);
-    let height = bounds.clone().map(|b| b.bottom).max().unwrap_or(0)
-        - bounds.clone().map(|b| b.top).min().unwrap_or(0);
-    let width =
-        bounds.clone().map(|b| b.right).max().unwrap_or(0) - bounds.map(|b| b.left).min().unwrap_or(0);
+    let Some(all) = pieces.iter().map(|piece| piece.bounds).reduce(Bounds::union) else { return false };
+    let (height, width) = (all.bottom - all.top, all.right - all.left);
     let is_close = |pair: &[Found]| {
         let gap = pair[1].bounds.left.saturating_sub(pair[0].bounds.right);
         gap as f64 <= GAP * height as f64

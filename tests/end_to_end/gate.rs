@@ -30,20 +30,18 @@ fn every_published_model_verifies() {
 #[test]
 fn the_robust_models_are_good_enough() {
     let (name, clean, damaged) = ("mnist-robust", 9949, 0.95);
-    {
-        let manifest: zoo::Manifest =
-            serde_json::from_str(&succeed("infer", &root(), ["show", name, "--json"])).unwrap();
-        assert!(manifest.test.correct.correct >= clean, "{name}: {}", manifest.test.correct);
-        assert!(manifest.network.parameters <= 2_000_000);
-        let corruptions = manifest.corruptions.unwrap();
-        let mean = infer::corruptions::mean(&corruptions);
-        assert!(corruptions.len() == 20 && mean >= damaged, "{name}: {mean}");
-        let confidence = manifest.confidence.unwrap();
-        assert!(confidence.calibration_error <= 0.01, "{name}: {}", confidence.calibration_error);
-        let sure = confidence.coverage.iter().find(|coverage| coverage.promised == 0.99).unwrap();
-        assert!((sure.covered.share() - 0.99).abs() <= 0.005, "{name}: {}", sure.covered);
-        assert!(confidence.unlike.accepted.share() >= 0.98, "{name}: {}", confidence.unlike.accepted);
-    }
+    let manifest: zoo::Manifest =
+        serde_json::from_str(&succeed("infer", &root(), ["show", name, "--json"])).unwrap();
+    assert!(manifest.test.correct.correct >= clean, "{name}: {}", manifest.test.correct);
+    assert!(manifest.network.parameters <= 2_000_000);
+    let corruptions = manifest.corruptions.unwrap();
+    let mean = infer::corruptions::mean(&corruptions);
+    assert!(corruptions.len() == 20 && mean >= damaged, "{name}: {mean}");
+    let confidence = manifest.confidence.unwrap();
+    assert!(confidence.calibration_error <= 0.01, "{name}: {}", confidence.calibration_error);
+    let sure = confidence.coverage.iter().find(|coverage| coverage.promised == 0.99).unwrap();
+    assert!((sure.covered.share() - 0.99).abs() <= 0.005, "{name}: {}", sure.covered);
+    assert!(confidence.unlike.accepted.share() >= 0.98, "{name}: {}", confidence.unlike.accepted);
 }
 
 /// `mnist-cnn` without padding, `fashion-cnn` with; else the same network.

@@ -103,7 +103,7 @@ fn answer(args: &PredictArgs, predictor: &Predictor, file: &Path, image: &Photo)
     let wants_steps = args.show || args.save_steps.is_some();
     let trace = wants_steps.then_some(&mut steps);
     let prepared = prepare(image, &manifest.preprocessing, manifest.image_shape(), trace);
-    let prediction = predictor.predict_found(&prepared.found, prepared.largest())?;
+    let prediction = predictor.predict_prepared(&prepared)?;
     let set = args.coverage.map(|coverage| prediction.set(manifest, coverage)).transpose()?;
     if let Some(dir) = &args.save_steps {
         save(dir, file, &steps)?;

@@ -64,6 +64,16 @@ impl Prepared {
         Some(halves.map(|half| finish.input(&half)))
     }
 
+    /// The network's input for the largest object, black if there is none.
+    pub fn pixels(&self, shape: ImageShape) -> Vec<u8> {
+        self.largest().map_or_else(|| vec![0; shape.numel()], |found| found.pixels.clone())
+    }
+
+    /// Where the objects are.
+    pub fn bounds(&self) -> Vec<Bounds> {
+        self.found.iter().map(|found| found.bounds).collect()
+    }
+
     /// The largest object: what an answer for the whole image is about.
     pub fn largest(&self) -> Option<&Found> {
         self.found.iter().rev().max_by_key(|found| found.bounds.area())
@@ -73,8 +83,7 @@ impl Prepared {
 /// Pixels `[C, H, W]`, 0 to 255, for a network that takes `shape`: those of the largest object, black if
 /// there is none.
 pub fn preprocess(image: &DynamicImage, how: &Preprocessing, shape: ImageShape) -> Vec<u8> {
-    let prepared = prepare(image, how, shape, None);
-    prepared.largest().map_or_else(|| vec![0; shape.numel()], |found| found.pixels.clone())
+    prepare(image, how, shape, None).pixels(shape)
 }
 
 /// Every object on an image; `trace` gets the name of each step and a picture of what it made.

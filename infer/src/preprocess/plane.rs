@@ -33,7 +33,7 @@ impl Bounds {
     }
 
     /// The smallest rectangle that holds both.
-    pub(super) fn union(self, other: Bounds) -> Bounds {
+    pub(crate) fn union(self, other: Bounds) -> Bounds {
         Bounds {
             top: self.top.min(other.top),
             left: self.left.min(other.left),

@@ -63,7 +63,7 @@ fn shrunk(object: &Plane, by: f64) -> Plane {
     let mut out = framed(object, 1);
     let distances = distances(&out, |level| level <= 127.0);
     for (level, distance) in out.data.iter_mut().zip(distances) {
-        *level = level.min(255.0 * (distance - 0.5 - by + 0.5).clamp(0.0, 1.0) as f32);
+        *level = level.min(255.0 * (distance - by).clamp(0.0, 1.0) as f32);
     }
     if out.max() > 127.0 { out } else { object.clone() }
 }

@@ -54,7 +54,7 @@ fn least_squares(points: &[&([f64; 6], f64)]) -> Option<[f64; 6]> {
             return None;
         }
         let line = rows[pivot];
-        for (_, row) in rows.iter_mut().enumerate().filter(|(index, _)| *index != pivot) {
+        for row in rows.iter_mut().enumerate().filter_map(|(index, row)| (index != pivot).then_some(row)) {
             let factor = row[pivot] / line[pivot];
             row.iter_mut().zip(line).for_each(|(value, other)| *value -= factor * other);
         }

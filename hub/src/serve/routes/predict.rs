@@ -59,11 +59,9 @@ pub(super) async fn predict(
             .map_err(Problem::bad_request)?
     };
     let shape = model.predictor.manifest().image_shape();
-    let pixels =
-        image.prepared.largest().map_or_else(|| vec![0; shape.numel()], |found| found.pixels.clone());
+    let pixels = image.prepared.pixels(shape);
     let probabilities = server.classify(&model, pixels.clone()).await?;
-    let objects = image.prepared.found.iter().map(|found| found.bounds).collect();
-    let prediction = model.predictor.prediction_of(pixels, probabilities, objects);
+    let prediction = model.predictor.prediction_of(pixels, probabilities, image.prepared.bounds());
     let manifest = model.predictor.manifest();
     let top_k = query.top_k.unwrap_or(usize::MAX);
     let mut answer = json!({

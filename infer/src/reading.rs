@@ -9,8 +9,6 @@ use crate::predictor::Predictor;
 use crate::preprocess::{Bounds, Found, Prepared, prepare};
 use crate::session::Worker;
 
-/// Most objects that are read; more are not writing.
-const MOST_OBJECTS: usize = 1000;
 /// What an object that is unlike all classes costs, in the logarithm of a probability.
 const UNLIKE: f32 = -4.0;
 /// Pieces are taken as one object only if no more than this share of their height lies between them.
@@ -77,7 +75,7 @@ impl Predictor {
     /// Reads every object on an image.
     ///
     /// # Errors
-    /// As for [`Predictor::predict`]; [`crate::Error::Usage`] for more objects than writing has.
+    /// As for [`Predictor::predict`].
     pub fn read(&self, image: &DynamicImage) -> Result<Reading> {
         let manifest = self.manifest();
         self.read_prepared(&prepare(image, &manifest.preprocessing, manifest.image_shape(), None))
@@ -88,11 +86,6 @@ impl Predictor {
     /// # Errors
     /// As for [`Predictor::read`].
     pub fn read_prepared(&self, prepared: &Prepared) -> Result<Reading> {
-        if prepared.found.len() > MOST_OBJECTS {
-            let problem =
-                format!("{} objects on the image, at most {MOST_OBJECTS} are read", prepared.found.len());
-            return Err(crate::Error::Usage(problem));
-        }
         let mut rows: Vec<Row> = Vec::new();
         let mut worker = self.session().worker()?;
         for pieces in prepared.found.chunk_by(|a, b| a.row == b.row) {
@@ -134,20 +127,18 @@ impl Predictor {
         pieces: &[Found],
     ) -> Result<Vec<Candidate>> {
         let mut atoms: Vec<Found> = Vec::new();
+        let mut alone: Vec<Option<Candidate>> = Vec::new();
         for piece in pieces {
-            match prepared.halves(piece) {
-                Some([left, right]) => {
-                    let whole = self.candidate(worker, piece.clone())?;
-                    let halves = [self.candidate(worker, left)?, self.candidate(worker, right)?];
-                    let is_two = halves.iter().map(|half| half.score).sum::<f32>() > whole.score;
-                    if is_two {
-                        atoms.extend(halves.map(|half| half.found));
-                    } else {
-                        atoms.push(whole.found);
-                    }
+            let whole = self.candidate(worker, piece.clone())?;
+            let mut chosen = vec![whole];
+            if let Some([left, right]) = prepared.halves(piece) {
+                let halves = vec![self.candidate(worker, left)?, self.candidate(worker, right)?];
+                if halves.iter().map(|half| half.score).sum::<f32>() > chosen[0].score {
+                    chosen = halves;
                 }
-                None => atoms.push(piece.clone()),
             }
+            atoms.extend(chosen.iter().map(|candidate| candidate.found.clone()));
+            alone.extend(chosen.into_iter().map(Some));
         }
         // best[i]: score of the best way to divide the first i atoms, and the length of its last object.
         let mut best: Vec<(f32, usize)> = vec![(0.0, 0)];
@@ -158,7 +149,7 @@ impl Predictor {
             for length in 1..=3.min(end) {
                 let parts = &atoms[end - length..end];
                 let candidate = match parts {
-                    [one] => Some(self.candidate(worker, one.clone())?),
+                    [_] => alone[end - 1].take(),
                     several if is_near(several) => {
                         prepared.joined(several).map(|found| self.candidate(worker, found)).transpose()?
                     }

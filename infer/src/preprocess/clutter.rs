@@ -3,8 +3,15 @@
 use super::ink::Mask;
 use super::parts::{Part, erase, largest_parts};
 
-/// Takes frames, what hangs over the edge of the picture, and specks away.
+/// Lowest writing, as a share of the picture's longer side: a third of a line of writing on a whole sheet.
+const LOWEST: f64 = 0.012;
+/// Lowest writing in pixels: what is lower is noise.
+const LOWEST_PIXELS: f64 = 5.0;
+
+/// Takes frames, what hangs over the edge of the picture, and specks away; everything if all are specks.
 pub(super) fn remove(mask: &mut Mask, speck: f64) {
+    let side = mask.height.max(mask.width) as f64;
+    let lowest = (LOWEST * side).max(LOWEST_PIXELS);
     let mut all = largest_parts(mask);
     mask.data.fill(false);
     all.iter().flat_map(|part| &part.pixels).for_each(|&index| mask.data[index] = true);
@@ -14,7 +21,7 @@ pub(super) fn remove(mask: &mut Mask, speck: f64) {
     let tallest = all.iter().map(Part::size).max().unwrap_or(0);
     for part in &all {
         let is_small = (part.pixels.len() as f64) < speck * largest as f64;
-        if is_small || (part.size() as f64) < 2.0 * speck * tallest as f64 {
+        if is_small || (part.size() as f64) < 2.0 * speck * tallest as f64 || (tallest as f64) < lowest {
             erase(mask, part);
         }
     }
@@ -119,5 +126,8 @@ mod tests {
     fn specks_go() {
         let speck = |y: usize, x: usize| (5..7).contains(&y) && (50..52).contains(&x);
         assert_eq!(removed(|y, x| speck(y, x) || ring(y, x)), drawn(ring));
+        // Noise leaves nothing but specks.
+        let noise = |y: usize, x: usize| (y * 7919 + x * 104_729) % 97 == 0;
+        assert_eq!(removed(noise), drawn(|_, _| false));
     }
 }

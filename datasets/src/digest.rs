@@ -1,7 +1,6 @@
 //! sha256 digests.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
@@ -9,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// A sha256 digest; reads and prints as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,7 +35,7 @@ impl Digest {
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
     pub fn of_file(path: &Path) -> Result<(Digest, u64)> {
-        let file = File::open(path).map_err(Error::io(path))?;
+        let file = files::open(path).map_err(Error::io(path))?;
         Digest::of_reader(file).map_err(Error::io(path))
     }
 

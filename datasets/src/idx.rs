@@ -4,17 +4,21 @@
 //! then the elements in row-major order, big-endian.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 
 use crate::digest::HashingReader;
-use crate::{Digest, Error, Result};
+use crate::{Digest, Error, Result, files};
 
 /// Files whose header declares more element bytes than this are refused.
 pub const MAX_BYTES: u64 = 8 << 30;
+/// How many times shorter than its content a gzipped file may be, beyond [`ALWAYS`]. Images reach 5 to 50; gzip
+/// reaches 1000, with which a file of 8 MB would take all memory.
+const MAX_COMPRESSION: u64 = 100;
+/// Bytes of elements that any file may have: labels in order compress without limit.
+const ALWAYS: u64 = 64 << 20;
 
 /// Element types of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,13 +93,14 @@ impl Idx {
     /// # Errors
     /// [`Error::Missing`] or [`Error::Io`] for the file, [`Error::Invalid`] for its content.
     pub fn read(path: &Path) -> Result<Idx> {
-        let file = File::open(path).map_err(|source| match source.kind() {
+        let file = files::open(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => {
                 Error::Missing { path: path.to_owned(), expected: "an IDX file".into() }
             }
             _ => Error::Io { path: path.to_owned(), source },
         })?;
-        Idx::from_reader(BufReader::with_capacity(1 << 16, file), path)
+        let length = file.metadata().map_err(Error::io(path))?.len();
+        Idx::from_reader(BufReader::with_capacity(1 << 16, file), length, path)
     }
 
     /// Parses bytes, gzipped or plain; `path` is only for the error. Never panics.
@@ -103,19 +108,21 @@ impl Idx {
     /// # Errors
     /// [`Error::Invalid`] names the field that is wrong.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Idx> {
-        Idx::from_reader(bytes, path)
+        Idx::from_reader(bytes, bytes.len() as u64, path)
     }
 
-    fn from_reader(mut reader: impl std::io::BufRead, path: &Path) -> Result<Idx> {
+    fn from_reader(mut reader: impl std::io::BufRead, length: u64, path: &Path) -> Result<Idx> {
         let start = reader.fill_buf().map_err(Error::io(path))?;
         if start.starts_with(&[0x1f, 0x8b]) {
-            Idx::from_plain(GzDecoder::new(reader), path)
+            let most = length.saturating_mul(MAX_COMPRESSION).saturating_add(ALWAYS);
+            Idx::from_plain(GzDecoder::new(reader), most.min(MAX_BYTES), path)
         } else {
-            Idx::from_plain(reader, path)
+            Idx::from_plain(reader, MAX_BYTES, path)
         }
     }
 
-    fn from_plain(reader: impl Read, path: &Path) -> Result<Idx> {
+    /// Reads at most `most` bytes of elements.
+    fn from_plain(reader: impl Read, most: u64, path: &Path) -> Result<Idx> {
         let mut reader = HashingReader::new(reader);
         let [zero0, zero1, code, rank] = read_array(&mut reader, path, "magic")?;
         if (zero0, zero1) != (0, 0) {
@@ -138,9 +145,14 @@ impl Idx {
             let field = format!("dimension {index}");
             dimensions.push(u32::from_be_bytes(read_array(&mut reader, path, &field)?));
         }
-        let expected = byte_length(&dimensions, dtype).ok_or_else(|| {
+        let expected = byte_length(&dimensions, dtype).filter(|&bytes| bytes <= most).ok_or_else(|| {
             let found = format!("{dimensions:?} of {dtype}");
-            Error::invalid(path, "dimensions", found, format!("at most {MAX_BYTES} bytes of elements"))
+            Error::invalid(
+                path,
+                "dimensions",
+                found,
+                format!("at most {most} bytes of elements in this file"),
+            )
         })?;
         // One byte more than expected, to see a file that is too long. `read_to_end`
         // grows with what really arrives, so a lying header cannot exhaust memory.
@@ -193,10 +205,7 @@ fn header(dtype: Dtype, shape: &[usize]) -> impl Iterator<Item = u8> {
 }
 
 fn byte_length(dimensions: &[u32], dtype: Dtype) -> Option<u64> {
-    dimensions
-        .iter()
-        .try_fold(dtype.size(), |product, &dimension| product.checked_mul(dimension.into()))
-        .filter(|&bytes| bytes <= MAX_BYTES)
+    dimensions.iter().try_fold(dtype.size(), |product, &dimension| product.checked_mul(dimension.into()))
 }
 
 fn read_array<const N: usize>(reader: &mut impl Read, path: &Path, field: &str) -> Result<[u8; N]> {
@@ -266,6 +275,17 @@ mod tests {
         assert!(parse(&bytes).unwrap_err().contains("dimensions"));
         // 4 GiB declared, nothing there: fails at once without reserving 4 GiB.
         assert!(parse(&[0, 0, 8, 1, 255, 255, 255, 255]).unwrap_err().contains("elements"));
+    }
+
+    #[test]
+    fn what_a_small_file_decompresses_to_is_bounded() {
+        let bomb = |megabytes: u32| {
+            let header = [&[0, 0, 8, 1][..], &(megabytes << 20).to_be_bytes()].concat();
+            gzip(&[header, vec![0; (megabytes as usize) << 20]].concat())
+        };
+        assert!(parse(&bomb(60)).is_ok());
+        let message = parse(&bomb(120)).unwrap_err();
+        assert!(message.contains("dimensions") && message.contains("in this file"), "{message}");
     }
 
     proptest! {

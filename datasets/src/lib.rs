@@ -4,8 +4,8 @@
 //! the IDX format ([`Idx`]), gzipped or plain. Every file is checked against the
 //! sha256 of its decompressed bytes before its content is used.
 //!
-//! This crate is also the home of two small things that every other crate needs:
-//! [`Digest`] (sha256) and [`yaml`] (strict YAML).
+//! This crate is also the home of three small things that every other crate needs:
+//! [`Digest`] (sha256), [`files`] (opening what other people made) and [`yaml`] (strict YAML).
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod digest;
 #[cfg(feature = "download")]
 mod download;
 mod error;
+pub mod files;
 mod idx;
 mod message;
 mod preprocessing;

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_yaml::with::singleton_map_recursive;
 
 use crate::message::plain;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// YAML files larger than this are refused: recipes and manifests are small.
 pub const MAX_BYTES: u64 = 4 << 20;
@@ -22,6 +22,7 @@ pub const MAX_BYTES: u64 = 4 << 20;
 pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
     let wrong =
         |error: serde_yaml::Error| Error::Yaml { path: path.to_owned(), message: plain(&error.to_string()) };
+    check_depth(text).map_err(|message| Error::Yaml { path: path.to_owned(), message })?;
     let empty = || Error::Yaml { path: path.to_owned(), message: "the file is empty".into() };
     let mut documents = serde_yaml::Deserializer::from_str(text);
     let first = documents.next().filter(|_| !text.trim().is_empty()).ok_or_else(empty)?;
@@ -32,10 +33,37 @@ pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
     }
 }
 
+/// Brackets that may be open at a time, and columns before the first word of a line.
+const DEEPEST: (usize, usize) = (64, 256);
+
+/// Refuses structure that is nested deeper than anything here: the library's time grows with the square of the depth,
+/// and it says so only after it has read everything. Counts brackets in texts and comments too.
+fn check_depth(text: &str) -> std::result::Result<(), String> {
+    let mut open = 0usize;
+    for (number, line) in text.lines().enumerate() {
+        let indent = line.bytes().take_while(|byte| b" \t-?:".contains(byte)).count();
+        for byte in line.bytes() {
+            match byte {
+                b'[' | b'{' => open += 1,
+                b']' | b'}' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            if open > DEEPEST.0 || indent > DEEPEST.1 {
+                let (brackets, columns) = DEEPEST;
+                return Err(format!(
+                    "nested too deep at line {}, expected at most {brackets} brackets and {columns} columns",
+                    number + 1
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Reads and parses a file.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Invalid`] if it is too large or not UTF-8, [`Error::Yaml`].
+/// [`Error::Io`], also if it is too large or not UTF-8; [`Error::Yaml`].
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     parse(&read_text(path)?, path)
 }
@@ -43,22 +71,9 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// Reads a small UTF-8 file, for example to parse it and keep its exact text.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Invalid`] if it is too large or not UTF-8.
+/// [`Error::Io`], also if it is too large or not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if length > MAX_BYTES {
-        return Err(Error::invalid(
-            path,
-            "length",
-            format!("{length} bytes"),
-            format!("at most {MAX_BYTES}"),
-        ));
-    }
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let place = format!("byte {}", error.utf8_error().valid_up_to());
-        Error::invalid(path, "encoding", format!("invalid UTF-8 at {place}"), "UTF-8 text")
-    })
+    files::read_text(path, MAX_BYTES).map_err(Error::io(path))
 }
 
 /// Writes `value` as YAML; fields keep their order, so equal values give equal bytes.
@@ -111,6 +126,24 @@ mod tests {
         assert!(message.contains("nmae") && message.contains("line 3"), "{message}");
         let message = parse_file("name: a\nlayers:\n- conv:\n    kernel: 5\n    kernl: 3\n").unwrap_err();
         assert!(message.contains("kernl") && message.contains("line "), "{message}");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_at_once() {
+        let deep = 100_000;
+        let texts = [
+            "[".repeat(deep) + &"]".repeat(deep),
+            "{a: ".repeat(deep),
+            "- ".repeat(deep),
+            "? ".repeat(deep),
+            (0..600).map(|n| format!("{}a:\n", " ".repeat(n))).collect(),
+            format!("name: [{}", "[\n".repeat(deep)),
+        ];
+        let start = std::time::Instant::now();
+        for text in texts {
+            assert!(parse_file(&text).unwrap_err().contains("nested too deep"));
+        }
+        assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //!
 //! Results go to standard output ([`print`](fn@print), [`line`](fn@line), [`json`]), everything else to standard
 //! error ([`log`], [`error`]). Rust's `println!` panics when nobody reads any more; these do not:
-//! `infer list | head -1` ends quietly, with the exit code that the work deserves.
+//! `infer list | head -1` ends quietly, with the exit code that the work deserves. Names of files and models come from
+//! anywhere; what could move the cursor, colour the screen or turn the direction of writing is shown, not done.
 //!
 //! ```no_run
 //! fn main() -> std::process::ExitCode {
@@ -16,8 +17,10 @@
 
 #![forbid(unsafe_code)]
 
+mod escape;
 mod exit;
 mod output;
 
+pub use escape::one_line;
 pub use exit::{ExitStatus, log_panics, moved, run};
 pub use output::{error, json, line, log, print};

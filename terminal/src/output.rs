@@ -6,12 +6,18 @@ use std::sync::OnceLock;
 
 use serde::Serialize;
 
+use crate::escape::{one_line, shown, shown_in_json};
+
 /// Why standard output could not be written, the first time it could not.
 static FAILURE: OnceLock<String> = OnceLock::new();
 
-/// Writes a result as it is. Nothing happens if nobody reads any more; another failure, such as a
+/// Writes a result; characters that a terminal would obey are written out. Nothing happens if nobody reads any more; another failure, such as a
 /// full disk, is told when the program ends.
 pub fn print(text: impl Display) {
+    write_out(&shown(&text.to_string()));
+}
+
+fn write_out(text: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = write!(out, "{text}").and_then(|()| out.flush())
         && error.kind() != ErrorKind::BrokenPipe
@@ -33,18 +39,18 @@ pub fn line(text: impl Display) {
 pub fn json(value: &impl Serialize) {
     let text =
         serde_json::to_string_pretty(value).expect("results are made of plain structs, lists and maps");
-    line(text);
+    write_out(&format!("{}\n", shown_in_json(&text)));
 }
 
 /// Writes a line that is no result, for people, to standard error.
 pub fn log(text: impl Display) {
     // Nobody is left to tell if this fails.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", shown(&text.to_string()));
 }
 
 /// Tells an error, and what to do about it.
 pub fn error(problem: &dyn Display, hint: Option<&str>) {
-    log(format_args!("error: {problem}"));
+    log(format_args!("error: {}", one_line(&problem.to_string())));
     if let Some(hint) = hint {
         log(format_args!("hint: {hint}"));
     }

@@ -1,10 +1,12 @@
 //! Aliases: names for versions that can move, with a history that only grows.
 //!
-//! `<zoo>/aliases.jsonl` has one line for each time an alias was set; the last line of
-//! a name counts. Lines are never changed or removed.
+//! `<zoo>/aliases.jsonl` has one line for each time an alias was set; the last line of a name counts. Lines are never
+//! changed or removed: each has the sha256 of the line before, and `index.json` that of the last. (Lines from before
+//! that have none; they come first.)
 
 use std::collections::BTreeMap;
 
+use datasets::{Digest, files};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::write_atomic;
@@ -24,19 +26,22 @@ pub struct AliasEntry {
     pub alias: String,
     /// What it points to from here on.
     pub version: u32,
+    /// sha256 of the line before, without its end; absent from the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
 }
+
+/// Larger logs are refused.
+const MAX_BYTES: u64 = 64 << 20;
 
 impl Zoo {
     /// Every time an alias was set, oldest first.
     ///
     /// # Errors
-    /// [`Error::Manifest`] names the line that is no entry.
+    /// [`Error::Manifest`] names the line that is no entry, or does not follow from the one before.
     pub fn alias_history(&self) -> Result<Vec<AliasEntry>> {
         let path = self.root().join(FILE);
-        if !path.exists() {
-            return Ok(Vec::new());
-        }
-        let text = datasets::yaml::read_text(&path)?;
+        let text = self.alias_log()?;
         let entry = |(index, line): (usize, &str)| {
             serde_json::from_str(line).map_err(|error| Error::Manifest {
                 path: path.clone(),
@@ -45,7 +50,57 @@ impl Zoo {
                 expected: format!("an alias entry ({})", datasets::plain_message(&error.to_string())),
             })
         };
-        text.lines().enumerate().map(entry).collect()
+        let history: Vec<AliasEntry> = text.lines().enumerate().map(entry).collect::<Result<_>>()?;
+        let mut before: Option<&str> = None;
+        let mut is_chained = false;
+        for (index, (line, entry)) in text.lines().zip(&history).enumerate() {
+            let expected = before.map(|line| Digest::of(line.as_bytes()));
+            is_chained |= entry.previous.is_some();
+            if is_chained && entry.previous != expected {
+                return Err(Error::Manifest {
+                    path,
+                    field: format!("line {}: previous", index + 1),
+                    found: format!("{:?}", entry.previous),
+                    expected: format!("{expected:?}, of the line before: lines were changed or removed"),
+                });
+            }
+            before = Some(line);
+        }
+        Ok(history)
+    }
+
+    fn alias_log(&self) -> Result<String> {
+        let path = self.root().join(FILE);
+        match files::read_text(&path, MAX_BYTES) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            read => read.map_err(Error::io(&path)),
+        }
+    }
+
+    /// sha256 of the last line of the alias log.
+    pub(crate) fn aliases_sha256(&self) -> Result<Option<Digest>> {
+        Ok(self.alias_log()?.lines().last().map(|line| Digest::of(line.as_bytes())))
+    }
+
+    /// Aliases that point to nothing, or are of no model.
+    ///
+    /// # Errors
+    /// As for [`Zoo::alias_history`].
+    pub fn dangling_aliases(&self) -> Result<Vec<String>> {
+        let models: BTreeMap<String, Vec<u32>> = self.models()?.into_iter().collect();
+        let current: BTreeMap<(String, String), u32> = self
+            .alias_history()?
+            .into_iter()
+            .map(|entry| ((entry.model, entry.alias), entry.version))
+            .collect();
+        let is_there =
+            |model: &str, version: &u32| models.get(model).is_some_and(|versions| versions.contains(version));
+        let dangling = current.into_iter().filter(|((model, _), version)| !is_there(model, version));
+        Ok(dangling
+            .map(|((model, alias), version)| {
+                format!("{FILE}: {model}@{alias} is version {version}, not here")
+            })
+            .collect())
     }
 
     /// What the aliases of `model` point to now.
@@ -73,13 +128,14 @@ impl Zoo {
         }
         let _lock = self.lock()?;
         let version = self.version(spec)?.manifest.version;
-        let entry = AliasEntry { model: spec.name.clone(), alias: alias.into(), version };
-        let mut history = self.alias_history()?;
-        history.push(entry.clone());
-        let line = |entry| serde_json::to_string(entry).expect("texts and a number always serialise");
-        let lines: Vec<String> = history.iter().map(line).collect();
-        write_atomic(&path, format!("{}\n", lines.join("\n")).as_bytes())?;
-        self.write_index()?;
+        // A log that does not hold is not continued.
+        self.alias_history()?;
+        let previous = self.aliases_sha256()?;
+        let entry = AliasEntry { model: spec.name.clone(), alias: alias.into(), version, previous };
+        let line = serde_json::to_string(&entry).expect("texts and a number always serialise");
+        let log: String = self.alias_log()?.lines().map(|line| format!("{line}\n")).collect();
+        let next = self.index()?.with_alias(&entry, Digest::of(line.as_bytes()));
+        self.change_with_index(&next, || write_atomic(&path, format!("{log}{line}\n").as_bytes()))?;
         Ok(entry)
     }
 }

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+/// How the names of files begin that are being written.
+pub(crate) const TEMPORARY: &str = ".tmp-";
+
 /// Writes a file beside `path`, flushes it to disk and renames it over `path`.
 ///
 /// # Errors
@@ -15,7 +18,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(dir).map_err(Error::io(dir))?;
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(Error::io(dir))?;
     file.write_all(bytes).map_err(Error::io(path))?;
     allow_reading(file.as_file()).map_err(Error::io(path))?;
     file.as_file().sync_all().map_err(Error::io(path))?;

@@ -1,6 +1,7 @@
 //! What can be wrong with a zoo.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Result of every fallible function here.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -38,6 +39,14 @@ pub enum Error {
         found: String,
         /// What is allowed.
         expected: String,
+    },
+    /// Another program is changing the zoo, and has not finished.
+    #[error("{}: held by another program that changes this zoo, for more than {waited:?}", path.display())]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// A published file is not what the manifest says.
     #[error("{}: {problem}", path.display())]

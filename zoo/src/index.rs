@@ -2,27 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use datasets::Digest;
-use serde::Serialize;
+use datasets::{Digest, files};
+use serde::{Deserialize, Serialize};
 
-use crate::atomic::write_atomic;
-use crate::error::Result;
-use crate::{Count, ONNX, Spec, Zoo};
+use crate::atomic::{sync_dir, write_atomic};
+use crate::error::{Error, Result};
+use crate::{AliasEntry, Count, ONNX, Spec, VersionDir, Zoo};
 
 /// File name of the index in the zoo.
 pub const INDEX: &str = "index.json";
+/// The index that is about to be. A change to the zoo writes it, then changes the zoo, then renames it to [`INDEX`]: after
+/// a kill at any instant, one of the two is what is in the zoo.
+const NEXT: &str = ".index.next";
+/// Larger ones are refused.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Every published version, for programs that look for one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
     /// Version of this format.
     pub schema: u32,
     /// Models by name.
     pub models: Vec<IndexModel>,
+    /// sha256 of the last line of the alias log, which has that of the line before; absent without aliases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aliases_sha256: Option<Digest>,
+    /// Versions whose manifest cannot be used, relative to the zoo.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 /// A model in the index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexModel {
     /// Its name.
     pub name: String,
@@ -35,7 +46,7 @@ pub struct IndexModel {
 }
 
 /// A version in the index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexVersion {
     /// Its number.
     pub version: u32,
@@ -60,50 +71,163 @@ pub struct IndexVersion {
 }
 
 impl Zoo {
-    /// The index as the manifests have it.
+    /// The index as the manifests have it. A version whose manifest cannot be used is named, and keeps no other from
+    /// being found.
     ///
     /// # Errors
-    /// If a manifest cannot be read.
+    /// If folders or the alias log cannot be read.
     pub fn index(&self) -> Result<Index> {
-        let models = self.models()?.into_iter().map(|(name, versions)| self.index_model(name, &versions));
-        Ok(Index { schema: 1, models: models.collect::<Result<_>>()? })
-    }
-
-    fn index_model(&self, name: String, versions: &[u32]) -> Result<IndexModel> {
-        let entries = versions.iter().map(|&version| {
-            let opened = self.version(&Spec::version(&name, version))?;
-            let manifest = opened.manifest;
-            Ok(IndexVersion {
-                version,
-                path: format!("models/{name}/{version}"),
-                dataset: manifest.dataset.name,
-                test: manifest.test.correct,
-                parameters: manifest.network.parameters,
-                macs: manifest.network.macs,
-                numeric_profile: manifest.training.numeric_profile.isa,
-                processor: manifest.training.cpu,
-                manifest_sha256: opened.manifest_sha256,
-                onnx_sha256: manifest.files.get(ONNX).map(|record| record.sha256),
-            })
-        });
-        Ok(IndexModel {
-            aliases: self.aliases(&name)?,
-            latest: *versions.last().expect("`models` lists only models that have versions"),
-            versions: entries.collect::<Result<_>>()?,
-            name,
-        })
+        let mut index = Index {
+            schema: 1,
+            models: Vec::new(),
+            aliases_sha256: self.aliases_sha256()?,
+            unreadable: Vec::new(),
+        };
+        for (name, numbers) in self.models()? {
+            let mut versions = Vec::new();
+            for &number in &numbers {
+                match self.version(&Spec::version(&name, number)) {
+                    Ok(version) => versions.push(IndexVersion::of(&version)),
+                    Err(_) => index.unreadable.push(format!("models/{name}/{number}")),
+                }
+            }
+            let latest = *numbers.last().expect("`models` lists only models that have versions");
+            index.models.push(IndexModel { aliases: self.aliases(&name)?, latest, versions, name });
+        }
+        Ok(index)
     }
 
     /// Writes `index.json`. Publishing and setting an alias do it too.
     ///
     /// # Errors
-    /// If a manifest cannot be read or the file not be written.
+    /// If folders or the alias log cannot be read or the file not be written.
     pub fn write_index(&self) -> Result<()> {
-        write_atomic(&self.root().join(INDEX), self.index()?.to_json().as_bytes())
+        let _lock = self.lock()?;
+        self.change_with_index(&self.index()?, || Ok(()))
+    }
+
+    /// Makes a change after which the index is `next`. Call with the lock held.
+    pub(crate) fn change_with_index<T>(&self, next: &Index, change: impl FnOnce() -> Result<T>) -> Result<T> {
+        let (path, new) = (self.root().join(INDEX), self.root().join(NEXT));
+        write_atomic(&new, next.to_json().as_bytes())?;
+        let done = change()?;
+        std::fs::rename(&new, &path).map_err(Error::io(&path))?;
+        sync_dir(self.root())?;
+        Ok(done)
+    }
+
+    /// Ends what somebody was killed in the middle of. Call with the lock held, before another change: its index would
+    /// take the place of the one that fits.
+    pub(crate) fn end_change(&self) -> Result<()> {
+        let (path, new) = (self.root().join(INDEX), self.root().join(NEXT));
+        if !new.exists() {
+            return Ok(());
+        }
+        let fits = self.read_index(NEXT).is_ok_and(|next| self.index().is_ok_and(|index| index == next));
+        if fits { std::fs::rename(&new, &path) } else { std::fs::remove_file(&new) }.map_err(Error::io(&new))
+    }
+
+    /// The index as it was written. If somebody was killed while changing the zoo, the one that fits what is there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Io`], or [`Error::Damaged`] for what is no index.
+    pub fn written_index(&self) -> Result<Index> {
+        let written = self.read_index(INDEX);
+        if let Ok(next) = self.read_index(NEXT)
+            && next == self.index()?
+        {
+            return Ok(next);
+        }
+        written
+    }
+
+    fn read_index(&self, name: &str) -> Result<Index> {
+        let path = self.root().join(name);
+        if !path.exists() {
+            return Err(Error::NotFound { path, hint: "`zoo index` writes it from the manifests".into() });
+        }
+        let text = files::read_text(&path, MAX_BYTES).map_err(Error::io(&path))?;
+        serde_json::from_str(&text)
+            .map_err(|e| Error::Damaged { path, problem: format!("not an index of a zoo: {e}") })
+    }
+
+    /// Everything in which `index.json` differs from the manifests and the alias log.
+    ///
+    /// # Errors
+    /// As for [`Zoo::index`]; an index that cannot be read is a difference.
+    pub fn index_differences(&self) -> Result<Vec<String>> {
+        let expected = self.index()?;
+        Ok(match self.written_index() {
+            Ok(written) => written.differences(&expected),
+            Err(error) => vec![error.to_string()],
+        })
     }
 }
 
 impl Index {
+    /// The entry of a version.
+    pub fn version(&self, name: &str, version: u32) -> Option<&IndexVersion> {
+        let model = self.models.iter().find(|model| model.name == name)?;
+        model.versions.iter().find(|entry| entry.version == version)
+    }
+
+    /// The same with a version more.
+    pub(crate) fn with_version(mut self, version: &VersionDir) -> Index {
+        let (name, entry) = (&version.manifest.name, IndexVersion::of(version));
+        let place = match self.models.binary_search_by(|model| model.name.cmp(name)) {
+            Ok(place) => place,
+            Err(place) => {
+                let (name, aliases, versions) = (name.clone(), BTreeMap::new(), Vec::new());
+                self.models.insert(place, IndexModel { name, latest: 0, aliases, versions });
+                place
+            }
+        };
+        let model = &mut self.models[place];
+        model.latest = model.latest.max(entry.version);
+        model.versions.push(entry);
+        model.versions.sort_by_key(|entry| entry.version);
+        self
+    }
+
+    /// The same with an alias set, after which the log ends in a line of this hash.
+    pub(crate) fn with_alias(mut self, entry: &AliasEntry, line_sha256: Digest) -> Index {
+        if let Some(model) = self.models.iter_mut().find(|model| model.name == entry.model) {
+            model.aliases.insert(entry.alias.clone(), entry.version);
+        }
+        self.aliases_sha256 = Some(line_sha256);
+        self
+    }
+
+    /// What is not as in `expected`, each with its place.
+    fn differences(&self, expected: &Index) -> Vec<String> {
+        let entries = |index: &Index| -> BTreeMap<String, serde_json::Value> {
+            let mut entries = BTreeMap::new();
+            for model in &index.models {
+                for version in &model.versions {
+                    entries.insert(format!("{}@{}", model.name, version.version), value(&version));
+                }
+                entries.insert(format!("{}: latest", model.name), value(&model.latest));
+                entries.insert(format!("{}: aliases", model.name), value(&model.aliases));
+            }
+            entries.insert("schema".into(), value(&index.schema));
+            entries.insert("aliases_sha256".into(), value(&index.aliases_sha256));
+            entries.insert("unreadable".into(), value(&index.unreadable));
+            entries
+        };
+        let (written, expected) = (entries(self), entries(expected));
+        let mut differences = Vec::new();
+        for (place, value) in &expected {
+            match written.get(place) {
+                Some(found) if found == value => {}
+                Some(_) => differences.push(format!("{INDEX}: {place} differs from what is in the zoo")),
+                None => differences.push(format!("{INDEX}: without {place}")),
+            }
+        }
+        let extra = written.keys().filter(|place| !expected.contains_key(*place));
+        differences.extend(extra.map(|place| format!("{INDEX}: {place} is not in the zoo")));
+        differences
+    }
+
     /// The text of `index.json`.
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("numbers, texts and lists always serialise");
@@ -138,7 +262,27 @@ impl Index {
     }
 }
 
+fn value(entry: &impl Serialize) -> serde_json::Value {
+    serde_json::to_value(entry).expect("numbers, texts and lists always serialise")
+}
+
 impl IndexVersion {
+    fn of(opened: &VersionDir) -> IndexVersion {
+        let manifest = opened.manifest.clone();
+        IndexVersion {
+            version: manifest.version,
+            path: format!("models/{}/{}", manifest.name, manifest.version),
+            dataset: manifest.dataset.name,
+            test: manifest.test.correct,
+            parameters: manifest.network.parameters,
+            macs: manifest.network.macs,
+            numeric_profile: manifest.training.numeric_profile.isa,
+            processor: manifest.training.cpu,
+            manifest_sha256: opened.manifest_sha256,
+            onnx_sha256: manifest.files.get(ONNX).map(|record| record.sha256),
+        }
+    }
+
     /// Where retraining gives the same bytes, for a table.
     fn same_bytes_on(&self) -> &str {
         match self.numeric_profile.as_str() {

@@ -4,10 +4,12 @@
 //! <zoo>/models/<name>/<version>/manifest.yaml   what the version is and the sha256 of every other file
 //!                              /model.onnx ...
 //! <zoo>/index.json                             all versions, made from the manifests
+//! <zoo>/.index.next                            the same after the change that is being made
 //! <zoo>/aliases.jsonl                          names for versions, a history that only grows
 //! <zoo>/signatures/<name>/<version>/model.sig  OpenSSF model signature, if signed
 //! <zoo>/.staging/                               versions being written, on the same file system
-//! <zoo>/.pull-*/                                files that `zoo pull` is fetching; left behind only by a kill
+//! <zoo>/.pull-*/                                files that `zoo pull` is fetching
+//! <zoo>/.tmp-*                                  files being written; swept by whoever changes the zoo next
 //! <zoo>/.lock                                   held while a version is added
 //! ```
 //!

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Count;
 use crate::confidence::Confidence;
 use crate::error::{Error, Result};
+use crate::store::parse_version;
 
 /// Name of the manifest in a version's folder.
 pub const MANIFEST: &str = "manifest.yaml";
@@ -252,8 +253,8 @@ impl Manifest {
             return refuse("schema", &self.schema, &format!("{SCHEMA}, the only one this program knows"));
         }
         check_name(&self.name).or_else(|expected| refuse("name", &format!("`{}`", self.name), &expected))?;
-        if self.version == 0 {
-            return refuse("version", &0, "1 or more");
+        if parse_version(&self.version.to_string()).is_none() {
+            return refuse("version", &self.version, "1 to 1000000");
         }
         let classes = self.labels.len();
         if !(2..=256).contains(&classes) {

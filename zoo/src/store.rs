@@ -1,12 +1,13 @@
 //! The zoo's folders: finding versions and adding new ones.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use datasets::Digest;
+use datasets::{Digest, files};
 
-use crate::atomic::sync_dir;
+use crate::atomic::{TEMPORARY, sync_dir};
 use crate::error::{Error, Result};
 use crate::manifest::{MANIFEST, check_name};
 use crate::spec::{Selector, Spec};
@@ -14,6 +15,16 @@ use crate::version::{VersionDir, list_files};
 
 /// A model and its published versions, ascending.
 pub type ModelVersions = (String, Vec<u32>);
+
+/// How long a program waits for others that change the zoo. Each holds the lock for as long as it takes to check and
+/// move the files of a version.
+const LOCK_TIME: Duration = Duration::from_secs(60);
+
+/// How the names of folders begin into which files are fetched.
+const DOWNLOAD: &str = ".pull-";
+
+/// Highest version: a number that somebody typed or made up must not use up those that follow.
+const MAX_VERSION: u32 = 1_000_000;
 
 /// A zoo directory.
 #[derive(Debug, Clone)]
@@ -72,12 +83,16 @@ impl Zoo {
     pub fn models(&self) -> Result<Vec<ModelVersions>> {
         let mut models = BTreeMap::new();
         for name in folder_names(&self.models_dir())? {
+            // Not even looked at: `lost+found` may not be read.
+            if check_name(&name).is_err() {
+                continue;
+            }
             let mut versions: Vec<u32> = folder_names(&self.models_dir().join(&name))?
                 .iter()
                 .filter_map(|v| parse_version(v))
                 .collect();
             versions.sort_unstable();
-            if check_name(&name).is_ok() && !versions.is_empty() {
+            if !versions.is_empty() {
                 models.insert(name, versions);
             }
         }
@@ -150,6 +165,7 @@ impl Zoo {
         let _lock = self.lock()?;
         let newest = folder_names_if_any(&self.models_dir().join(name))?;
         let version = newest.iter().filter_map(|v| parse_version(v)).max().unwrap_or(0) + 1;
+        self.check_version(name, version)?;
         self.place(name, version, |folder| fill(folder, version))
     }
 
@@ -166,6 +182,7 @@ impl Zoo {
         manifest_sha256: &Digest,
         fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
     ) -> std::result::Result<VersionDir, E> {
+        self.check_version(name, version)?;
         let _lock = self.lock()?;
         let dir = self.models_dir().join(name).join(version.to_string());
         if !dir.exists() {
@@ -183,6 +200,18 @@ impl Zoo {
         Ok(there)
     }
 
+    fn check_version(&self, name: &str, version: u32) -> Result<()> {
+        if (1..=MAX_VERSION).contains(&version) {
+            return Ok(());
+        }
+        Err(Error::Manifest {
+            path: self.models_dir().join(name),
+            field: "version".into(),
+            found: version.to_string(),
+            expected: format!("1 to {MAX_VERSION}"),
+        })
+    }
+
     /// Fills a staged folder, checks it and renames it into place. Call with the lock held.
     fn place<E: From<Error>>(
         &self,
@@ -190,6 +219,8 @@ impl Zoo {
         version: u32,
         fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
     ) -> std::result::Result<VersionDir, E> {
+        // The index will need it; nothing is begun that could not be finished.
+        self.alias_history()?;
         let staging = self.clean_staging()?;
         let model_dir = self.models_dir().join(name);
         let work = tempfile::Builder::new()
@@ -200,18 +231,18 @@ impl Zoo {
         std::fs::create_dir(&folder).map_err(Error::io(&folder))?;
         fill(&folder)?;
         let target = model_dir.join(version.to_string());
-        self.check_staged(&folder, name, version)?;
+        let staged = self.check_staged(&folder, name, version)?;
         sync_tree(&folder)?;
         std::fs::create_dir_all(&model_dir).map_err(Error::io(&model_dir))?;
         sync_dir(&self.models_dir())?;
-        std::fs::rename(&folder, &target).map_err(Error::io(&target))?;
-        sync_dir(&model_dir)?;
-        // Derived: a kill before this leaves an index that the next publish renews.
-        self.write_index()?;
+        self.change_with_index(&self.index()?.with_version(&staged), || {
+            std::fs::rename(&folder, &target).map_err(Error::io(&target))?;
+            sync_dir(&model_dir)
+        })?;
         Ok(VersionDir::open(&target)?)
     }
 
-    fn check_staged(&self, folder: &Path, name: &str, version: u32) -> Result<()> {
+    fn check_staged(&self, folder: &Path, name: &str, version: u32) -> Result<VersionDir> {
         let staged = VersionDir::open(folder)?;
         staged.check()?;
         if (staged.manifest.name.as_str(), staged.manifest.version) != (name, version) {
@@ -221,15 +252,59 @@ impl Zoo {
             );
             return Err(Error::Damaged { path: folder.join(MANIFEST), problem });
         }
-        Ok(())
+        Ok(staged)
     }
 
-    /// Waits for the zoo's lock; it is released when the file is closed, also by a kill.
+    /// Waits for the zoo's lock, but not for ever; it is released when the file is closed, also by a kill.
     pub(crate) fn lock(&self) -> Result<File> {
         let path = self.root.join(".lock");
-        let file = File::create(&path).map_err(Error::io(&path))?;
-        file.lock().map_err(Error::io(&path))?;
-        Ok(file)
+        let file = files::open_lock(&path).map_err(Error::io(&path))?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => {
+                    self.sweep();
+                    self.end_change()?;
+                    return Ok(file);
+                }
+                Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_TIME => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(TryLockError::WouldBlock) => return Err(Error::Busy { path, waited: LOCK_TIME }),
+                Err(TryLockError::Error(source)) => return Err(Error::Io { path, source }),
+            }
+        }
+    }
+
+    /// Takes away what killed programs left in the zoo's folder. Call with the lock held. What cannot be taken away is
+    /// in nobody's way.
+    fn sweep(&self) {
+        for entry in std::fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            let (name, path) = (entry.file_name(), entry.path());
+            let name = name.to_string_lossy();
+            if name.starts_with(TEMPORARY) {
+                let _ = std::fs::remove_file(&path);
+            }
+            // A program that still fetches holds a lock on its folder.
+            let is_left = || File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok());
+            if name.starts_with(DOWNLOAD) && is_left() {
+                let _ = std::fs::remove_dir_all(&path);
+            }
+        }
+    }
+
+    /// A folder in the zoo for files that are being fetched, with the lock that keeps it from being swept.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn download_folder(&self) -> Result<(tempfile::TempDir, File)> {
+        // With the zoo's lock, so that nobody sweeps it before it is locked.
+        let _lock = self.lock()?;
+        let wrong = |source| Error::Io { path: self.root.clone(), source };
+        let folder = tempfile::Builder::new().prefix(DOWNLOAD).tempdir_in(&self.root).map_err(wrong)?;
+        let lock = File::open(folder.path()).map_err(wrong)?;
+        lock.try_lock().map_err(|e| wrong(e.into()))?;
+        Ok((folder, lock))
     }
 
     /// The staging folder, emptied of what killed publishers left. Call with the lock held.
@@ -243,10 +318,10 @@ impl Zoo {
     }
 }
 
-/// `7` is version 7; `07` and `0` are not versions.
+/// `7` is version 7; `07` and `0` are not versions, and neither are numbers beyond a million.
 pub fn parse_version(name: &str) -> Option<u32> {
     let version: u32 = name.parse().ok()?;
-    (version > 0 && version.to_string() == name).then_some(version)
+    ((1..=MAX_VERSION).contains(&version) && version.to_string() == name).then_some(version)
 }
 
 fn folder_names_if_any(dir: &Path) -> Result<Vec<String>> {
@@ -284,7 +359,7 @@ mod tests {
     #[test]
     fn only_plain_numbers_are_versions() {
         assert_eq!(parse_version("10"), Some(10));
-        for name in ["0", "01", "1.0", "+1", "", "v1", "99999999999"] {
+        for name in ["0", "01", "1.0", "+1", "", "v1", "1000001", "4294967295", "99999999999"] {
             assert_eq!(parse_version(name), None, "{name}");
         }
     }

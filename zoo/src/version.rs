@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use datasets::{Digest, yaml};
+use datasets::{Digest, files, yaml};
 
 use crate::error::{Error, Result};
 use crate::manifest::{FileRecord, MANIFEST, Manifest};
@@ -32,16 +31,23 @@ pub enum Problem {
     Missing,
     /// The manifest does not name it.
     Extra,
+    /// It is longer or shorter than the published one, in bytes.
+    Length {
+        /// What the manifest says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
     /// Its content is not the published one.
     Changed {
         /// What the manifest says.
-        expected: FileRecord,
+        expected: Digest,
         /// What is there.
-        found: FileRecord,
+        found: Digest,
     },
     /// Git LFS put a pointer in its place.
     LfsPointer,
-    /// It cannot be read, or is not a plain file.
+    /// It cannot be read, or is not a regular file.
     Unreadable(String),
 }
 
@@ -50,11 +56,9 @@ impl fmt::Display for Problem {
         match self {
             Problem::Missing => f.write_str("missing: the manifest names it"),
             Problem::Extra => f.write_str("extra: the manifest does not name it"),
-            Problem::Changed { expected, found } if expected.bytes != found.bytes => {
-                write!(f, "changed: {} bytes, expected {}", found.bytes, expected.bytes)
-            }
+            Problem::Length { expected, found } => write!(f, "changed: {found} bytes, expected {expected}"),
             Problem::Changed { expected, found } => {
-                write!(f, "changed: sha256 {}, expected {}", found.sha256, expected.sha256)
+                write!(f, "changed: sha256 {found}, expected {expected}")
             }
             Problem::LfsPointer => f.write_str("a Git LFS pointer, not the file; run `git lfs pull`"),
             Problem::Unreadable(why) => write!(f, "cannot be read: {why}"),
@@ -69,7 +73,7 @@ impl VersionDir {
     /// [`Error::NotFound`], a YAML error with its line, or [`Error::Manifest`] naming the field.
     pub fn open(path: &Path) -> Result<VersionDir> {
         let file = path.join(MANIFEST);
-        if !file.is_file() {
+        if !file.exists() {
             return Err(Error::NotFound {
                 path: file,
                 hint: "expected the manifest of a published version".into(),
@@ -99,10 +103,7 @@ impl VersionDir {
         let damaged = |problem: Problem| Error::Damaged { path: path.clone(), problem: problem.to_string() };
         let expected = self.manifest.files.get(name).ok_or_else(|| damaged(Problem::Extra))?;
         let mut bytes = Vec::new();
-        File::open(&path)
-            .and_then(|file| file.take(expected.bytes.saturating_add(1)).read_to_end(&mut bytes))
-            .map_err(|error| damaged(unreadable(&error)))?;
-        check(&bytes, expected).map_err(damaged)?;
+        read_file(&path, expected, &mut bytes).map_err(damaged)?;
         Ok(bytes)
     }
 
@@ -127,7 +128,7 @@ impl VersionDir {
         let mut problems = Vec::new();
         let present = list_files(&self.path)?;
         for (name, expected) in &self.manifest.files {
-            if let Err(problem) = check_file(&self.path.join(name), expected) {
+            if let Err(problem) = read_file(&self.path.join(name), expected, &mut std::io::sink()) {
                 problems.push((name.clone(), problem));
             }
         }
@@ -144,33 +145,52 @@ fn unreadable(error: &std::io::Error) -> Problem {
     }
 }
 
-fn check_file(path: &Path, expected: &FileRecord) -> std::result::Result<(), Problem> {
-    let metadata = std::fs::symlink_metadata(path).map_err(|e| unreadable(&e))?;
-    if !metadata.is_file() {
-        return Err(Problem::Unreadable("not a plain file".into()));
-    }
-    let mut file = File::open(path).map_err(|e| unreadable(&e))?;
+/// Copies a file to `to`, no more of it than expected, and tells whether it is what was expected.
+fn read_file(path: &Path, expected: &FileRecord, to: &mut impl Write) -> std::result::Result<(), Problem> {
+    let mut file = files::open(path).map_err(|e| unreadable(&e))?;
+    let bytes = file.metadata().map_err(|e| unreadable(&e))?.len();
     let mut start = Vec::new();
     (&mut file).take(LFS_POINTER.len() as u64).read_to_end(&mut start).map_err(|e| unreadable(&e))?;
     if start == LFS_POINTER {
         return Err(Problem::LfsPointer);
     }
-    let (sha256, bytes) = Digest::of_reader(start.as_slice().chain(file)).map_err(|e| unreadable(&e))?;
-    compare(expected, FileRecord { bytes, sha256 })
-}
-
-fn check(bytes: &[u8], expected: &FileRecord) -> std::result::Result<(), Problem> {
-    if bytes.starts_with(LFS_POINTER) {
-        return Err(Problem::LfsPointer);
+    if bytes != expected.bytes {
+        return Err(Problem::Length { expected: expected.bytes, found: bytes });
     }
-    compare(expected, FileRecord { bytes: bytes.len() as u64, sha256: Digest::of(bytes) })
+    let content = start.as_slice().chain(file).take(expected.bytes.saturating_add(1));
+    let (sha256, bytes) = Digest::of_reader(Tee { from: content, to }).map_err(|e| unreadable(&e))?;
+    // It may have grown since.
+    if bytes != expected.bytes {
+        return Err(Problem::Length { expected: expected.bytes, found: bytes });
+    }
+    if sha256 != expected.sha256 {
+        return Err(Problem::Changed { expected: expected.sha256, found: sha256 });
+    }
+    Ok(())
 }
 
-fn compare(expected: &FileRecord, found: FileRecord) -> std::result::Result<(), Problem> {
-    if *expected == found { Ok(()) } else { Err(Problem::Changed { expected: expected.clone(), found }) }
+/// Writes what is read through it.
+struct Tee<R, W> {
+    from: R,
+    to: W,
 }
 
-/// Paths of all files below `root`, with `/`, sorted.
+impl<R: Read, W: Write> Read for Tee<R, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        self.to.write_all(&buffer[..count])?;
+        Ok(count)
+    }
+}
+
+/// What file managers and network file systems leave in folders by themselves: it belongs to no version, and nothing
+/// reads it.
+fn is_litter(name: &str) -> bool {
+    let names = [".DS_Store", ".directory", "@eaDir", "Thumbs.db", "__MACOSX", "desktop.ini"];
+    names.contains(&name) || [".nfs", "._"].iter().any(|start| name.starts_with(start))
+}
+
+/// Paths of all files below `root`, with `/`, sorted, but for what systems leave there by themselves (`.DS_Store`).
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -178,7 +198,11 @@ pub fn list_files(root: &Path) -> Result<BTreeSet<String>> {
     fn walk(dir: &Path, prefix: &str, files: &mut BTreeSet<String>) -> Result<()> {
         for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
             let entry = entry.map_err(Error::io(dir))?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_litter(&name) {
+                continue;
+            }
+            let name = format!("{prefix}{name}");
             if entry.file_type().map_err(Error::io(dir))?.is_dir() {
                 walk(&entry.path(), &format!("{name}/"), files)?;
             } else {

@@ -9,6 +9,7 @@
 //! a model may leave a signed report there too (`reproduction-*.sig`).
 
 mod bundle;
+mod policy;
 mod report;
 mod statement;
 
@@ -16,11 +17,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use bundle::{PrivateKey, PublicKey};
+pub use policy::{Compliance, Policy};
 pub use report::{Report, Reproduction, WHOLE, processors};
 
 use datasets::Digest;
 
-use crate::atomic::write_atomic;
+use crate::atomic::{TEMPORARY, write_atomic};
 use crate::error::{Error, Result};
 use crate::version::list_files;
 use crate::{VersionDir, Zoo};
@@ -46,13 +48,26 @@ impl Zoo {
         self.root().join("signatures").join(name).join(version.to_string())
     }
 
+    /// The same folder, made if it is not there, without what killed programs left in it. Call with the lock held.
+    fn clean_signature_dir(&self, version: &VersionDir) -> Result<PathBuf> {
+        let dir = self.signature_dir(version);
+        std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+        for entry in std::fs::read_dir(&dir).map_err(Error::io(&dir))?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+                std::fs::remove_file(entry.path()).map_err(Error::io(&dir))?;
+            }
+        }
+        Ok(dir)
+    }
+
     /// Signs a version whose files are as its manifest says; returns the folder of the signatures.
     ///
     /// # Errors
     /// [`Error::Damaged`] if they are not.
     pub fn sign(&self, version: &VersionDir, key: &PrivateKey) -> Result<PathBuf> {
         let files = undamaged_files(version)?;
-        let dir = self.signature_dir(version);
+        let _lock = self.lock()?;
+        let dir = self.clean_signature_dir(version)?;
         for (name, statement) in [
             (PROVENANCE, statement::provenance(version, &files)),
             (TEST_RESULT, statement::test_result(version, &files)),
@@ -79,7 +94,8 @@ impl Zoo {
         // A weaker claim, or one from another machine, stands beside a stronger one.
         let kind = Digest::of(format!("{}\n{}", report.test, report.processor).as_bytes()).to_string();
         let name = format!("reproduction-{}-{}.sig", &hint[..8], &kind[..8]);
-        let path = self.signature_dir(version).join(name);
+        let _lock = self.lock()?;
+        let path = self.clean_signature_dir(version)?.join(name);
         write_signed(&path, &statement::reproduction(version, &files, report), key)?;
         Ok(path)
     }
@@ -100,7 +116,7 @@ impl Zoo {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let files = statement::hashed_files(version)?;
+        let files = statement::digests(version);
         let reports = names.into_iter().map(|file| {
             let path = dir.join(&file);
             let report = read_small(&path)?;
@@ -109,6 +125,65 @@ impl Zoo {
             report.map_err(|problem| Error::Damaged { path, problem })
         });
         Ok(reports.collect())
+    }
+
+    /// Everything that lies beside a version's signatures, by file name; an error for each file that is no statement
+    /// about this version. Whether the signatures fit is not checked: that needs their keys.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if files cannot be listed.
+    pub fn attestations(&self, version: &VersionDir) -> Result<Vec<Result<Attestation>>> {
+        let dir = self.signature_dir(version);
+        if !dir.is_dir() {
+            return Ok(Vec::new());
+        }
+        let files = statement::digests(version);
+        let read = |file: String| {
+            let path = dir.join(&file);
+            if !file.ends_with(".sig") {
+                let problem = "not a signature; expected *.sig".into();
+                return Err(Error::Damaged { path, problem });
+            }
+            let text = read_small(&path)?;
+            let opened = bundle::unchecked(&text).and_then(|(key, payload)| {
+                let predicate_type = statement::kind_of(&payload, &files)?;
+                Ok(Attestation { file, key, predicate_type, text })
+            });
+            opened.map_err(|problem| Error::Damaged { path, problem })
+        };
+        // What is being written is not there yet.
+        let names = list_files(&dir)?.into_iter().filter(|file| !file.starts_with(TEMPORARY));
+        Ok(names.map(read).collect())
+    }
+
+    /// Adds attestations that came with a version from elsewhere, under their own names; those that are there stay.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a text that is no statement about this version, or another one under the same name.
+    pub fn add_attestations(&self, version: &VersionDir, texts: &BTreeMap<String, String>) -> Result<()> {
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        let dir = self.clean_signature_dir(version)?;
+        let files = statement::digests(version);
+        for (file, text) in texts {
+            let path = dir.join(file);
+            let damaged = |problem: String| Error::Damaged { path: path.clone(), problem };
+            if !is_attestation_name(file) {
+                return Err(damaged("not the name of an attestation".into()));
+            }
+            let (_, payload) = bundle::unchecked(text).map_err(damaged)?;
+            statement::kind_of(&payload, &files).map_err(damaged)?;
+            if !path.exists() {
+                write_atomic(&path, text.as_bytes())?;
+            } else if read_small(&path)? != *text {
+                return Err(damaged(
+                    "another one is there under this name; remove it to take the other".into(),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Checks that `key` signed exactly the files that are there; returns what it signed.
@@ -129,7 +204,7 @@ impl Zoo {
         let damaged = |problem: String| Error::Damaged { path: path.clone(), problem };
         let payload = key.open(&text).map_err(damaged)?;
         let signed = statement::signed_files(&payload).map_err(damaged)?;
-        let present = statement::hashed_files(version)?;
+        let present = undamaged_files(version)?;
         for (name, digest) in &present {
             match signed.get(name) {
                 None => return Err(damaged(format!("{name} is there but not signed"))),
@@ -146,25 +221,42 @@ impl Zoo {
     }
 }
 
+/// A statement about a version, in a signature bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attestation {
+    /// Its file beside the signatures.
+    pub file: String,
+    /// The hint of the key that it names, see [`PublicKey::hint`].
+    pub key: String,
+    /// The in-toto predicate type.
+    pub predicate_type: String,
+    /// The bundle.
+    pub text: String,
+}
+
+/// `model.sig`, `reproduction-0123abcd-4567cdef.sig`.
+fn is_attestation_name(name: &str) -> bool {
+    let stem = name.strip_suffix(".sig");
+    stem.is_some_and(|stem| {
+        !stem.is_empty()
+            && stem.len() <= 64
+            && stem
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
+    })
+}
+
 /// Digests of all files of a version that is as its manifest says.
 fn undamaged_files(version: &VersionDir) -> Result<BTreeMap<String, Digest>> {
     version.check()?;
-    statement::hashed_files(version)
+    Ok(statement::digests(version))
 }
 
 fn read_small(path: &Path) -> Result<String> {
-    let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if length > MAX_BYTES {
-        let problem = format!("{length} bytes, expected at most {MAX_BYTES}");
-        return Err(Error::Damaged { path: path.to_owned(), problem });
-    }
-    std::fs::read_to_string(path).map_err(Error::io(path))
+    datasets::files::read_text(path, MAX_BYTES).map_err(Error::io(path))
 }
 
 fn write_signed(path: &Path, statement: &serde_json::Value, key: &PrivateKey) -> Result<()> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    }
     let payload = serde_json::to_vec(statement).expect("a JSON value always serialises");
     write_atomic(path, key.sign(&payload).as_bytes())
 }

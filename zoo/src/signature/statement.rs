@@ -7,19 +7,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::report::{Report as RetrainingReport, Reproduction};
-use crate::VersionDir;
-use crate::error::Result;
-use crate::version::list_files;
+use crate::{MANIFEST, VersionDir};
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const MODEL_SIGNATURE: &str = "https://model_signing/signature/v1.0";
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
 
-/// Digests of all files of a version, the manifest too, by path.
-pub(super) fn hashed_files(version: &VersionDir) -> Result<BTreeMap<String, Digest>> {
-    let files = list_files(&version.path)?.into_iter();
-    files.map(|name| Ok((name.clone(), Digest::of_file(&version.path.join(name))?.0))).collect()
+/// Digests of all files of a version, the manifest too, by path: as the manifest that was read names them.
+pub(super) fn digests(version: &VersionDir) -> BTreeMap<String, Digest> {
+    let files = version.manifest.files.iter().map(|(name, record)| (name.clone(), record.sha256));
+    files.chain([(MANIFEST.to_owned(), version.manifest_sha256)]).collect()
 }
 
 /// sha256 over the raw digests in order: one name for all files together.
@@ -205,6 +203,32 @@ fn check_subject(subjects: &[Subject], root: &Digest) -> std::result::Result<(),
         Ok(())
     } else {
         Err(format!("subject digest {found:?}, expected {root}, that of the files"))
+    }
+}
+
+#[derive(Deserialize)]
+struct AnyStatement {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+}
+
+/// What kind of statement about a version with these files a payload is.
+pub(super) fn kind_of(
+    payload: &[u8],
+    files: &BTreeMap<String, Digest>,
+) -> std::result::Result<String, String> {
+    let statement: AnyStatement =
+        serde_json::from_slice(payload).map_err(|e| format!("not an in-toto statement: {e}"))?;
+    expect("statement type", &statement.kind, STATEMENT)?;
+    check_subject(&statement.subject, &root_digest(files.values()))?;
+    let known = [MODEL_SIGNATURE, PROVENANCE, TEST_RESULT];
+    if known.contains(&statement.predicate_type.as_str()) {
+        Ok(statement.predicate_type)
+    } else {
+        Err(format!("predicate type {}, expected one of {known:?}", statement.predicate_type))
     }
 }
 

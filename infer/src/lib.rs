@@ -42,4 +42,6 @@ pub use predictor::{ClassProbability, Prediction, Predictor, Source};
 pub use reading::{ReadObject, Reading, Row};
 pub use session::{Session, Worker};
 pub use speed::{Speed, speed};
-pub use verify::{Check, Finding, Options, Report, check_files, check_golden, verify, verify_all};
+pub use verify::{
+    Check, FIELDS, Finding, Options, Proof, Report, check_files, check_golden, verify, verify_all, verify_zoo,
+};

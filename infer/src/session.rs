@@ -84,6 +84,11 @@ impl Session {
         self.shape
     }
 
+    /// Multiply-accumulates of convolutions and dense layers for one image.
+    pub(crate) fn macs(&self) -> u64 {
+        self.network.macs
+    }
+
     /// Number of outputs.
     pub fn classes(&self) -> usize {
         self.classes

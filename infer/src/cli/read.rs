@@ -74,12 +74,17 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
     Ok(status)
 }
 
+/// A file's name on one line.
+fn name(file: &Path) -> String {
+    terminal::one_line(&file.display().to_string()).into_owned()
+}
+
 fn print(file: &Path, reading: &Reading, several: bool) {
     if several {
-        terminal::line(format_args!("{}:", file.display()));
+        terminal::line(format_args!("{}:", name(file)));
     }
     if reading.rows.is_empty() {
-        terminal::log(format_args!("{}: nothing is on this image", file.display()));
+        terminal::log(format_args!("{}: nothing is on this image", name(file)));
     }
     for row in &reading.rows {
         terminal::line(&row.text);
@@ -87,7 +92,7 @@ fn print(file: &Path, reading: &Reading, several: bool) {
             let b = object.bounds;
             terminal::log(format_args!(
                 "{}: `{}` at row {}, column {} is {} ({:.1} %)",
-                file.display(),
+                name(file),
                 object.label,
                 b.top,
                 b.left,

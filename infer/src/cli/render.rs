@@ -4,7 +4,7 @@ use zoo::Manifest;
 
 use image::GrayImage;
 
-use crate::{Prediction, Report, Speed, Status};
+use crate::{Prediction, Proof, Report, Speed, Status};
 
 /// Brightness from black to white.
 const RAMP: &[u8] = b" .:-=+*#%@";
@@ -67,7 +67,7 @@ pub(super) fn prediction(file: &str, prediction: &Prediction, top: usize, set: O
     // Classes of nothing would only mislead.
     let classes = if prediction.status == Status::Empty { String::new() } else { classes.join(", ") };
     let note = if note.is_empty() || classes.is_empty() { note } else { format!("  ({note})") };
-    format!("{file}: {classes}{set}{note}")
+    format!("{}: {classes}{set}{note}", terminal::one_line(file))
 }
 
 /// Rows as aligned columns, the first row being the header.
@@ -105,6 +105,15 @@ pub(super) fn speeds(speeds: &[(String, Speed)]) -> String {
     columns(&rows)
 }
 
+/// A table of a manifest's fields, one line for each.
+pub(super) fn fields(fields: &[(&str, Proof, &str)]) -> String {
+    let mut rows = vec![["field", "proof", "by"].map(String::from).to_vec()];
+    for (path, proof, by) in fields {
+        rows.push(vec![(*path).into(), format!("{proof:?}").to_lowercase(), (*by).into()]);
+    }
+    columns(&rows)
+}
+
 /// A table of checks, one line for each.
 pub(super) fn reports(reports: &[Report]) -> String {
     let mut rows = vec![["model", "check", "", "detail"].map(String::from).to_vec()];
@@ -112,7 +121,9 @@ pub(super) fn reports(reports: &[Report]) -> String {
         for finding in &report.findings {
             let check = format!("{:?}", finding.check).to_lowercase();
             let mark = if finding.ok { "ok" } else { "FAILED" };
-            rows.push(vec![report.model.clone(), check, mark.into(), finding.detail.clone()]);
+            // A file's name may have anything in it, a line of a table too.
+            let detail = finding.detail.replace('\n', "\\n");
+            rows.push(vec![report.model.clone(), check, mark.into(), detail]);
         }
     }
     columns(&rows)

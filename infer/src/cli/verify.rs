@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
 use terminal::ExitStatus;
 use zoo::Spec;
+use zoo::signature::Policy;
 
 use super::args::{ZooArgs, read_public_key};
 use super::render;
 use crate::error::{Error, Result};
-use crate::verify::{Options, Report, verify_all};
+use crate::verify::{FIELDS, Options, Proof, Report, verify_all, verify_zoo};
 
 /// Arguments of `verify`.
 #[derive(clap::Args)]
@@ -21,6 +23,12 @@ pub struct VerifyArgs {
     /// Folder of the datasets [default: `datasets` beside the zoo, else ./datasets].
     #[arg(long)]
     datasets: Option<PathBuf>,
+    /// Also check that every version fulfils this policy (YAML): trusted keys, and how many must have retrained it.
+    #[arg(long)]
+    policy: Option<PathBuf>,
+    /// Say for each field of a manifest how it is held to the truth, and check nothing.
+    #[arg(long, conflicts_with_all = ["models", "key", "policy", "corruptions", "datasets"])]
+    fields: bool,
     /// Also measure anew how the versions bear damaged images, where they claim it: a minute for each.
     #[arg(long)]
     corruptions: bool,
@@ -33,6 +41,16 @@ pub struct VerifyArgs {
 /// # Errors
 /// If there is no such zoo or version.
 pub fn verify(args: &VerifyArgs) -> Result<ExitStatus> {
+    if args.fields {
+        if args.zoo.json {
+            let field =
+                |(path, proof, by): &(&str, Proof, &str)| json!({ "field": path, "proof": proof, "by": by });
+            terminal::json(&FIELDS.iter().map(field).collect::<Vec<_>>());
+        } else {
+            terminal::print(render::fields(FIELDS));
+        }
+        return Ok(ExitStatus::Success);
+    }
     let zoo = args.zoo.open()?;
     let key = args.key.as_deref().map(read_public_key).transpose()?;
     let specs: Vec<Spec> = if args.models.is_empty() {
@@ -50,8 +68,17 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitStatus> {
     }
     let beside = || zoo.datasets_beside().unwrap_or_else(|| "datasets".into());
     let datasets = args.datasets.clone().unwrap_or_else(beside);
-    let options = Options { datasets: &datasets, key: key.as_ref(), corruptions: args.corruptions };
-    let reports = verify_all(&zoo, &specs, &options)?;
+    let policy = args.policy.as_deref().map(Policy::read).transpose()?;
+    let options = Options {
+        datasets: &datasets,
+        key: key.as_ref(),
+        policy: policy.as_ref(),
+        corruptions: args.corruptions,
+    };
+    let mut reports = verify_all(&zoo, &specs, &options)?;
+    if args.models.is_empty() {
+        reports.push(verify_zoo(&zoo)?);
+    }
     if args.zoo.json {
         terminal::json(&reports);
     } else {

@@ -5,12 +5,14 @@
 //! would keep NNEF, Fourier transforms and recurrent networks in the binary. (tract-nnef registers
 //! itself from a constructor, so its part stays.)
 
+mod description;
 mod facts;
 mod file;
 mod layers;
 mod operator;
 mod operators;
 
+pub(crate) use description::Description;
 use facts::{ALL_VALUES, MAX_VALUES, only, per_image};
 use file::Graph;
 use operator::{Input, take};
@@ -37,6 +39,8 @@ pub(crate) struct Network {
     pub(crate) head: Option<TypedModel>,
     /// Bytes of all values between the body's operators, for one image.
     pub(crate) values: usize,
+    /// Multiply-accumulates of convolutions and dense layers for one image.
+    pub(crate) macs: u64,
 }
 
 impl Network {
@@ -56,17 +60,26 @@ impl Network {
         let model = TypedModel::default();
         let pixels = images(model.symbols.sym(BATCH).to_dim(), shape);
         let left = Cell::new(ALL_VALUES);
-        let body = graph.wire(model, body, &graph.input, pixels, &[joint], &left)?;
+        let macs = Cell::new(0);
+        let budget = Budget { values_left: &left, macs: &macs };
+        let body = graph.wire(model, body, &graph.input, pixels, &[joint], &budget)?;
         let values = ALL_VALUES - left.get();
         if head.is_empty() {
-            return Ok(Network { body, head: None, values });
+            return Ok(Network { body, head: None, values, macs: macs.get() });
         }
         let features = per_image(&body, body.output_outlets()?[0])?.iter().product::<usize>();
         let model = TypedModel::default();
         let fact = f32::fact([model.symbols.sym(BATCH).to_dim(), features.to_dim()]);
-        let head = graph.wire(model, head, joint, fact, &[&graph.output], &left)?;
-        Ok(Network { body, head: Some(head), values })
+        let head = graph.wire(model, head, joint, fact, &[&graph.output], &budget)?;
+        Ok(Network { body, head: Some(head), values, macs: macs.get() })
     }
+}
+
+/// What wiring a graph adds up.
+struct Budget<'a> {
+    /// Bytes that values between operators may still take for an image.
+    values_left: &'a Cell<usize>,
+    macs: &'a Cell<u64>,
 }
 
 /// What convolutions see and make of one image.
@@ -94,8 +107,8 @@ impl Convolutions {
         let end = graph.nodes.iter().rposition(makes_one).map_or(0, |last| last + 1);
         let nodes = &graph.nodes[..end];
         let pixels = images(1.to_dim(), shape);
-        let left = Cell::new(ALL_VALUES);
-        let model = graph.wire(TypedModel::default(), nodes, &graph.input, pixels, &outputs, &left)?;
+        let budget = Budget { values_left: &Cell::new(ALL_VALUES), macs: &Cell::new(0) };
+        let model = graph.wire(TypedModel::default(), nodes, &graph.input, pixels, &outputs, &budget)?;
         let names = convolutions.iter().map(|node| node.name.clone()).collect();
         Ok(Some(Convolutions { model, names, filters: (weight.shape.clone(), weight.values()) }))
     }
@@ -144,7 +157,7 @@ impl Graph {
         input: &str,
         fact: TypedFact,
         outputs: &[&str],
-        values_left: &Cell<usize>,
+        budget: &Budget<'_>,
     ) -> TractResult<TypedModel> {
         let memory = Cell::new(self.memory());
         let source = model.add_source(input, fact)?;
@@ -169,7 +182,13 @@ impl Graph {
             let size = per_image(&model, outlet)?.iter().try_fold(1usize, |all, &d| all.checked_mul(d));
             let size = size.filter(|&size| size <= MAX_VALUES);
             let size = size.with_context(|| format!("{}: more than {MAX_VALUES} values", place()))?;
-            take(values_left, size * size_of::<f32>(), "values between operators").with_context(place)?;
+            take(budget.values_left, size * size_of::<f32>(), "values between operators")
+                .with_context(place)?;
+            if let (Some(Input::Constant(weight)), "Conv" | "Gemm") = (inputs.get(1), node.op_type.as_str()) {
+                // Each value is a sum over what one row of the weight has.
+                let row = weight.shape.iter().skip(1).product::<usize>();
+                budget.macs.set(budget.macs.get().saturating_add((size as u64).saturating_mul(row as u64)));
+            }
             let [name] = node.output.as_slice() else { bail!("{}: expected one output", place()) };
             ensure!(values.insert(name, outlet).is_none(), "{}: output {name:?} is there twice", place());
         }

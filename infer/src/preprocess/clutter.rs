@@ -127,7 +127,7 @@ mod tests {
         let speck = |y: usize, x: usize| (5..7).contains(&y) && (50..52).contains(&x);
         assert_eq!(removed(|y, x| speck(y, x) || ring(y, x)), drawn(ring));
         // Noise leaves nothing but specks.
-        let noise = |y: usize, x: usize| (y * 7919 + x * 104_729) % 97 == 0;
+        let noise = |y: usize, x: usize| (y * 7919 + x * 104_729).is_multiple_of(97);
         assert_eq!(removed(noise), drawn(|_, _| false));
     }
 }

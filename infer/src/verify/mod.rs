@@ -1,19 +1,27 @@
 //! Re-checking everything that a published version claims.
+//!
+//! Each field of a manifest is recomputed, or held within bounds, or at least covered by the sha256 of the manifest in
+//! the zoo's index and by a signature; [`FIELDS`] says which of the three.
+
+mod fields;
+mod measured;
+mod origin;
+mod weights;
 
 use std::path::Path;
 
-use datasets::{Dataset, ImageShape, Split};
+use datasets::{Dataset, Split};
 use serde::Serialize;
-use zoo::signature::PublicKey;
-use zoo::{Confidence, Spec, VersionDir, Zoo};
+use zoo::signature::{Policy, PublicKey};
+use zoo::{Spec, VersionDir, Zoo};
 
-use crate::confidence::{self, Predictions};
-use crate::corruptions::{self, Corruptions};
 use crate::error::Result;
-use crate::evaluate::Evaluation;
 use crate::golden::Golden;
+use crate::network::Description;
 use crate::session::Session;
 use crate::threads;
+pub use fields::{FIELDS, Proof};
+use measured::check_measured;
 
 /// One kind of check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,11 +31,25 @@ pub enum Check {
     Manifest,
     /// Every file has its length and hash, none is missing or extra.
     Files,
+    /// The index of the zoo has this manifest.
+    Index,
     /// The key that was given signed exactly these files.
     Signature,
+    /// The policy that was given is fulfilled.
+    Policy,
+    /// Whatever lies beside the signatures is a statement about these files.
+    Attestations,
+    /// The recipe has the hash that the manifest names, and says what the manifest repeats of it.
+    Recipe,
+    /// The history has the manifest's chain of hashes and its validation result.
+    History,
+    /// The network has the versions, names, shapes and cost that the manifest names.
+    Network,
+    /// The weights have the hash that the manifest names, and the network and the first layer have these weights.
+    Weights,
     /// The network gives what libtorch gave.
     Golden,
-    /// The dataset's files have the hashes that the manifest names, and its images and classes fit the network.
+    /// The dataset's files have the hashes that the manifest names, its classes are the labels, its images fit.
     Dataset,
     /// The number of right answers on the test split is exactly the claimed one.
     Accuracy,
@@ -37,6 +59,8 @@ pub enum Check {
     Confidence,
     /// Right answers on the damaged test split are exactly those claimed.
     Corruptions,
+    /// The log of aliases holds, and every alias leads to a version that is there.
+    Aliases,
 }
 
 /// Outcome of one check.
@@ -80,6 +104,8 @@ pub struct Options<'a> {
     pub datasets: &'a Path,
     /// The key that must have signed every version.
     pub key: Option<&'a PublicKey>,
+    /// What every version must fulfil to be trusted.
+    pub policy: Option<&'a Policy>,
     /// Also damage the test split in all ways and count again: a minute for each version.
     pub corruptions: bool,
 }
@@ -113,6 +139,7 @@ pub fn verify(zoo: &Zoo, spec: &Spec, options: &Options<'_>) -> Result<Report> {
     };
     report.model = format!("{}@{}", version.manifest.name, version.manifest.version);
     report.add(Check::Manifest, Ok(format!("schema {}", version.manifest.schema)));
+    report.add(Check::Index, check_index(zoo, &version));
     let files = report.add(Check::Files, check_files(&version));
     if let Some(key) = options.key {
         let outcome = zoo.verify_signature(&version, key);
@@ -121,18 +148,99 @@ pub fn verify(zoo: &Zoo, spec: &Spec, options: &Options<'_>) -> Result<Report> {
             outcome.map(|signed| format!("{} files", signed.len())).map_err(|e| e.to_string()),
         );
     }
-    if files {
-        match load(&version) {
-            Ok(session) => {
-                report.add(Check::Golden, check_golden(&version, &session));
-                check_accuracy(&version, &session, options.datasets, options.corruptions, &mut report);
+    if let Some(policy) = options.policy {
+        report.add(Check::Policy, check_policy(zoo, &version, policy));
+    }
+    if let Some(outcome) = check_attestations(zoo, &version) {
+        report.add(Check::Attestations, outcome);
+    }
+    if !files {
+        return Ok(report);
+    }
+    let dataset = Dataset::find(options.datasets, &version.manifest.dataset.name);
+    report.add(Check::Recipe, origin::check_recipe(&version));
+    report.add(Check::History, origin::check_history(&version));
+    match load(&version) {
+        Ok((session, description)) => {
+            let macs = session.macs();
+            report.add(Check::Network, origin::check_network(&version.manifest, &description, macs));
+            let dataset_ref = dataset.as_ref().ok();
+            report.add(Check::Weights, origin::check_weights(&version, &description, dataset_ref));
+            report.add(Check::Golden, check_golden(&version, &session));
+            let loaded = dataset.and_then(|dataset| {
+                let samples = dataset.load(Split::Test)?;
+                Ok((dataset, samples))
+            });
+            match loaded {
+                Ok((dataset, samples)) => {
+                    check_measured(&version, &session, &dataset, &samples, options.corruptions, &mut report);
+                }
+                Err(error) => {
+                    report.add(Check::Dataset, Err(error.to_string()));
+                }
             }
-            Err(problem) => {
-                report.add(Check::Golden, Err(problem));
-            }
+        }
+        Err(problem) => {
+            report.add(Check::Network, Err(problem));
         }
     }
     Ok(report)
+}
+
+/// What is not of one version: the index and the log of aliases.
+///
+/// # Errors
+/// If the zoo's folders cannot be read.
+pub fn verify_zoo(zoo: &Zoo) -> Result<Report> {
+    let mut report = Report { model: "(zoo)".into(), findings: Vec::new() };
+    let told = |problems: Vec<String>, good: &str| match problems.as_slice() {
+        [] => Ok(good.to_owned()),
+        _ => Err(problems.join("; ")),
+    };
+    let aliases = zoo.dangling_aliases().map_err(|e| e.to_string());
+    report.add(
+        Check::Aliases,
+        aliases.and_then(|dangling| told(dangling, "all lead to versions that are here")),
+    );
+    let index = zoo.index_differences().map_err(|e| e.to_string());
+    report.add(Check::Index, index.and_then(|differences| told(differences, "as the manifests say")));
+    Ok(report)
+}
+
+/// The index has the manifest that is there.
+fn check_index(zoo: &Zoo, version: &VersionDir) -> std::result::Result<String, String> {
+    let (name, number) = (&version.manifest.name, version.manifest.version);
+    let index = zoo.written_index().map_err(|e| e.to_string())?;
+    let entry =
+        index.version(name, number).ok_or_else(|| format!("{}: without {name}@{number}", zoo::INDEX))?;
+    let (found, expected) = (version.manifest_sha256, entry.manifest_sha256);
+    if found == expected {
+        Ok(format!("manifest sha256 {found}"))
+    } else {
+        Err(format!("{}: sha256 {found}, {} has {expected}", zoo::MANIFEST, zoo::INDEX))
+    }
+}
+
+fn check_policy(zoo: &Zoo, version: &VersionDir, policy: &Policy) -> std::result::Result<String, String> {
+    let found = policy.check(zoo, version).map_err(|e| e.to_string())?;
+    if !found.missing.is_empty() {
+        return Err(format!("missing: {}", found.missing.join("; ")));
+    }
+    let signed = found.signed_by.map_or("by no key of the policy".into(), |name| format!("by {name}"));
+    let again = format!("retrained by {} on {}", found.reproduced_by.len(), found.processors.len());
+    Ok(format!("signed {signed}, {again} kinds of processor"))
+}
+
+/// `None` if there are no attestations.
+fn check_attestations(zoo: &Zoo, version: &VersionDir) -> Option<std::result::Result<String, String>> {
+    let found = match zoo.attestations(version) {
+        Ok(found) if found.is_empty() => return None,
+        Ok(found) => found,
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    let problems: Vec<String> =
+        found.iter().filter_map(|one| Some(one.as_ref().err()?.to_string())).collect();
+    Some(if problems.is_empty() { Ok(format!("{} files", found.len())) } else { Err(problems.join("; ")) })
 }
 
 /// Every file has its length and hash, none is missing or extra.
@@ -151,12 +259,17 @@ pub fn check_files(version: &VersionDir) -> std::result::Result<String, String> 
     }
 }
 
-fn load(version: &VersionDir) -> std::result::Result<Session, String> {
+fn load(version: &VersionDir) -> std::result::Result<(Session, Description), String> {
     let manifest = &version.manifest;
-    let onnx = version.read(zoo::ONNX).map_err(|e| e.to_string())?;
+    let onnx = bytes::Bytes::from(version.read(zoo::ONNX).map_err(|e| e.to_string())?);
     let path = version.path.join(zoo::ONNX);
-    Session::load(onnx, manifest.image_shape(), manifest.labels.len(), &path).map_err(|e| e.to_string())
+    let description = Description::read(onnx.clone()).map_err(|e| crate::session::problem(&e))?;
+    let session = Session::load(onnx, manifest.image_shape(), manifest.labels.len(), &path);
+    Ok((session.map_err(|e| e.to_string())?, description))
 }
+
+/// Largest tolerance that a manifest may claim: two ways to compute a probability in 32 bits do not differ by more.
+const MAX_TOLERANCE: f64 = 1e-3;
 
 /// The network gives what libtorch gave.
 ///
@@ -165,140 +278,26 @@ fn load(version: &VersionDir) -> std::result::Result<Session, String> {
 pub fn check_golden(version: &VersionDir, session: &Session) -> std::result::Result<String, String> {
     let golden = Golden::read(version).map_err(|e| e.to_string())?;
     let difference = golden.max_difference(session).map_err(|e| e.to_string())?;
-    let tolerance = version.manifest.self_check.tolerance;
+    let claimed = &version.manifest.self_check;
+    let tolerance = claimed.tolerance;
+    if !(0.0..=MAX_TOLERANCE).contains(&tolerance) {
+        return Err(format!("self_check.tolerance: {tolerance}, expected 0 to {MAX_TOLERANCE}"));
+    }
+    if claimed.golden_images != golden.shape[0] as u64 {
+        return Err(format!(
+            "self_check.golden_images: {}, expected {}",
+            claimed.golden_images, golden.shape[0]
+        ));
+    }
+    let identical = claimed.identical_predictions;
+    let all = version.manifest.test.correct.total;
+    if (identical.correct, identical.total) != (all, all) {
+        return Err(format!("self_check.identical_predictions: {identical}, expected {all}/{all}"));
+    }
     let detail = format!("{} images, max |difference| {difference:.1e}", golden.shape[0]);
     if f64::from(difference) <= tolerance {
         Ok(detail)
     } else {
         Err(format!("{detail}, expected at most {tolerance:.0e}"))
-    }
-}
-
-/// Largest difference of a mean probability that rounding on another processor can make.
-const ROUNDING: f64 = 1e-4;
-
-/// What a version's thresholds give on the test split is what it claims.
-fn check_confidence(claimed: &Confidence, test: Predictions<'_>) -> std::result::Result<String, String> {
-    let mut found = claimed.clone();
-    confidence::measure(&mut found, test);
-    let mut wrong = Vec::new();
-    let bins = |confidence: &Confidence| confidence.bins.iter().map(|bin| bin.correct).collect::<Vec<_>>();
-    let close = |a: f64, b: f64| (a - b).abs() <= ROUNDING;
-    let same_bins = bins(&found) == bins(claimed)
-        && found.bins.iter().zip(&claimed.bins).all(|(a, b)| close(a.confidence, b.confidence));
-    if !same_bins || !close(found.calibration_error, claimed.calibration_error) {
-        let (found, claimed) = (found.calibration_error, claimed.calibration_error);
-        wrong.push(format!("calibration error {found:.4}, claimed {claimed:.4}, or its bins differ"));
-    }
-    for (found, claimed) in found.coverage.iter().zip(&claimed.coverage).filter(|(a, b)| a != b) {
-        let promised = claimed.promised;
-        wrong.push(format!("coverage {promised}: {}, claimed {}", found.covered, claimed.covered));
-    }
-    if found.unlike != claimed.unlike {
-        wrong.push(format!("accepted {}, claimed {}", found.unlike.accepted, claimed.unlike.accepted));
-    }
-    let at = found.coverage.iter().map(|c| format!("{} of {}", c.covered, c.promised)).collect::<Vec<_>>();
-    let good = format!("calibration error {:.4}, coverage {}", found.calibration_error, at.join(", "));
-    if wrong.is_empty() { Ok(good) } else { Err(wrong.join("; ")) }
-}
-
-fn check_corruptions(
-    claimed: &Corruptions,
-    session: &Session,
-    samples: &datasets::Samples,
-) -> std::result::Result<String, String> {
-    let found = corruptions::measure(session, samples).map_err(|e| e.to_string())?;
-    let mean = 100.0 * corruptions::mean(&found);
-    let other: Vec<&str> = claimed
-        .iter()
-        .filter(|(kind, counts)| found.get(*kind) != Some(counts))
-        .map(|(kind, _)| kind.as_str())
-        .collect();
-    if other.is_empty() && found.len() == claimed.len() {
-        Ok(format!("{mean:.2} % on average over {} kinds", found.len()))
-    } else {
-        Err(format!("{mean:.2} % on average; other counts than claimed for {}", other.join(", ")))
-    }
-}
-
-fn check_accuracy(
-    version: &VersionDir,
-    session: &Session,
-    datasets: &Path,
-    with_corruptions: bool,
-    report: &mut Report,
-) {
-    let claimed = &version.manifest.dataset;
-    let loaded = Dataset::find(datasets, &claimed.name).and_then(|dataset| {
-        let samples = dataset.load(Split::Test)?;
-        Ok((dataset, samples))
-    });
-    let (dataset, samples) = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            report.add(Check::Dataset, Err(error.to_string()));
-            return;
-        }
-    };
-    let differs =
-        dataset.files().into_iter().find(|entry| claimed.files.get(&entry.file) != Some(&entry.sha256));
-    let manifest = &version.manifest;
-    let (shape, classes) = (samples.shape, dataset.description.classes.len());
-    let outcome = match differs {
-        None if shape == manifest.image_shape() && classes == manifest.labels.len() => {
-            Ok(claimed.name.clone())
-        }
-        None => {
-            let sizes = |shape: ImageShape| [shape.channels, shape.height, shape.width];
-            Err(format!(
-                "images {:?} of {classes} classes, expected {:?} of {}",
-                sizes(shape),
-                sizes(manifest.image_shape()),
-                manifest.labels.len()
-            ))
-        }
-        Some(entry) => Err(format!(
-            "{}: sha256 {}, expected {:?}",
-            entry.file,
-            entry.sha256,
-            claimed.files.get(&entry.file)
-        )),
-    };
-    if !report.add(Check::Dataset, outcome) {
-        return;
-    }
-    match crate::evaluate::probabilities(session, &samples) {
-        Err(error) => {
-            report.add(Check::Accuracy, Err(error.to_string()));
-        }
-        Ok(probabilities) => {
-            let found = Evaluation::of(&probabilities, &samples, &version.manifest.labels);
-            let test = &version.manifest.test;
-            let same = found.correct == test.correct && found.per_class == test.per_class;
-            let detail = format!("{}", found.correct);
-            report.add(
-                Check::Accuracy,
-                if same { Ok(detail) } else { Err(format!("{detail}, claimed {}", test.correct)) },
-            );
-            let hash = found.predictions_sha256();
-            let same = hash == test.predictions_sha256;
-            let claim = test.predictions_sha256;
-            report.add(
-                Check::Predictions,
-                if same {
-                    Ok(format!("sha256 {hash}"))
-                } else {
-                    Err(format!("sha256 {hash}, claimed {claim}"))
-                },
-            );
-            if let Some(claimed) = &manifest.confidence {
-                let classes = manifest.labels.len();
-                let test = Predictions { probabilities: &probabilities, labels: &samples.labels, classes };
-                report.add(Check::Confidence, check_confidence(claimed, test));
-            }
-            if let (Some(claimed), true) = (&manifest.corruptions, with_corruptions) {
-                report.add(Check::Corruptions, check_corruptions(claimed, session, &samples));
-            }
-        }
     }
 }

@@ -1,0 +1,114 @@
+//! What an ONNX file says of itself, beside the network: versions, names, shapes, and the values of its constants.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prost::Message;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value;
+use tract_onnx::pb::type_proto;
+use tract_onnx::pb::{StringStringEntryProto, ValueInfoProto};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use zoo::{Dim, TensorInfo};
+
+use super::file::Graph;
+
+/// Fields and tags of `onnx.proto` that do not matter for running it.
+#[derive(Clone, PartialEq, Message)]
+struct ModelProto {
+    #[prost(int64, tag = "1")]
+    ir_version: i64,
+    #[prost(string, tag = "3")]
+    producer_version: String,
+    #[prost(int64, tag = "5")]
+    model_version: i64,
+    #[prost(string, tag = "6")]
+    doc_string: String,
+    #[prost(message, optional, tag = "7")]
+    graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "8")]
+    opset_import: Vec<OperatorSetIdProto>,
+    #[prost(message, repeated, tag = "14")]
+    metadata_props: Vec<StringStringEntryProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OperatorSetIdProto {
+    #[prost(string, tag = "1")]
+    domain: String,
+    #[prost(int64, tag = "2")]
+    version: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct GraphProto {
+    #[prost(message, repeated, tag = "11")]
+    input: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "12")]
+    output: Vec<ValueInfoProto>,
+}
+
+/// A constant: its shape, and its values row-major.
+pub(crate) type Values = (Vec<usize>, Vec<f32>);
+
+/// What a file says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Description {
+    pub(crate) ir_version: i64,
+    /// Of the standard operators.
+    pub(crate) opset: i64,
+    pub(crate) producer_version: String,
+    pub(crate) model_version: i64,
+    pub(crate) doc_string: String,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) input: TensorInfo,
+    pub(crate) output: TensorInfo,
+    /// By name.
+    pub(crate) constants: BTreeMap<String, Values>,
+}
+
+impl Description {
+    pub(crate) fn read(onnx: Bytes) -> TractResult<Description> {
+        let graph = Graph::read(onnx.clone())?;
+        let model = ModelProto::decode(onnx)?;
+        let values = model.graph.context("without a graph")?;
+        let ([input], [output]) = (values.input.as_slice(), values.output.as_slice()) else {
+            bail!("expected one input and one output");
+        };
+        let standard = model.opset_import.iter().find(|set| set.domain.is_empty());
+        let constants = graph.constants.iter();
+        Ok(Description {
+            ir_version: model.ir_version,
+            opset: standard.map_or(0, |set| set.version),
+            producer_version: model.producer_version,
+            model_version: model.model_version,
+            doc_string: model.doc_string,
+            metadata: model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect(),
+            input: tensor(input)?,
+            output: tensor(output)?,
+            constants: constants
+                .map(|(name, constant)| (name.clone(), (constant.shape.clone(), constant.values())))
+                .collect(),
+        })
+    }
+}
+
+/// Name, type and shape of an input or output.
+fn tensor(info: &ValueInfoProto) -> TractResult<TensorInfo> {
+    let kind = info.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+    let Some(type_proto::Value::TensorType(tensor)) = kind else { bail!("{:?}: no tensor", info.name) };
+    let dtype = match DataType::try_from(tensor.elem_type) {
+        Ok(DataType::Uint8) => "uint8",
+        Ok(DataType::Float) => "float32",
+        _ => bail!("{:?}: element type {}", info.name, tensor.elem_type),
+    };
+    let dim = |value: Option<&Value>| match value {
+        Some(Value::DimValue(length)) => Ok(Dim::Fixed(usize::try_from(*length)?)),
+        Some(Value::DimParam(name)) => Ok(Dim::Free(name.clone())),
+        None => Ok(Dim::Free(String::new())),
+    };
+    let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
+    let shape = dims.map(|d| dim(d.value.as_ref())).collect::<TractResult<_>>()?;
+    Ok(TensorInfo { name: info.name.clone(), dtype: dtype.into(), shape })
+}

@@ -1,0 +1,133 @@
+//! What is measured anew: the dataset, accuracy, every prediction, confidence, damage.
+
+use datasets::{Dataset, ImageShape, Samples};
+use zoo::{Confidence, VersionDir};
+
+use super::{Check, Report};
+use crate::confidence::{self, Predictions};
+use crate::corruptions::{self, Corruptions};
+use crate::evaluate::Evaluation;
+use crate::session::Session;
+
+/// Largest difference of a mean probability that rounding on another processor can make.
+const ROUNDING: f64 = 1e-4;
+
+/// What a version's thresholds give on the test split is what it claims.
+fn check_confidence(claimed: &Confidence, test: Predictions<'_>) -> std::result::Result<String, String> {
+    let mut found = claimed.clone();
+    confidence::measure(&mut found, test);
+    let mut wrong = Vec::new();
+    let bins = |confidence: &Confidence| confidence.bins.iter().map(|bin| bin.correct).collect::<Vec<_>>();
+    let close = |a: f64, b: f64| (a - b).abs() <= ROUNDING;
+    let same_bins = bins(&found) == bins(claimed)
+        && found.bins.iter().zip(&claimed.bins).all(|(a, b)| close(a.confidence, b.confidence));
+    if !same_bins || !close(found.calibration_error, claimed.calibration_error) {
+        let (found, claimed) = (found.calibration_error, claimed.calibration_error);
+        wrong.push(format!("calibration error {found:.4}, claimed {claimed:.4}, or its bins differ"));
+    }
+    for (found, claimed) in found.coverage.iter().zip(&claimed.coverage).filter(|(a, b)| a != b) {
+        let promised = claimed.promised;
+        wrong.push(format!("coverage {promised}: {}, claimed {}", found.covered, claimed.covered));
+    }
+    if found.unlike != claimed.unlike {
+        wrong.push(format!("accepted {}, claimed {}", found.unlike.accepted, claimed.unlike.accepted));
+    }
+    let at = found.coverage.iter().map(|c| format!("{} of {}", c.covered, c.promised)).collect::<Vec<_>>();
+    let good = format!("calibration error {:.4}, coverage {}", found.calibration_error, at.join(", "));
+    if wrong.is_empty() { Ok(good) } else { Err(wrong.join("; ")) }
+}
+
+fn check_corruptions(
+    claimed: &Corruptions,
+    session: &Session,
+    samples: &datasets::Samples,
+) -> std::result::Result<String, String> {
+    let found = corruptions::measure(session, samples).map_err(|e| e.to_string())?;
+    let mean = 100.0 * corruptions::mean(&found);
+    let other: Vec<&str> = claimed
+        .iter()
+        .filter(|(kind, counts)| found.get(*kind) != Some(counts))
+        .map(|(kind, _)| kind.as_str())
+        .collect();
+    if other.is_empty() && found.len() == claimed.len() {
+        Ok(format!("{mean:.2} % on average over {} kinds", found.len()))
+    } else {
+        Err(format!("{mean:.2} % on average; other counts than claimed for {}", other.join(", ")))
+    }
+}
+
+/// Adds what the test split gives to a report.
+pub(super) fn check_measured(
+    version: &VersionDir,
+    session: &Session,
+    dataset: &Dataset,
+    samples: &Samples,
+    with_corruptions: bool,
+    report: &mut Report,
+) {
+    let claimed = &version.manifest.dataset;
+    let differs =
+        dataset.files().into_iter().find(|entry| claimed.files.get(&entry.file) != Some(&entry.sha256));
+    let manifest = &version.manifest;
+    let (shape, classes) = (samples.shape, &dataset.description.classes);
+    let sizes = |shape: ImageShape| [shape.channels, shape.height, shape.width];
+    let outcome = match differs {
+        None if claimed.files.len() != dataset.files().len() => {
+            Err(format!("dataset.files: {} files, expected {}", claimed.files.len(), dataset.files().len()))
+        }
+        None if shape != manifest.image_shape() || classes.len() != manifest.labels.len() => Err(format!(
+            "images {:?} of {} classes, expected {:?} of {}",
+            sizes(shape),
+            classes.len(),
+            sizes(manifest.image_shape()),
+            manifest.labels.len()
+        )),
+        None if *classes != manifest.labels => {
+            Err(format!("labels: {:?}, expected the dataset's classes {classes:?}", manifest.labels))
+        }
+        None => Ok(claimed.name.clone()),
+        Some(entry) => Err(format!(
+            "{}: sha256 {}, expected {:?}",
+            entry.file,
+            entry.sha256,
+            claimed.files.get(&entry.file)
+        )),
+    };
+    if !report.add(Check::Dataset, outcome) {
+        return;
+    }
+    match crate::evaluate::probabilities(session, samples) {
+        Err(error) => {
+            report.add(Check::Accuracy, Err(error.to_string()));
+        }
+        Ok(probabilities) => {
+            let found = Evaluation::of(&probabilities, samples, &version.manifest.labels);
+            let test = &version.manifest.test;
+            let same = found.correct == test.correct && found.per_class == test.per_class;
+            let detail = format!("{}", found.correct);
+            report.add(
+                Check::Accuracy,
+                if same { Ok(detail) } else { Err(format!("{detail}, claimed {}", test.correct)) },
+            );
+            let hash = found.predictions_sha256();
+            let same = hash == test.predictions_sha256;
+            let claim = test.predictions_sha256;
+            report.add(
+                Check::Predictions,
+                if same {
+                    Ok(format!("sha256 {hash}"))
+                } else {
+                    Err(format!("sha256 {hash}, claimed {claim}"))
+                },
+            );
+            if let Some(claimed) = &manifest.confidence {
+                let classes = manifest.labels.len();
+                let test = Predictions { probabilities: &probabilities, labels: &samples.labels, classes };
+                report.add(Check::Confidence, check_confidence(claimed, test));
+            }
+            if let (Some(claimed), true) = (&manifest.corruptions, with_corruptions) {
+                report.add(Check::Corruptions, check_corruptions(claimed, session, samples));
+            }
+        }
+    }
+}

@@ -41,6 +41,9 @@ pub enum Error {
         /// What is wrong, and what was expected.
         problem: String,
     },
+    /// A version is not to be trusted.
+    #[error("{0}")]
+    Policy(String),
     /// What the caller asked for makes no sense.
     #[error("{0}")]
     Usage(String),

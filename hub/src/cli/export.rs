@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use datasets::Dataset;
 use infer::cli::ZooArgs;
 use serde_json::json;
 use terminal::ExitStatus;
@@ -28,6 +29,8 @@ pub(super) struct ExportArgs {
 enum Form {
     /// Hugging Face: a folder for each model with a card, safetensors, config and ONNX file.
     Hf,
+    /// CycloneDX 1.6: a bill of materials for each model, with its card and the hashes of files and data.
+    Bom,
     /// `ONNX_HUB_MANIFEST.json`, with paths from the folder in which it is.
     OnnxHub,
 }
@@ -52,6 +55,15 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitStatus> {
             }
             for version in &versions {
                 written.extend(export::hugging_face(version, &args.dir.join(&version.manifest.name))?);
+            }
+        }
+        Form::Bom => {
+            std::fs::create_dir_all(&args.dir).map_err(Error::io(&args.dir))?;
+            let datasets = zoo.datasets_beside();
+            for version in &versions {
+                let name = &version.manifest.dataset.name;
+                let dataset = datasets.as_deref().and_then(|dir| Dataset::find(dir, name).ok());
+                written.push(export::bom(version, dataset.as_ref(), &args.dir)?);
             }
         }
         Form::OnnxHub => written.push(export::onnx_hub(&versions, &args.dir)?),

@@ -19,14 +19,15 @@ pub(super) fn index(args: &IndexArgs) -> Result<ExitStatus> {
     let zoo = args.zoo.open()?;
     let index = zoo.index()?;
     let text = index.to_json();
-    let path = zoo.root().join(zoo::INDEX);
     if !args.check {
         zoo.write_index()?;
-    } else if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
-        let problem = format!("{}: is not what the manifests say", path.display());
-        terminal::error(&problem, Some("`zoo index` writes it anew"));
+    } else if let Some(difference) = zoo.index_differences()?.first() {
+        terminal::error(difference, Some("`zoo index` writes it anew"));
         return Ok(ExitStatus::CheckFailed);
     }
     terminal::print(if args.zoo.json { text } else { index.to_markdown() });
-    Ok(ExitStatus::Success)
+    for path in &index.unreadable {
+        terminal::error(&format_args!("{path}: left out"), Some("`zoo verify` says what is wrong with it"));
+    }
+    Ok(ExitStatus::of_check(index.unreadable.is_empty()))
 }

@@ -78,12 +78,14 @@ fn report(error: &Error) -> ExitStatus {
             zoo::Error::Damaged { .. } => {
                 Some("restore the file, for example with git checkout; `zoo verify` checks all")
             }
+            zoo::Error::Busy { .. } => Some("wait until it is done, or end it; `fuser` on the file names it"),
             zoo::Error::Data(_) | zoo::Error::Io { .. } | zoo::Error::Manifest { .. } => None,
         },
         Error::Infer(error) => infer::cli::hint(error),
         Error::Data(_) | Error::Io { .. } | Error::System { .. } => None,
+        Error::Policy(_) => Some("the zoo is as it was; --allow-rollback takes older versions"),
         Error::Registry { .. } | Error::Usage(_) => None,
     };
     terminal::error(error, hint);
-    ExitStatus::Usage
+    if matches!(error, Error::Policy(_)) { ExitStatus::CheckFailed } else { ExitStatus::Usage }
 }

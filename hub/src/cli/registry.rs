@@ -1,12 +1,16 @@
 //! `zoo push` and `zoo pull`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use infer::cli::ZooArgs;
 use serde_json::json;
 use terminal::ExitStatus;
 use zoo::Zoo;
+use zoo::signature::Policy;
 
 use crate::error::{Error, Result};
-use crate::oci::Registry;
+use crate::oci::{PullOptions, Pulled, Registry};
 
 #[derive(clap::Args)]
 pub(super) struct PushArgs {
@@ -24,6 +28,12 @@ pub(super) struct PushArgs {
 pub(super) struct PullArgs {
     /// HOST/REPOSITORY:TAG or HOST/REPOSITORY@DIGEST.
     reference: String,
+    /// Take only what fulfils this policy (YAML): trusted keys, and how many must have retrained it.
+    #[arg(long)]
+    policy: Option<PathBuf>,
+    /// Take a version that is older than the newest one here.
+    #[arg(long)]
+    allow_rollback: bool,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -42,24 +52,36 @@ struct RegistryArgs {
     /// The environment variable that holds the password.
     #[arg(long, default_value = "INFER_REGISTRY_PASSWORD")]
     password_variable: String,
+    /// Seconds that a registry may take for what is small; files may take longer, but no less than 20 kB a second.
+    #[arg(long, default_value_t = 60.0)]
+    timeout: f64,
 }
 
 impl RegistryArgs {
     fn registry(&self) -> Result<Registry> {
-        let Some(user) = &self.user else { return Registry::new(self.plain_http, None) };
+        let time = match self.timeout {
+            0.1..=3600.0 => Duration::from_secs_f64(self.timeout),
+            other => return Err(Error::Usage(format!("--timeout {other}: expected 0.1 to 3600 seconds"))),
+        };
+        let Some(user) = &self.user else { return Registry::new(self.plain_http, None, time) };
         let password = std::env::var(&self.password_variable);
         let password = password
             .map_err(|e| Error::Usage(format!("environment variable {}: {e}", self.password_variable)))?;
-        Registry::new(self.plain_http, Some((user.clone(), password)))
+        Registry::new(self.plain_http, Some((user.clone(), password)), time)
     }
 }
 
 /// Copies a version into a registry and prints where it went.
 pub(super) fn push(args: &PushArgs) -> Result<ExitStatus> {
-    let version = args.zoo.open()?.version(&args.model.parse().map_err(Error::Usage)?)?;
-    let pushed = args.registry.registry()?.push(&version, &args.reference)?;
+    let zoo = args.zoo.open()?;
+    let version = zoo.version(&args.model.parse().map_err(Error::Usage)?)?;
+    let pushed = args.registry.registry()?.push(&zoo, &version, &args.reference)?;
     if args.zoo.json {
-        terminal::json(&json!({ "reference": pushed.reference, "digest": pushed.digest }));
+        terminal::json(&json!({
+            "reference": pushed.reference,
+            "digest": pushed.digest,
+            "attestations": pushed.attestations,
+        }));
     } else {
         terminal::line(format_args!("{} {}", pushed.reference, pushed.digest));
     }
@@ -69,12 +91,18 @@ pub(super) fn push(args: &PushArgs) -> Result<ExitStatus> {
 /// Copies a version into the zoo and prints where it is.
 pub(super) fn pull(args: &PullArgs) -> Result<ExitStatus> {
     let registry = args.registry.registry()?;
-    let version = registry.pull(&args.reference, &Zoo::create(args.zoo.path())?)?;
+    let policy = args.policy.as_deref().map(Policy::read).transpose()?;
+    let options = PullOptions { policy: policy.as_ref(), allow_rollback: args.allow_rollback };
+    let Pulled { version, attestations } =
+        registry.pull(&args.reference, &Zoo::create(args.zoo.path())?, &options)?;
     let (name, number) = (&version.manifest.name, version.manifest.version);
     if args.zoo.json {
-        terminal::json(
-            &json!({ "model": name, "version": number, "path": version.path.display().to_string() }),
-        );
+        terminal::json(&json!({
+            "model": name,
+            "version": number,
+            "path": version.path.display().to_string(),
+            "attestations": attestations,
+        }));
     } else {
         terminal::line(format_args!("{name}@{number} {}", version.path.display()));
     }

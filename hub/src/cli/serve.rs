@@ -8,9 +8,10 @@ use clap::ValueEnum;
 use infer::cli::{ZooArgs, read_public_key};
 use serde_json::json;
 use terminal::ExitStatus;
+use zoo::signature::Policy;
 
 use crate::error::{Error, Result};
-use crate::serve::{Limits, Options};
+use crate::serve::{Limits, Options, Trust};
 
 /// More of anything is a slip of the finger.
 const MAX_NUMBER: usize = 1 << 20;
@@ -31,9 +32,19 @@ pub(super) struct ServeArgs {
     /// File with the token that clients must send as `Authorization: Bearer TOKEN`.
     #[arg(long)]
     token_file: Option<PathBuf>,
+    /// File with the token for loading and unloading models; without one, nobody can.
+    #[arg(long)]
+    admin_token_file: Option<PathBuf>,
+    /// A name under which clients may ask, beside addresses and `localhost`; may be given several times [default: any
+    /// name, or none if only this machine can connect].
+    #[arg(long = "host")]
+    hosts: Vec<String>,
     /// Serve only versions that this P-256 public key (PEM) signed.
     #[arg(long)]
     key: Option<PathBuf>,
+    /// Serve only versions that fulfil this policy (YAML): trusted keys, and how many must have retrained it.
+    #[arg(long)]
+    policy: Option<PathBuf>,
     /// How many of the newest versions of each model to serve, beside those with an alias.
     #[arg(long, default_value_t = 2)]
     versions: usize,
@@ -44,7 +55,7 @@ pub(super) struct ServeArgs {
     #[arg(long)]
     threads: Option<usize>,
     /// Longest request body, in MiB.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 16)]
     max_body: usize,
     /// Images that may wait; more get 429.
     #[arg(long, default_value_t = 4096)]
@@ -58,7 +69,10 @@ pub(super) struct ServeArgs {
     /// Seconds for a request's head, its body, its answer, and each write.
     #[arg(long, default_value_t = 10.0)]
     timeout: f64,
-    /// Seconds that open requests may go on after SIGTERM.
+    /// Seconds after SIGTERM in which new requests are still answered, while readiness says no.
+    #[arg(long, default_value_t = 3.0)]
+    shutdown_delay: f64,
+    /// Seconds that open requests may go on after that.
     #[arg(long, default_value_t = 30.0)]
     drain: f64,
     /// How log lines look.
@@ -112,6 +126,10 @@ pub(super) fn serve(args: ServeArgs) -> Result<ExitStatus> {
         requests: number("max-requests", args.max_requests)?,
         connections: number("max-connections", args.max_connections)?,
         timeout: seconds("timeout", args.timeout)?,
+        shutdown_delay: match args.shutdown_delay {
+            0.0 => Duration::ZERO,
+            delay => seconds("shutdown-delay", delay)?,
+        },
         drain: seconds("drain", args.drain)?,
     };
     let threads = match args.threads {
@@ -123,7 +141,12 @@ pub(super) fn serve(args: ServeArgs) -> Result<ExitStatus> {
         listen: args.listen,
         tls: args.tls_cert.zip(args.tls_key),
         token: args.token_file.as_deref().map(read_token).transpose()?,
-        key: args.key.as_deref().map(read_public_key).transpose()?,
+        admin_token: args.admin_token_file.as_deref().map(read_token).transpose()?,
+        hosts: args.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+        trust: Trust {
+            key: args.key.as_deref().map(read_public_key).transpose()?,
+            policy: args.policy.as_deref().map(Policy::read).transpose()?,
+        },
         versions: number("versions", args.versions)?,
         poll: seconds("poll", args.poll)?,
         threads,

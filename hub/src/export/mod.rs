@@ -1,7 +1,9 @@
 //! Published versions in the form of other hubs.
 
+mod bom;
 mod hugging_face;
 mod onnx_hub;
 
+pub use bom::bom;
 pub use hugging_face::hugging_face;
 pub use onnx_hub::{ONNX_HUB_MANIFEST, onnx_hub};

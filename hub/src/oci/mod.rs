@@ -1,33 +1,30 @@
 //! `zoo push` and `zoo pull`: versions in any OCI registry.
 
+mod download;
 mod modelpack;
+mod referrers;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use datasets::{Digest, yaml};
 use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::manifest::{OciDescriptor, OciManifest};
+use oci_client::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
-use tokio::io::AsyncWrite;
+use zoo::signature::{Attestation, Policy};
 use zoo::{FileRecord, MANIFEST, Manifest, VersionDir, Zoo};
 
 use crate::error::{Error, Result};
-
-/// Larger manifests are refused.
-const MAX_MANIFEST_BYTES: u64 = 4 << 20;
-
-/// How long a registry may take for the OCI manifest.
-const MANIFEST_TIME: Duration = Duration::from_secs(60);
+use download::{Download, MAX_MANIFEST_BYTES};
 
 /// A client for OCI registries.
 pub struct Registry {
     client: Client,
+    download: Download,
     auth: RegistryAuth,
     runtime: tokio::runtime::Runtime,
 }
@@ -39,14 +36,34 @@ pub struct Pushed {
     pub reference: String,
     /// Digest of the OCI manifest, which has those of all layers.
     pub digest: String,
+    /// How many attestations went with it.
+    pub attestations: usize,
+}
+
+/// What must hold for a version to be taken.
+#[derive(Default)]
+pub struct PullOptions<'a> {
+    /// Who must have signed and retrained it.
+    pub policy: Option<&'a Policy>,
+    /// Take a version that is older than the newest one here.
+    pub allow_rollback: bool,
+}
+
+/// What came from a registry.
+pub struct Pulled {
+    /// The version, in the zoo.
+    pub version: VersionDir,
+    /// How many attestations came with it.
+    pub attestations: usize,
 }
 
 impl Registry {
-    /// Speaks HTTPS, or plain HTTP if asked to; `login` is a user's name and password.
+    /// Speaks HTTPS, or plain HTTP if asked to; `login` is a user's name and password, `time` how long anything may
+    /// take that is small.
     ///
     /// # Errors
     /// [`Error::System`] if the system gives no threads.
-    pub fn new(plain_http: bool, login: Option<(String, String)>) -> Result<Registry> {
+    pub fn new(plain_http: bool, login: Option<(String, String)>, time: Duration) -> Result<Registry> {
         // Another one may be in place already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::new(ClientConfig {
@@ -56,22 +73,25 @@ impl Registry {
             read_timeout: Some(Duration::from_secs(60)),
             ..ClientConfig::default()
         });
+        let download = Download::new(plain_http, login.clone(), time);
+        let download = download.map_err(|problem| Error::Registry { reference: "client".into(), problem })?;
         let auth = match login {
             Some((user, password)) => RegistryAuth::Basic(user, password),
             None => RegistryAuth::Anonymous,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Error::system("threads"))?;
-        Ok(Registry { client, auth, runtime })
+        Ok(Registry { client, download, auth, runtime })
     }
 
-    /// Copies a version, whose files are as its manifest says, into a registry. The tag is the
-    /// version's number unless `reference` has one.
+    /// Copies a version, whose files are as its manifest says, into a registry, and what was signed about it. The tag
+    /// is the version's number unless `reference` has one.
     ///
     /// # Errors
-    /// [`Error::Zoo`] for a damaged version, [`Error::Registry`].
-    pub fn push(&self, version: &VersionDir, reference: &str) -> Result<Pushed> {
+    /// [`Error::Zoo`] for a damaged version or attestation, [`Error::Registry`].
+    pub fn push(&self, zoo: &Zoo, version: &VersionDir, reference: &str) -> Result<Pushed> {
         version.check()?;
+        let attestations = zoo.attestations(version)?.into_iter().collect::<zoo::Result<Vec<_>>>()?;
         let to = match has_tag(reference) {
             true => parse(reference)?,
             false => parse(&format!("{reference}:{}", version.manifest.version))?,
@@ -85,18 +105,16 @@ impl Registry {
             let client = &self.client;
             client.auth(&to, &self.auth, RegistryOperation::Push).await.map_err(|e| wrong(e.to_string()))?;
             for (path, layer) in files.keys().zip(&pack.layers) {
-                let path = version.path.join(path);
-                let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-                self.push_blob(&to, bytes, layer).await.map_err(wrong)?;
+                self.push_blob(&to, version.read(path)?, layer).await.map_err(wrong)?;
             }
             self.push_blob(&to, config, &pack.config).await.map_err(wrong)?;
-            let manifest = OciManifest::Image(pack.clone());
-            client.push_manifest(&to, &manifest).await.map_err(|e| wrong(e.to_string()))?;
-            let digest = client.fetch_manifest_digest(&to, &self.auth).await;
-            digest.map_err(|e| wrong(e.to_string()))
+            let text = canonical(&pack);
+            self.push_manifest(&to, text.clone(), OCI_IMAGE_MEDIA_TYPE).await.map_err(wrong)?;
+            self.push_attestations(&to, &text, &attestations).await.map_err(wrong)?;
+            Ok::<_, Error>(format!("sha256:{}", Digest::of(&text)))
         };
         let digest = self.runtime.block_on(push)?;
-        Ok(Pushed { reference: to.to_string(), digest })
+        Ok(Pushed { reference: to.to_string(), digest, attestations: attestations.len() })
     }
 
     /// Sends what the registry does not have yet. It checks the digest.
@@ -112,21 +130,60 @@ impl Registry {
         Ok(())
     }
 
-    /// Copies a version from a registry into a zoo, under its own name and number. Every file is
-    /// checked against the version's manifest before the version appears.
+    async fn push_manifest(
+        &self,
+        to: &Reference,
+        text: Vec<u8>,
+        media_type: &'static str,
+    ) -> std::result::Result<(), String> {
+        let media_type = HeaderValue::from_static(media_type);
+        self.client.push_manifest_raw(to, text, media_type).await.map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    /// Sends attestations about the manifest `subject`, and lists them under a tag if the registry does not list them.
+    async fn push_attestations(
+        &self,
+        to: &Reference,
+        subject: &[u8],
+        attestations: &[Attestation],
+    ) -> std::result::Result<(), String> {
+        let mut manifests = Vec::new();
+        let at = |place: String| Reference::with_digest(to.registry().into(), to.repository().into(), place);
+        for attestation in attestations {
+            let manifest = referrers::manifest(&attestation.file, &attestation.text, subject);
+            for layer in &manifest.layers {
+                self.push_blob(to, attestation.text.clone().into_bytes(), layer).await?;
+            }
+            self.push_blob(to, referrers::EMPTY_CONFIG.to_vec(), &manifest.config).await?;
+            let text = canonical(&manifest);
+            let place = at(format!("sha256:{}", Digest::of(&text)));
+            self.push_manifest(&place, text.clone(), OCI_IMAGE_MEDIA_TYPE).await?;
+            manifests.push(text);
+        }
+        let subject = Digest::of(subject);
+        let (lists, old) = referrers::list(&self.download, to, &subject).await?;
+        if lists || manifests.is_empty() {
+            return Ok(());
+        }
+        let index = canonical(&referrers::extended(old, &manifests));
+        let tag = Reference::with_tag(
+            to.registry().into(),
+            to.repository().into(),
+            referrers::fallback_tag(&subject),
+        );
+        self.push_manifest(&tag, index, OCI_IMAGE_INDEX_MEDIA_TYPE).await
+    }
+
+    /// Copies a version from a registry into a zoo, under its own name and number, and what was signed about it. Every
+    /// file is checked against the version's manifest before the version appears; with a policy, the attestations too.
     ///
     /// # Errors
-    /// [`Error::Registry`] for what is not a version, [`Error::Zoo`] if the zoo has another version
-    /// under that number.
-    pub fn pull(&self, reference: &str, zoo: &Zoo) -> Result<VersionDir> {
+    /// [`Error::Registry`] for what is not a version, [`Error::Zoo`] if the zoo has another version under that number,
+    /// [`Error::Policy`] if the policy is not fulfilled, or the version is older than the newest one here.
+    pub fn pull(&self, reference: &str, zoo: &Zoo, options: &PullOptions<'_>) -> Result<Pulled> {
         let from = parse(reference)?;
         let wrong = |problem: String| Error::Registry { reference: from.to_string(), problem };
-        let layers = self.runtime.block_on(async {
-            let pulled =
-                tokio::time::timeout(MANIFEST_TIME, self.client.pull_image_manifest(&from, &self.auth));
-            let pulled = pulled.await.map_err(|_| wrong(format!("no manifest within {MANIFEST_TIME:?}")))?;
-            modelpack::unpack(pulled.map_err(|e| wrong(e.to_string()))?.0).map_err(wrong)
-        })?;
+        let (layers, subject) = self.runtime.block_on(self.pull_pack(&from)).map_err(wrong)?;
         let mut text = Vec::new();
         let layer = layers.get(MANIFEST).ok_or_else(|| wrong(format!("without {MANIFEST}")))?;
         if u64::try_from(layer.size).map_or(true, |size| size > MAX_MANIFEST_BYTES) {
@@ -134,18 +191,49 @@ impl Registry {
             return Err(wrong(problem));
         }
         self.pull_blob(&from, layer, &mut text)?;
+        referrers::check(&layer.digest, &text).map_err(wrong)?;
         let path = Path::new(MANIFEST);
         let text = String::from_utf8(text).map_err(|e| wrong(format!("{MANIFEST}: {e}")))?;
         let manifest: Manifest = yaml::parse(&text, path)?;
         manifest.check(path)?;
         modelpack::check(&manifest, &layers).map_err(wrong)?;
+        // A tag that is a number is a promise of which version it is.
+        if let Some(tag) =
+            from.tag().filter(|tag| zoo::parse_version(tag).is_some_and(|n| n != manifest.version))
+        {
+            return Err(wrong(format!("version {}, expected {tag}, as the tag says", manifest.version)));
+        }
+        refuse_rollback(zoo, &manifest, options)?;
+        let attestations =
+            self.runtime.block_on(referrers::fetch(&self.download, &from, &subject)).map_err(wrong)?;
         // Beside the zoo's models, and without its lock: a download may take long.
-        let work = tempfile::Builder::new().prefix(".pull-").tempdir_in(zoo.root());
-        let work = work.map_err(Error::io(zoo.root()))?;
+        let (work, _lock) = zoo.download_folder()?;
         self.pull_files(&from, &layers, work.path())?;
-        zoo.add(&manifest.name, manifest.version, &Digest::of(text.as_bytes()), |dir| {
+        let sha256 = Digest::of(text.as_bytes());
+        if let Some(policy) = options.policy {
+            check_policy(policy, work.path(), &manifest, sha256, &attestations)?;
+        }
+        let version = zoo.add(&manifest.name, manifest.version, &sha256, |dir| {
             layers.keys().try_for_each(|path| move_file(&work.path().join(path), &dir.join(path)))
-        })
+        })?;
+        zoo.add_attestations(&version, &attestations)?;
+        Ok(Pulled { version, attestations: attestations.len() })
+    }
+
+    /// The layers of a version by the path of their file, and the digest of its OCI manifest.
+    async fn pull_pack(
+        &self,
+        from: &Reference,
+    ) -> std::result::Result<(BTreeMap<String, OciDescriptor>, Digest), String> {
+        let place = from.digest().or(from.tag()).unwrap_or("latest");
+        let path = format!("manifests/{place}");
+        let text = self.download.document(from, &path, OCI_IMAGE_MEDIA_TYPE).await?;
+        let text = text.ok_or_else(|| format!("manifest unknown: {place}"))?;
+        if let Some(digest) = from.digest() {
+            referrers::check(digest, &text)?;
+        }
+        let pack = serde_json::from_slice(&text).map_err(|e| format!("not a manifest of one image: {e}"))?;
+        Ok((modelpack::unpack(pack)?, Digest::of(&text)))
     }
 
     fn pull_files(
@@ -157,19 +245,62 @@ impl Registry {
         for (path, layer) in layers {
             let path = dir.join(path);
             make_parent(&path)?;
-            let file = std::fs::File::create_new(&path).map_err(Error::io(&path))?;
-            self.pull_blob(from, layer, file)?;
+            let mut file = std::fs::File::create_new(&path).map_err(Error::io(&path))?;
+            self.pull_blob(from, layer, &mut file)?;
         }
         Ok(())
     }
 
-    /// Writes a layer, whose digest is checked, to `to`.
-    fn pull_blob(&self, from: &Reference, layer: &OciDescriptor, to: impl Write + Unpin) -> Result<()> {
+    /// Writes a layer of its announced length to `to`.
+    fn pull_blob(&self, from: &Reference, layer: &OciDescriptor, to: &mut impl Write) -> Result<()> {
         let wrong = |problem: String| Error::Registry { reference: from.to_string(), problem };
-        let left =
+        let size =
             u64::try_from(layer.size).map_err(|_| wrong(format!("a layer of {} bytes", layer.size)))?;
-        let pull = self.client.pull_blob(from, layer, Bounded { to, left });
-        self.runtime.block_on(pull).map_err(|e| wrong(format!("{}: {e}", layer.digest)))
+        self.runtime.block_on(self.download.blob(from, &layer.digest, size, to)).map_err(wrong)
+    }
+}
+
+/// JSON of a manifest; its bytes are what its digest is of.
+fn canonical(manifest: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(manifest).expect("numbers, texts and lists always serialise")
+}
+
+/// An older version than the newest one here would not change what is used, unless it is asked for by its number; but
+/// whoever can make a registry answer with it can keep a fix from being seen.
+fn refuse_rollback(zoo: &Zoo, manifest: &Manifest, options: &PullOptions<'_>) -> Result<()> {
+    let models = zoo.models()?;
+    let here =
+        models.iter().find(|(name, _)| *name == manifest.name).map_or(&[][..], |(_, versions)| versions);
+    let newest = here.last().copied().unwrap_or(0);
+    if options.allow_rollback || manifest.version >= newest || here.contains(&manifest.version) {
+        return Ok(());
+    }
+    let (name, version) = (&manifest.name, manifest.version);
+    Err(Error::Policy(format!("{name}@{version} is older than {name}@{newest}, which is here")))
+}
+
+/// Whether files that are not in a zoo yet fulfil a policy.
+fn check_policy(
+    policy: &Policy,
+    files: &Path,
+    manifest: &Manifest,
+    sha256: Digest,
+    attestations: &BTreeMap<String, String>,
+) -> Result<()> {
+    let version = VersionDir { path: files.to_owned(), manifest: manifest.clone(), manifest_sha256: sha256 };
+    // In a zoo of their own, beside no model: only signatures are looked for in it.
+    let own = tempfile::tempdir().map_err(Error::io(files))?;
+    let zoo = Zoo::create(own.path())?;
+    zoo.add_attestations(&version, attestations)?;
+    let found = policy.check(&zoo, &version)?;
+    match found.missing.as_slice() {
+        [] => Ok(()),
+        missing => Err(Error::Policy(format!(
+            "{}@{} is not taken; missing: {}",
+            manifest.name,
+            manifest.version,
+            missing.join("; ")
+        ))),
     }
 }
 
@@ -191,35 +322,6 @@ fn parse(reference: &str) -> Result<Reference> {
 /// Whether a tag or digest follows the repository: a colon before the last slash is a port's.
 fn has_tag(reference: &str) -> bool {
     reference.rsplit('/').next().is_some_and(|last| last.contains([':', '@']))
-}
-
-/// Takes so many bytes and no more: a registry may send what it likes. Writes at once, which is
-/// all that this thread has to do.
-struct Bounded<W> {
-    to: W,
-    left: u64,
-}
-
-impl<W: Write + Unpin> AsyncWrite for Bounded<W> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
-            return Poll::Ready(Err(std::io::Error::other("more bytes than announced")));
-        };
-        self.left = left;
-        Poll::Ready(self.to.write_all(bytes).map(|()| bytes.len()))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(self.to.flush())
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.poll_flush(context)
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -57,6 +58,7 @@ struct Job {
     pixels: Vec<u8>,
     images: usize,
     reply: oneshot::Sender<Result<Vec<f32>, String>>,
+    queued: Instant,
     room: OwnedSemaphorePermit,
 }
 
@@ -91,7 +93,7 @@ impl Batcher {
         let permits = u32::try_from(images).expect("a queue has at most 2^20 places");
         let room = Arc::clone(&self.room).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
         let (reply, answer) = oneshot::channel();
-        let job = Job { model: Arc::clone(model), pixels, images, reply, room };
+        let job = Job { model: Arc::clone(model), pixels, images, reply, queued: Instant::now(), room };
         self.queue.lock().waiting.push_back(job);
         self.queue.changed.notify_one();
         answer
@@ -168,20 +170,23 @@ fn classify(mut batch: Vec<Job>, metrics: &Metrics) {
             }
         }
     };
+    let start = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(run));
+    let waited = batch.iter().map(|job| start.duration_since(job.queued));
+    model.statistics.executed(waited, start.elapsed());
     let outcome = match outcome {
         Ok(outcome) => outcome.map_err(|e| e.to_string()),
         Err(_) => Err("the network made the program panic".into()),
     };
     let classes = model.predictor.session().classes();
-    let mut start = 0;
+    let mut first = 0;
     for job in batch {
-        let end = start + job.images * classes;
-        let share = outcome.as_ref().map(|all: &Vec<f32>| all[start..end].to_vec());
+        let end = first + job.images * classes;
+        let share = outcome.as_ref().map(|all: &Vec<f32>| all[first..end].to_vec());
         // Before the answer, so that whoever has it finds the place free.
         drop(job.room);
         // Whoever asked may have gone meanwhile.
         let _ = job.reply.send(share.map_err(Clone::clone));
-        start = end;
+        first = end;
     }
 }

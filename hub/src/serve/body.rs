@@ -1,6 +1,7 @@
 //! Bodies of requests and answers: how much of them may be in memory, and for how long.
 
 use std::future::poll_fn;
+use std::io::Read;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -60,8 +62,8 @@ impl<T: Unpin> HttpBody for Holding<T> {
 
 /// A body in memory, and the room that it takes: an extractor.
 ///
-/// Bodies that are too long, late or encoded are refused (413, 408, 415), and those for which there is
-/// no room (503). All bodies together share the room; a slow sender takes only as much as it has sent.
+/// Bodies that are too long, late or strangely encoded are refused (413, 408, 415), and those for which there is
+/// no room (503); gzip and deflate are undone. All bodies together share the room; a slow sender takes only as much as it has sent.
 pub(super) struct BoundedBody {
     pub(super) bytes: Vec<u8>,
     /// To be kept for as long as what was in the body is.
@@ -78,10 +80,7 @@ impl FromRequest<Arc<Server>> for BoundedBody {
 
 async fn receive(request: Request, limits: &Limits, room: &Arc<Semaphore>) -> Result<BoundedBody, Problem> {
     let (head, body) = request.into_parts();
-    if let Some(encoding) = head.headers.get(header::CONTENT_ENCODING).filter(|value| *value != "identity") {
-        let message = format!("content-encoding {encoding:?}, expected none");
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    }
+    let coding = Coding::of(head.headers.get(header::CONTENT_ENCODING))?;
     let most = limits.body_bytes;
     let announced = body.size_hint().lower();
     let late = |_| {
@@ -91,13 +90,79 @@ async fn receive(request: Request, limits: &Limits, room: &Arc<Semaphore>) -> Re
     let mut body = Receiving::new(body);
     let collected = tokio::time::timeout(limits.timeout, body.collect(most, announced, room)).await;
     match collected.unwrap_or_else(late) {
-        Ok(()) => Ok(BoundedBody { bytes: body.bytes, room: body.taken }),
+        Ok(()) => coding.decode(body, most, room),
         Err(problem) => {
             (body.bytes, body.taken) = (Vec::new(), None);
             body.discard(most).await;
             Err(problem)
         }
     }
+}
+
+/// How a body is compressed.
+#[derive(Clone, Copy)]
+enum Coding {
+    Identity,
+    Gzip,
+    /// zlib's format, which HTTP calls so (RFC 9110, 8.4.1.2).
+    Deflate,
+}
+
+impl Coding {
+    fn of(value: Option<&HeaderValue>) -> Result<Coding, Problem> {
+        match value.map(HeaderValue::as_bytes) {
+            None | Some(b"" | b"identity") => Ok(Coding::Identity),
+            Some(b"gzip" | b"x-gzip") => Ok(Coding::Gzip),
+            Some(b"deflate") => Ok(Coding::Deflate),
+            Some(_) => {
+                let message = format!("content-encoding {value:?}, expected gzip, deflate or none");
+                Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+            }
+        }
+    }
+
+    /// What was compressed, which has the limits of a body that was not.
+    fn decode(self, body: Receiving, most: usize, room: &Arc<Semaphore>) -> Result<BoundedBody, Problem> {
+        let compressed = body.bytes.as_slice();
+        let mut reader: Box<dyn Read> = match self {
+            Coding::Identity => return Ok(BoundedBody { bytes: body.bytes, room: body.taken }),
+            Coding::Gzip => Box::new(MultiGzDecoder::new(compressed)),
+            Coding::Deflate => Box::new(ZlibDecoder::new(compressed)),
+        };
+        let (mut bytes, mut taken) = (Vec::new(), None);
+        loop {
+            // Room is taken before memory is.
+            take(&mut taken, PIECE, room)?;
+            let count = reader.by_ref().take(PIECE as u64).read_to_end(&mut bytes);
+            let count = count
+                .map_err(|e| Problem::bad_request(format!("the body is not intact compressed data: {e}")))?;
+            if bytes.len() > most {
+                return Err(too_long(most));
+            }
+            if count < PIECE {
+                return Ok(BoundedBody { bytes, room: taken });
+            }
+        }
+    }
+}
+
+/// Bytes that are decompressed at a time.
+const PIECE: usize = 256 << 10;
+
+/// Takes room for more bytes.
+fn take(
+    taken: &mut Option<OwnedSemaphorePermit>,
+    bytes: usize,
+    room: &Arc<Semaphore>,
+) -> Result<(), Problem> {
+    let size = u32::try_from(bytes).expect("a piece is no longer than the longest body, of 2 GiB");
+    let no_room = |_| Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "no room for more request bodies");
+    let more = Arc::clone(room).try_acquire_many_owned(size).map_err(no_room)?;
+    match taken {
+        Some(taken) => taken.merge(more),
+        None => *taken = Some(more),
+    }
+    Ok(())
 }
 
 fn too_long(most: usize) -> Problem {
@@ -140,16 +205,7 @@ impl Receiving {
             if self.bytes.len() + data.len() > most {
                 return Err(too_long(most));
             }
-            let size =
-                u32::try_from(data.len()).expect("a piece is no longer than the longest body, of 2 GiB");
-            let more = Arc::clone(room).try_acquire_many_owned(size).ok();
-            let no_room =
-                || Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "no room for more request bodies");
-            let more = more.ok_or_else(no_room)?;
-            match &mut self.taken {
-                Some(taken) => taken.merge(more),
-                None => self.taken = Some(more),
-            }
+            take(&mut self.taken, data.len(), room)?;
             self.bytes.extend_from_slice(&data);
         }
         Ok(())

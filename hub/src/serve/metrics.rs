@@ -1,4 +1,4 @@
-//! What an operator can watch, in the OpenMetrics text format that Prometheus reads.
+//! What an operator can watch, in the two text formats that Prometheus reads.
 
 use std::time::Instant;
 
@@ -11,8 +11,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::model::Model;
 
-/// Media type of [`Metrics::encode`].
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Media types of the two text formats.
+pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -90,8 +91,9 @@ impl Metrics {
         [("model", name.to_owned()), ("version", version.to_string())]
     }
 
-    /// Counts the time of a request that `model` answered.
-    pub(super) fn answered(&self, model: &Model, start: Instant) {
+    /// Counts the time of a request that `model` answered for so many images.
+    pub(super) fn answered(&self, model: &Model, images: usize, start: Instant) {
+        model.statistics.answered(images, start);
         self.request_duration.get_or_create(&Metrics::of(model)).observe(start.elapsed().as_secs_f64());
     }
 
@@ -103,5 +105,50 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing into a string cannot fail");
         text
+    }
+}
+
+/// OpenMetrics as Prometheus' older text format (version 0.0.4): there a counter's name ends in `_total` where its type
+/// is told too, units are not told, and nothing marks the end.
+pub(super) fn to_text(open_metrics: &str) -> String {
+    let counters: Vec<&str> = open_metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines().filter(|line| !line.starts_with("# UNIT ") && *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(kind), Some(name), Some(rest)) if counters.contains(&name) => {
+                text += &format!("# {kind} {name}_total {rest}\n");
+            }
+            _ => text += &format!("{line}\n"),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_formats_name_the_same_samples() {
+        let open_metrics = Metrics::new();
+        open_metrics.refuse("queue");
+        let open_metrics = open_metrics.encode();
+        let text = to_text(&open_metrics);
+        for part in [
+            "# TYPE infer_refused_total counter\ninfer_refused_total{reason=\"queue\"} 1\n",
+            "# TYPE infer_queue_images gauge\n",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(
+            open_metrics.ends_with("# EOF\n") && !text.contains("EOF") && !text.contains("UNIT"),
+            "{text}"
+        );
+        let samples = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(samples(&text), samples(&open_metrics));
     }
 }

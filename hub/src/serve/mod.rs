@@ -11,6 +11,7 @@
 
 mod batching;
 mod body;
+mod certificates;
 mod entry;
 mod error;
 mod listener;
@@ -24,6 +25,7 @@ mod repository;
 mod routes;
 mod run;
 mod state;
+mod statistics;
 
-pub use options::{Limits, Options};
+pub use options::{Limits, Options, Trust};
 pub use run::serve;

@@ -6,6 +6,9 @@ use serde::Serialize;
 use zoo::signature::{PublicKey, Reproduction, processors};
 use zoo::{MANIFEST, ONNX, Spec, VersionDir, Zoo};
 
+use super::options::Trust;
+use super::statistics::Statistics;
+
 /// A loaded version of which every file and the golden outputs were checked.
 pub(super) struct Model {
     pub(super) predictor: Predictor,
@@ -14,6 +17,7 @@ pub(super) struct Model {
     /// sha256 of `model.onnx`.
     pub(super) sha256: Digest,
     pub(super) proof: Proof,
+    pub(super) statistics: Statistics,
     /// Its folder; `None` for the built-in model.
     pub(super) version_dir: Option<VersionDir>,
 }
@@ -34,16 +38,23 @@ pub(super) struct Proof {
 }
 
 impl Model {
-    /// Checks and loads a version; with a key, only one that the key signed.
+    /// Checks and loads a version that is trusted.
     ///
     /// # Errors
     /// Why it must not be served.
-    pub(super) fn load(zoo: &Zoo, spec: &Spec, key: Option<&PublicKey>) -> Result<Model, String> {
+    pub(super) fn load(zoo: &Zoo, spec: &Spec, trust: &Trust) -> Result<Model, String> {
         let version = zoo.version(spec).map_err(|e| e.to_string())?;
         let files = check_files(&version)?;
         let onnx = bytes::Bytes::from(version.read(ONNX).map_err(|e| e.to_string())?);
         let sha256 = Digest::of(&onnx);
+        let key = trust.key.as_ref();
         let signature = key.map(|key| check_signature(zoo, &version, key, sha256)).transpose()?;
+        if let Some(policy) = &trust.policy {
+            let missing = policy.check(zoo, &version).map_err(|e| e.to_string())?.missing;
+            if !missing.is_empty() {
+                return Err(format!("the policy is not fulfilled; missing: {}", missing.join("; ")));
+            }
+        }
         let (shape, path) = (version.manifest.image_shape(), version.path.join(ONNX));
         let classes = version.manifest.labels.len();
         let session = Session::load(onnx.clone(), shape, classes, &path).map_err(|e| e.to_string())?;
@@ -58,7 +69,8 @@ impl Model {
         let reproduced_on = processors(&reproductions).into_iter().map(str::to_owned).collect();
         let proof = Proof { files, golden, signature, reproductions, reproduced_on };
         let predictor = Predictor::of(version.clone(), session);
-        Ok(Model { predictor, explainer, sha256, proof, version_dir: Some(version) })
+        let statistics = Statistics::default();
+        Ok(Model { predictor, explainer, sha256, proof, statistics, version_dir: Some(version) })
     }
 
     /// The model built into the program, whose hash was checked.
@@ -78,7 +90,8 @@ impl Model {
             reproductions: Vec::new(),
             reproduced_on: Vec::new(),
         };
-        Ok(Model { predictor, explainer, sha256, proof, version_dir: None })
+        let statistics = Statistics::default();
+        Ok(Model { predictor, explainer, sha256, proof, statistics, version_dir: None })
     }
 
     /// `None` for the built-in model.

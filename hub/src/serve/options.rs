@@ -4,7 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use zoo::signature::PublicKey;
+use zoo::signature::{Policy, PublicKey};
+
+/// Who must vouch for a version.
+#[derive(Default)]
+pub struct Trust {
+    /// The key that must have signed it.
+    pub key: Option<PublicKey>,
+    /// Trusted keys, and how many must have retrained it.
+    pub policy: Option<Policy>,
+}
 
 /// What to serve, and where.
 pub struct Options {
@@ -16,8 +25,13 @@ pub struct Options {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// What clients must send as `Authorization: Bearer`; `None` lets everybody in.
     pub token: Option<String>,
-    /// Serve only versions that this key signed.
-    pub key: Option<PublicKey>,
+    /// What those must send who load and unload models; `None` lets nobody.
+    pub admin_token: Option<String>,
+    /// Names under which clients may ask; addresses and `localhost` always may. Empty: any, unless only this machine
+    /// can connect.
+    pub hosts: Vec<String>,
+    /// Serve only versions that fulfil this.
+    pub trust: Trust,
     /// So many of the newest versions of each model are served, and those with an alias.
     pub versions: usize,
     /// How often to look for new versions.
@@ -43,19 +57,22 @@ pub struct Limits {
     pub connections: usize,
     /// For a request's head, its body, its answer, and each write; an idle connection is closed after it.
     pub timeout: Duration,
-    /// How long open requests may go on after the signal to stop.
+    /// How long new requests are still answered after the signal to stop, while readiness says no.
+    pub shutdown_delay: Duration,
+    /// How long open requests may go on after that.
     pub drain: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            body_bytes: 4 << 20,
-            all_bodies_bytes: 64 << 20,
+            body_bytes: 16 << 20,
+            all_bodies_bytes: 96 << 20,
             queue_images: 4096,
             requests: 256,
             connections: 512,
             timeout: Duration::from_secs(10),
+            shutdown_delay: Duration::from_secs(3),
             drain: Duration::from_secs(30),
         }
     }

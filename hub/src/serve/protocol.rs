@@ -266,12 +266,40 @@ pub(super) fn metadata(manifest: &Manifest, versions: &[String], sha256: &datase
     })
 }
 
+/// `GET /v2/models/{model}/config`: the fields of Triton's `ModelConfig` that mean something here.
+pub(super) fn config(manifest: &Manifest) -> Value {
+    let shape = manifest.image_shape();
+    json!({
+        "name": manifest.name,
+        "platform": "tract_onnx",
+        "backend": "",
+        "version_policy": { "latest": { "num_versions": 1 } },
+        // Any number of images; more than the queue has room for are refused.
+        "max_batch_size": 1024,
+        "input": [{
+            "name": manifest.input.name,
+            "data_type": "TYPE_UINT8",
+            "format": "FORMAT_NCHW",
+            "dims": [shape.channels, shape.height, shape.width],
+        }],
+        "output": [{
+            "name": manifest.output.name,
+            "data_type": "TYPE_FP32",
+            "dims": [manifest.labels.len()],
+            "label_filename": "",
+        }],
+        "instance_group": [],
+        "default_model_filename": zoo::ONNX,
+        "parameters": {},
+    })
+}
+
 /// `GET /v2`.
 pub(super) fn server_metadata() -> Value {
     json!({
         "name": "infer",
         "version": env!("CARGO_PKG_VERSION"),
-        "extensions": ["binary_tensor_data", "classification", "model_repository"],
+        "extensions": ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"],
     })
 }
 

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use zoo::signature::PublicKey;
 use zoo::{Spec, Zoo, check_name, parse_version};
 
 use super::entry::{Entry, Stamp, stamp};
 use super::metrics::Metrics;
 use super::model::Model;
+use super::options::Trust;
 
 /// Why a model is not served that was taken out of service by request.
 const UNLOADED: &str = "unloaded by request";
@@ -21,8 +21,7 @@ const UNLOADED: &str = "unloaded by request";
 pub(super) struct Repository {
     /// `None` if only the built-in model is served.
     zoo: Option<Zoo>,
-    /// With it, only versions that it signed are served.
-    key: Option<PublicKey>,
+    trust: Trust,
     /// So many of the newest good versions of each model are served.
     keep: usize,
     metrics: Arc<Metrics>,
@@ -64,15 +63,10 @@ pub(super) struct IndexEntry {
 }
 
 impl Repository {
-    pub(super) fn new(
-        zoo: Option<Zoo>,
-        key: Option<PublicKey>,
-        keep: usize,
-        metrics: Arc<Metrics>,
-    ) -> Repository {
+    pub(super) fn new(zoo: Option<Zoo>, trust: Trust, keep: usize, metrics: Arc<Metrics>) -> Repository {
         Repository {
             zoo,
-            key,
+            trust,
             keep: keep.max(1),
             metrics,
             state: RwLock::default(),
@@ -127,6 +121,12 @@ impl Repository {
     pub(super) fn ready_models(&self) -> Vec<Arc<Model>> {
         let state = self.state();
         state.models.values().flat_map(BTreeMap::values).filter_map(Entry::ready).cloned().collect()
+    }
+
+    /// A message for clients, whom it does not concern where on this machine the zoo is.
+    pub(super) fn without_root(&self, message: &str) -> String {
+        let root = self.zoo.as_ref().map(|zoo| format!("{}/", zoo.root().display()));
+        root.map_or_else(|| message.to_owned(), |root| message.replace(&root, ""))
     }
 
     /// Every version that is there, by name.
@@ -289,7 +289,7 @@ impl Repository {
             }
         };
         let spec = Spec::version(name, version);
-        let load = AssertUnwindSafe(|| Model::load(zoo, &spec, self.key.as_ref()));
+        let load = AssertUnwindSafe(|| Model::load(zoo, &spec, &self.trust));
         let opened = catch_unwind(load).unwrap_or_else(|_| Err("loading it made the program panic".into()));
         match (opened, loaded) {
             (Ok(new), Some(old)) if new.manifest_sha256() != old.manifest_sha256() => {
@@ -299,6 +299,7 @@ impl Repository {
             (Err(problem), Some(_)) => self.note_damage(name, version, files, problem),
             (Err(reason), None) => {
                 tracing::error!(model = name, version, reason, "not served");
+                let reason = self.without_root(&reason);
                 self.set(name, version, Entry::Unavailable { reason, stamp: files, since: Instant::now() });
                 return false;
             }
@@ -309,6 +310,7 @@ impl Repository {
     /// The files of a loaded version changed, which they never should. It stays in service.
     fn note_damage(&self, name: &str, version: u32, new: Stamp, problem: String) {
         tracing::error!(model = name, version, problem, "a published version changed");
+        let problem = self.without_root(&problem);
         let mut state = self.state_mut();
         let entry = state.models.get_mut(name).and_then(|versions| versions.get_mut(&version));
         if let Some(Entry::Ready { stamp, damage, .. }) = entry {

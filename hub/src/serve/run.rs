@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use super::certificates::Certificates;
 use super::error::Problem;
 use super::options::Options;
 use super::state::Server;
@@ -22,8 +23,8 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Usage`] or [`Error::System`] if the certificate, the address or the zoo cannot be used.
 pub fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<()> {
-    let tls = options.tls.as_ref().map(|(certificate, key)| listener::tls(certificate, key));
-    let tls = tls.transpose().map_err(Error::Usage)?;
+    let tls = options.tls.as_ref().map(|(certificate, key)| Certificates::read(certificate, key));
+    let tls = tls.transpose().map_err(Error::Usage)?.map(Arc::new);
     let Options { listen, poll, threads, .. } = options;
     let server = Arc::new(Server::new(options)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
@@ -32,14 +33,19 @@ pub fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<()>
         let listener = TcpListener::bind(listen).await.map_err(Error::system(listen))?;
         let address = listener.local_addr().map_err(Error::system(listen))?;
         let stop = stop_signal().map_err(Error::system("signals"))?;
-        let watching = tokio::spawn(watch(Arc::clone(&server), poll));
+        let watching = tokio::spawn(watch(Arc::clone(&server), tls.clone(), poll));
         tracing::info!(%address, tls = tls.is_some(), "listening");
         listening(address);
         let stop = {
             let server = Arc::clone(&server);
             async move {
                 stop.await;
+                // First it says that it is not ready, and answers all the same: whoever sends requests here has to
+                // notice before none are taken any more.
                 server.stop();
+                let delay = server.limits.shutdown_delay;
+                tracing::info!(?delay, "stopping: not ready any more");
+                tokio::time::sleep(delay).await;
             }
         };
         listener::serve(listener, tls, router(&server), server, stop).await;
@@ -52,11 +58,17 @@ pub fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<()>
     served
 }
 
-/// Looks through the zoo now and then.
-async fn watch(server: Arc<Server>, poll: Duration) {
+/// Looks through the zoo now and then, and whether there is a new certificate.
+async fn watch(server: Arc<Server>, certificates: Option<Arc<Certificates>>, poll: Duration) {
     loop {
-        let server = Arc::clone(&server);
-        if let Err(error) = tokio::task::spawn_blocking(move || server.repository.scan()).await {
+        let (server, certificates) = (Arc::clone(&server), certificates.clone());
+        let look = move || {
+            server.repository.scan();
+            if let Some(certificates) = certificates {
+                certificates.renew();
+            }
+        };
+        if let Err(error) = tokio::task::spawn_blocking(look).await {
             tracing::error!(%error, "looking through the zoo failed");
         }
         tokio::time::sleep(poll).await;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use axum::http::StatusCode;
 use tokio::sync::Semaphore;
@@ -19,6 +20,8 @@ use crate::error::{Error, Result};
 const MAX_BODIES: usize = 2 << 30;
 /// Most images that may wait.
 const MAX_QUEUE: usize = 1 << 20;
+/// Images of many pixels that are decoded at a time.
+const LARGE_IMAGES: usize = 2;
 /// Most threads that classify.
 const MAX_THREADS: usize = 1024;
 
@@ -27,6 +30,11 @@ pub(super) struct Server {
     pub(super) batcher: Batcher,
     pub(super) metrics: Arc<Metrics>,
     pub(super) token: Option<String>,
+    pub(super) admin_token: Option<String>,
+    /// The model of `/predict` where none is named, if it is in the zoo: that of `infer predict`.
+    pub(super) default_model: Option<String>,
+    /// Names that clients may ask for; `None` for any.
+    pub(super) hosts: Option<Vec<String>>,
     pub(super) limits: Limits,
     /// A permit for each request that may be worked on.
     pub(super) requests: Arc<Semaphore>,
@@ -34,6 +42,8 @@ pub(super) struct Server {
     pub(super) body_room: Arc<Semaphore>,
     /// The same for files that are being sent.
     pub(super) file_room: Arc<Semaphore>,
+    /// Images of many pixels: few at a time, however many threads there are.
+    large_images: Arc<Semaphore>,
     /// Work that needs much memory or time: as much at a time as there are threads that classify.
     heavy: Arc<Semaphore>,
     /// Held while a client has the zoo looked through.
@@ -59,10 +69,15 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let batcher = Batcher::start(options.threads, limits.queue_images, Arc::clone(&metrics));
         Ok(Server {
-            repository: Repository::new(zoo, options.key, options.versions, Arc::clone(&metrics)),
+            repository: Repository::new(zoo, options.trust, options.versions, Arc::clone(&metrics)),
             batcher: batcher.map_err(Error::system("threads"))?,
             metrics,
             token: options.token,
+            admin_token: options.admin_token,
+            default_model: infer::built_in_model().ok().map(|(manifest, _)| manifest.name),
+            // Where only this machine can connect, another name is a page's that had its own name lead here.
+            hosts: (!options.hosts.is_empty() || options.listen.ip().is_loopback()).then_some(options.hosts),
+            large_images: Arc::new(Semaphore::new(LARGE_IMAGES)),
             requests: Arc::new(Semaphore::new(limits.requests)),
             body_room: Arc::new(Semaphore::new(limits.all_bodies_bytes)),
             file_room: Arc::new(Semaphore::new(limits.all_bodies_bytes)),
@@ -73,8 +88,34 @@ impl Server {
         })
     }
 
-    pub(super) fn ready(&self) -> bool {
-        self.repository.scanned() && !self.stopping.load(Ordering::Acquire)
+    /// Why nothing should be asked of this server; `None` if something can be.
+    pub(super) fn unready(&self) -> Option<&'static str> {
+        if self.is_stopping() {
+            Some("stopping")
+        } else if !self.repository.scanned() {
+            Some("the models are being checked")
+        } else if self.repository.ready_models().is_empty() {
+            Some("no model can be served")
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Does work on an image of many pixels, when its turn comes in time.
+    pub(super) async fn large_image<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = self.in_time(Arc::clone(&self.large_images).acquire_owned()).await?;
+        self.heavy(move || {
+            let _turn = turn;
+            work()
+        })
+        .await
     }
 
     pub(super) fn stop(&self) {
@@ -102,7 +143,12 @@ impl Server {
     }
 
     /// Probabilities `[N, classes]`, in time.
-    pub(super) async fn classify(&self, model: &Arc<Model>, pixels: Vec<u8>) -> Result<Vec<f32>, Problem> {
+    pub(super) async fn classify(
+        &self,
+        model: &Arc<Model>,
+        pixels: Vec<u8>,
+        start: Instant,
+    ) -> Result<Vec<f32>, Problem> {
         let images = model.images_in(&pixels);
         match self.in_time(self.batcher.classify(model, pixels)).await? {
             Ok(probabilities) => {
@@ -110,6 +156,7 @@ impl Server {
                 Ok(probabilities)
             }
             Err(refusal) => {
+                model.statistics.failed(start);
                 if refusal == Refusal::Busy {
                     self.metrics.refuse("queue");
                 }

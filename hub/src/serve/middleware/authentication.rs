@@ -1,4 +1,4 @@
-//! Lets in who has the token, if there is one.
+//! Lets in who has the token, if there is one; to change what is served, only who has the administrator's.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
-use super::refusal::{is_health, is_page, refuse};
+use super::refusal::{is_administration, is_health, is_page, refuse};
 use crate::serve::error::Problem;
 use crate::serve::state::Server;
 
@@ -17,7 +17,18 @@ pub(super) async fn authenticate(
     request: Request,
     next: Next,
 ) -> Response {
-    let known = server.token.as_ref().is_none_or(|token| has_token(request.headers(), token));
+    if is_administration(&request) {
+        let message = match &server.admin_token {
+            Some(token) if has_token(request.headers(), token) => return next.run(request).await,
+            Some(_) => "expected the header `Authorization: Bearer TOKEN` with the administrator's token",
+            None => "nobody may: the server was started without --admin-token-file",
+        };
+        let status =
+            if server.admin_token.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+        return refuse(&server, request, "admin", Problem::new(status, message)).await;
+    }
+    let tokens = [&server.token, &server.admin_token].into_iter().flatten();
+    let known = server.token.is_none() || tokens.into_iter().any(|token| has_token(request.headers(), token));
     if known || is_health(&request) || is_page(&request) {
         return next.run(request).await;
     }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod authentication;
+mod closing;
 mod metrics;
 mod origin;
 mod refusal;
@@ -22,4 +23,5 @@ pub(super) fn around(routes: Router<Arc<Server>>, server: &Arc<Server>) -> Route
         .route_layer(from_fn_with_state(Arc::clone(server), authentication::authenticate))
         .route_layer(from_fn_with_state(Arc::clone(server), origin::check_origin))
         .route_layer(from_fn_with_state(Arc::clone(server), metrics::count))
+        .route_layer(from_fn_with_state(Arc::clone(server), closing::close))
 }

@@ -1,9 +1,11 @@
-//! Refuses what a browser asks for on behalf of another site's page.
+//! Refuses what a browser asks for on behalf of another site's page, also of one whose name was made to lead here (DNS
+//! rebinding: the browser then takes this server for that site's).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -16,6 +18,12 @@ pub(super) async fn check_origin(
     request: Request,
     next: Next,
 ) -> Response {
+    // Health is asked for by probes under any name, and tells nothing.
+    if !is_health(&request) && !server.hosts.as_ref().is_none_or(|hosts| is_known(request.headers(), hosts)) {
+        let message = "asked for under a name that is not this server's; --host NAME lets it";
+        return refuse(&server, request, "host", Problem::new(StatusCode::MISDIRECTED_REQUEST, message))
+            .await;
+    }
     if is_health(&request) || is_page(&request) || !from_another_site(request.headers()) {
         return next.run(request).await;
     }
@@ -31,5 +39,48 @@ fn from_another_site(headers: &HeaderMap) -> bool {
         (Some(site), _) => !["none", "same-origin"].contains(&site),
         (None, Some(origin)) => origin.split_once("://").map(|(_, host)| host) != text("host"),
         (None, None) => false,
+    }
+}
+
+/// Whether the name in `Host` is an address, this machine, or one of `hosts`. Old clients send none; browsers always do.
+fn is_known(headers: &HeaderMap, hosts: &[String]) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name.parse::<IpAddr>().is_ok()
+        || name == "localhost"
+        || name.ends_with(".localhost")
+        || hosts.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_here() {
+        let known = |host: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            is_known(&headers, &["zoo.example.org".into()])
+        };
+        for host in
+            ["127.0.0.1:8080", "[::1]:8080", "10.0.0.7", "localhost:1", "LOCALHOST", "Zoo.Example.org.:80"]
+        {
+            assert!(known(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "",
+            ":80",
+        ] {
+            assert!(!known(host), "{host}");
+        }
     }
 }

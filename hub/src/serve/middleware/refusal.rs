@@ -17,6 +17,11 @@ pub(super) fn is_page(request: &Request) -> bool {
     ["/", "/app.js", "/style.css"].contains(&route(request))
 }
 
+/// Whether `request` changes what is served.
+pub(super) fn is_administration(request: &Request) -> bool {
+    ["/v2/repository/models/{model}/load", "/v2/repository/models/{model}/unload"].contains(&route(request))
+}
+
 /// The pattern of the route that `request` goes to.
 pub(super) fn route(request: &Request) -> &str {
     request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str)

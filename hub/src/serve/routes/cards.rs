@@ -17,7 +17,7 @@ use crate::serve::state::{Server, aside};
 
 /// What the page shows of each model: its claims, and the proof. Not before all have been looked at.
 pub(super) async fn models(State(server): State<Arc<Server>>) -> Result<Json<Value>, Problem> {
-    if !server.ready() {
+    if !server.repository.scanned() {
         return Err(Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "the models are being checked"));
     }
     let card = |model: Arc<Model>| {
@@ -58,7 +58,10 @@ pub(super) async fn file(
         Some("md" | "csv" | "yaml") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     };
-    let damaged = |e: zoo::Error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string());
+    let damaged = |e: zoo::Error| {
+        let message = server.repository.without_root(&e.to_string());
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    };
     let bytes = aside(move || dir.read(&file)).await?.map_err(damaged)?;
     Ok(holding(([(header::CONTENT_TYPE, content_type)], bytes).into_response(), room))
 }

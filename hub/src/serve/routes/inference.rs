@@ -15,6 +15,7 @@ use crate::serve::error::Problem;
 use crate::serve::model::Model;
 use crate::serve::protocol;
 use crate::serve::state::Server;
+use crate::serve::statistics;
 
 /// Bodies longer than this are parsed beside the threads that serve connections.
 const LONG_BODY: usize = 128 << 10;
@@ -60,6 +61,38 @@ pub(super) async fn model_ready(
     Ok(Json(json!({ "name": model.name(), "ready": true })))
 }
 
+pub(super) async fn config(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<Name>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(protocol::config(name.find(&server)?.predictor.manifest())))
+}
+
+/// Of one version, or of all ready ones of a model.
+pub(super) async fn statistics(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<Name>,
+) -> Result<Json<Value>, Problem> {
+    // The newest, or why there is none.
+    let found = name.find(&server)?;
+    if name.version.is_some() {
+        return Ok(statistics_of(&[found]));
+    }
+    let mut models = server.repository.ready_models();
+    models.retain(|model| model.name() == name.model);
+    Ok(statistics_of(&models))
+}
+
+/// Of all models.
+pub(super) async fn all_statistics(State(server): State<Arc<Server>>) -> Json<Value> {
+    statistics_of(&server.repository.ready_models())
+}
+
+fn statistics_of(models: &[Arc<Model>]) -> Json<Value> {
+    let stats: Vec<Value> = models.iter().map(|model| statistics::of(model)).collect();
+    Json(json!({ "model_stats": stats }))
+}
+
 pub(super) async fn infer(
     State(server): State<Arc<Server>>,
     Path(name): Path<Name>,
@@ -79,9 +112,10 @@ pub(super) async fn infer(
     };
     let (parsed, room) = if long { server.heavy(parse).await? } else { parse() };
     let mut request = parsed.map_err(Problem::bad_request)?;
-    let probabilities = server.classify(&model, std::mem::take(&mut request.pixels)).await?;
+    let images = model.images_in(&request.pixels);
+    let probabilities = server.classify(&model, std::mem::take(&mut request.pixels), start).await?;
     let (body, json_length) = request.answer(&probabilities, model.predictor.manifest(), &model.sha256);
-    server.metrics.answered(&model, start);
+    server.metrics.answered(&model, images, start);
     let response = match json_length {
         None => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Some(length) => {

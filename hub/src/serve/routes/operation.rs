@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,14 +16,25 @@ use crate::serve::metrics;
 use crate::serve::state::{Server, aside};
 
 pub(super) async fn ready(State(server): State<Arc<Server>>) -> Response {
-    let ready = server.ready();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": ready }))).into_response()
+    match server.unready() {
+        None => Json(json!({ "ready": true })).into_response(),
+        Some(reason) => {
+            let body = Json(json!({ "ready": false, "reason": reason }));
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
+    }
 }
 
-pub(super) async fn metrics(State(server): State<Arc<Server>>) -> Response {
+/// OpenMetrics to whoever asks for it, the older format to all others.
+pub(super) async fn metrics(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
     server.metrics.queue_images.set(server.batcher.taken());
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], server.metrics.encode()).into_response()
+    let text = server.metrics.encode();
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (kind, text) = match accepted.contains("application/openmetrics-text") {
+        true => (metrics::OPEN_METRICS, text),
+        false => (metrics::TEXT, metrics::to_text(&text)),
+    };
+    ([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text).into_response()
 }
 
 #[derive(Default, Deserialize)]

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::extract::{FromRequest, Multipart, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use base64ct::{Base64, Encoding};
 use image::{DynamicImage, ImageFormat};
 use infer::Planes;
 use infer::Reading;
-use infer::decode::decode_within;
+use infer::decode::{decode_within, pixels};
 use infer::preprocess::{Prepared, prepare};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,13 +23,15 @@ use crate::serve::error::Problem;
 use crate::serve::model::Model;
 use crate::serve::state::Server;
 
-/// Images that need more memory than this when decoded are refused (22 million coloured pixels). A
-/// 65 KB PNG can be 64 million grey pixels.
-const MAX_DECODED_BYTES: u64 = 64 << 20;
+/// Images that need more memory than this when decoded are refused: 53 million coloured pixels, or a progressive JPEG
+/// file of 18 million, all of whose coefficients are kept. A 65 KB PNG can be 64 million grey pixels.
+const MAX_DECODED_BYTES: u64 = 160 << 20;
+/// Images of more pixels are decoded a few at a time.
+const LARGE_PIXELS: u64 = 2 << 20;
 
 #[derive(Deserialize)]
 pub(super) struct PredictQuery {
-    /// `NAME` or `NAME@VERSION`; the first model by name if there is none.
+    /// `NAME` or `NAME@VERSION`; the one of `infer predict`, or the first by name, if there is none.
     model: Option<String>,
     /// How many classes to name.
     top_k: Option<usize>,
@@ -47,21 +50,27 @@ pub(super) async fn predict(
     State(server): State<Arc<Server>>,
     Start(start): Start,
     query: Result<Query<PredictQuery>, QueryRejection>,
+    headers: HeaderMap,
     body: BoundedBody,
 ) -> Result<Json<Value>, Problem> {
     let Query(query) = query.map_err(|e| Problem::bad_request(e.to_string()))?;
     let model = find(&server, query.model.as_deref())?;
-    let image = {
+    let BoundedBody { bytes, room } = body;
+    let bytes = uploaded(&headers, Bytes::from(bytes)).await?;
+    let is_large = pixels(&bytes) > LARGE_PIXELS;
+    let decode = {
         let model = Arc::clone(&model);
-        server
-            .heavy(move || decode(&body.bytes, &model, query.read, query.steps))
-            .await?
-            .map_err(Problem::bad_request)?
+        move || {
+            let _room = room;
+            decode(&bytes, &model, query.read, query.steps)
+        }
     };
+    let image = if is_large { server.large_image(decode).await? } else { server.heavy(decode).await? };
+    let image = image.map_err(Problem::bad_request)?;
     let shape = model.predictor.manifest().image_shape();
-    let pixels = image.prepared.pixels(shape);
-    let probabilities = server.classify(&model, pixels.clone()).await?;
-    let prediction = model.predictor.prediction_of(pixels, probabilities, image.prepared.bounds());
+    let input = image.prepared.pixels(shape);
+    let probabilities = server.classify(&model, input.clone(), start).await?;
+    let prediction = model.predictor.prediction_of(input, probabilities, image.prepared.bounds());
     let manifest = model.predictor.manifest();
     let top_k = query.top_k.unwrap_or(usize::MAX);
     let mut answer = json!({
@@ -92,8 +101,29 @@ pub(super) async fn predict(
         let model = Arc::clone(&model);
         answer["layers"] = server.heavy(move || layers(&model, &prediction.pixels)).await?.map_err(failed)?;
     }
-    server.metrics.answered(&model, start);
+    server.metrics.answered(&model, 1, start);
     Ok(Json(answer))
+}
+
+/// The image in a body: the body itself, or the first file of a form (`curl -F image=@photo.jpg`).
+async fn uploaded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Problem> {
+    let is_form = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"));
+    if !is_form {
+        return Ok(body);
+    }
+    let mut request = Request::new(Body::from(body));
+    *request.headers_mut() = headers.clone();
+    let wrong = |problem: String| Problem::bad_request(format!("form: {problem}"));
+    let mut form = Multipart::from_request(request, &()).await.map_err(|e| wrong(e.body_text()))?;
+    while let Some(field) = form.next_field().await.map_err(|e| wrong(e.body_text()))? {
+        if field.file_name().is_some() {
+            return field.bytes().await.map_err(|e| wrong(e.body_text()));
+        }
+    }
+    Err(wrong("without a file; expected one, as `curl -F image=@photo.jpg` sends".into()))
 }
 
 /// What each convolution makes of an image.
@@ -107,8 +137,10 @@ fn layers(model: &Model, pixels: &[u8]) -> infer::Result<Value> {
 
 fn find(server: &Server, spec: Option<&str>) -> Result<Arc<Model>, Problem> {
     let Some(spec) = spec else {
-        let first = server.repository.ready_models().into_iter().next();
-        let name = first.map(|model| model.name().to_owned());
+        let ready = server.repository.ready_models();
+        let is_default = |model: &&Arc<Model>| server.default_model.as_deref() == Some(model.name());
+        let chosen = ready.iter().find(is_default).or(ready.first());
+        let name = chosen.map(|model| model.name().to_owned());
         let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no model is ready");
         return Ok(server.repository.find(&name.ok_or_else(none)?, None)?);
     };

@@ -1,0 +1,210 @@
+//! Reading from a registry that may be hostile: nothing is taken without a limit on its length and its time.
+//!
+//! Source: <https://github.com/opencontainers/distribution-spec>, and for tokens
+//! <https://distribution.github.io/distribution/spec/auth/token/>. (`oci-client` reads manifests and tokens into memory
+//! whatever their length; it is used to push, where the registry is one's own.)
+
+use std::io::Write;
+use std::time::Duration;
+
+use oci_client::Reference;
+use reqwest::header::{ACCEPT, WWW_AUTHENTICATE};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use serde::Deserialize;
+
+/// Longest manifest or list of manifests.
+pub(super) const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+/// Longest answer of a token server.
+const MAX_TOKEN_BYTES: u64 = 64 << 10;
+/// Slowest transfer that is waited for, bytes a second.
+const SLOWEST: u64 = 20_000;
+
+/// A connection to registries, for reading.
+pub(super) struct Download {
+    http: Client,
+    scheme: &'static str,
+    /// How long anything may take that is small.
+    time: Duration,
+    login: Option<(String, String)>,
+    token: std::sync::Mutex<Option<String>>,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl Download {
+    pub(super) fn new(
+        plain_http: bool,
+        login: Option<(String, String)>,
+        time: Duration,
+    ) -> Result<Download, String> {
+        let http = Client::builder()
+            .connect_timeout(time.min(Duration::from_secs(10)))
+            .read_timeout(time)
+            .build()
+            .map_err(|e| message(&e))?;
+        let scheme = if plain_http { "http" } else { "https" };
+        Ok(Download { http, scheme, time, login, token: std::sync::Mutex::default() })
+    }
+
+    /// A small document below the repository, such as `manifests/1`; `None` if there is none.
+    pub(super) async fn document(
+        &self,
+        from: &Reference,
+        path: &str,
+        accept: &str,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let read = async {
+            match self.get(from, path, accept).await? {
+                Some(response) => {
+                    let mut bytes = Vec::new();
+                    copy(response, MAX_MANIFEST_BYTES, &mut bytes).await?;
+                    Ok(Some(bytes))
+                }
+                None => Ok(None),
+            }
+        };
+        let late = |_| Err(format!("{path}: not there within {:?}", self.time));
+        tokio::time::timeout(self.time, read).await.unwrap_or_else(late)
+    }
+
+    /// Copies a blob of so many bytes; its digest is not checked.
+    pub(super) async fn blob(
+        &self,
+        from: &Reference,
+        digest: &str,
+        size: u64,
+        to: &mut impl Write,
+    ) -> Result<(), String> {
+        let time = self.time + Duration::from_secs(size / SLOWEST);
+        let read = async {
+            let response = self.get(from, &format!("blobs/{digest}"), "*/*").await?;
+            copy(response.ok_or_else(|| format!("{digest}: not found"))?, size, to).await
+        };
+        let late = |_| Err(format!("{digest}: {size} bytes not there within {time:?}"));
+        let count = tokio::time::timeout(time, read).await.unwrap_or_else(late)?;
+        if count == size { Ok(()) } else { Err(format!("{digest}: {count} bytes, expected {size}")) }
+    }
+
+    /// `None` for what is not found.
+    async fn get(&self, from: &Reference, path: &str, accept: &str) -> Result<Option<Response>, String> {
+        let url = format!("{}://{}/v2/{}/{path}", self.scheme, from.resolve_registry(), from.repository());
+        let request = || self.authorised(self.http.get(&url).header(ACCEPT, accept));
+        let mut response = request().send().await.map_err(|e| message(&e))?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+            if let Some(challenge) = challenge.and_then(Challenge::parse) {
+                let token = self.fetch_token(&challenge, from).await?;
+                *self.token() = Some(token);
+                response = request().send().await.map_err(|e| message(&e))?;
+            }
+        }
+        match response.status() {
+            StatusCode::OK => Ok(Some(response)),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(format!("{path}: the registry answered {status}")),
+        }
+    }
+
+    fn token(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.token.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn authorised(&self, request: RequestBuilder) -> RequestBuilder {
+        match (&*self.token(), &self.login) {
+            (Some(token), _) => request.bearer_auth(token),
+            (None, Some((user, password))) => request.basic_auth(user, Some(password)),
+            (None, None) => request,
+        }
+    }
+
+    async fn fetch_token(&self, challenge: &Challenge, from: &Reference) -> Result<String, String> {
+        let wrong = |problem: String| format!("token from {}: {problem}", challenge.realm);
+        let mut url: Url = challenge.realm.parse().map_err(|_| wrong("not an address".into()))?;
+        // A password goes nowhere in the clear but where the user said that it may.
+        if url.scheme() != "https" && url.scheme() != self.scheme {
+            return Err(wrong("expected https".into()));
+        }
+        let scope = format!("repository:{}:pull", from.repository());
+        url.query_pairs_mut().append_pair("service", &challenge.service).append_pair("scope", &scope);
+        let mut request = self.http.get(url);
+        if let Some((user, password)) = &self.login {
+            request = request.basic_auth(user, Some(password));
+        }
+        let response = request.send().await.map_err(|e| wrong(message(&e)))?;
+        let response = response.error_for_status().map_err(|e| wrong(message(&e)))?;
+        let mut bytes = Vec::new();
+        copy(response, MAX_TOKEN_BYTES, &mut bytes).await.map_err(wrong)?;
+        let token: Token = serde_json::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        token.token.or(token.access_token).ok_or_else(|| wrong("none".into()))
+    }
+}
+
+/// What a registry asks for: `Bearer realm="...",service="..."`.
+#[derive(Debug, PartialEq)]
+struct Challenge {
+    realm: String,
+    service: String,
+}
+
+impl Challenge {
+    /// `None` for other ways to log in.
+    fn parse(text: &str) -> Option<Challenge> {
+        let (scheme, parameters) = text.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let value = |name: &str| {
+            let start = parameters.find(&format!("{name}=\""))? + name.len() + 2;
+            Some(parameters[start..].split('"').next()?.to_owned())
+        };
+        Some(Challenge { realm: value("realm")?, service: value("service").unwrap_or_default() })
+    }
+}
+
+/// Copies at most `most` bytes of an answer; returns how many there were.
+async fn copy(mut response: Response, most: u64, to: &mut impl Write) -> Result<u64, String> {
+    let too_long = || format!("more than {most} bytes");
+    if response.content_length().is_some_and(|length| length > most) {
+        return Err(too_long());
+    }
+    let mut count = 0u64;
+    while let Some(chunk) = response.chunk().await.map_err(|e| message(&e))? {
+        count += chunk.len() as u64;
+        if count > most {
+            return Err(too_long());
+        }
+        to.write_all(&chunk).map_err(|e| e.to_string())?;
+    }
+    Ok(count)
+}
+
+/// The reasons, without the address, which is told anyway.
+fn message(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn challenges() {
+        let text = "Bearer realm=\"https://auth.example/token\",service=\"registry.example\",scope=\"a\"";
+        let expected =
+            Challenge { realm: "https://auth.example/token".into(), service: "registry.example".into() };
+        assert_eq!(Challenge::parse(text), Some(expected));
+        for text in ["", "Bearer", "Basic realm=\"x\"", "Bearer service=\"x\"", "Bearer realm=x"] {
+            assert_eq!(Challenge::parse(text), None, "{text}");
+        }
+    }
+}

@@ -74,3 +74,27 @@ test -z "$(ls fresh/models)"
 cp kept "$blob"
 "$zoo" pull "$to/mnist-lite:1" --plain-http --zoo fresh >/dev/null
 echo "what is missing, different or damaged is refused, and leaves nothing behind"
+
+# What was signed goes along: this registry does not list referrers, so they are under a tag.
+for who in house one two; do
+    openssl ecparam -name prime256v1 -genkey -noout -out $who.pem
+    openssl ec -in $who.pem -pubout -out $who.pub 2>/dev/null
+done
+cp -r "$root/zoo" signed
+"$zoo" sign mnist-lite@1 --key house.pem --zoo signed >/dev/null
+"$zoo" push mnist-lite@1 "$to/signed" --plain-http --zoo signed --json | grep -q '"attestations": 3'
+printf 'keys: {house: house.pub}\nsigned_by: [house]\n' >policy.yaml
+printf 'keys: {one: one.pub}\nsigned_by: [one]\n' >other.yaml
+code=0; "$zoo" pull "$to/signed:1" --plain-http --zoo trusting --policy other.yaml >out 2>&1 || code=$?
+test "$code" = 1 && grep -q "missing: a signature by one" out && test -z "$(ls trusting/models)"
+"$zoo" pull "$to/signed:1" --plain-http --zoo trusting --policy policy.yaml >/dev/null
+diff -r signed/signatures trusting/signatures
+"$zoo" verify --zoo trusting --datasets "$root/datasets" --policy policy.yaml --key house.pub >/dev/null
+manifest=$(curl -sf -H 'accept: application/vnd.oci.image.manifest.v1+json' "http://127.0.0.1:$port/v2/zoo/signed/manifests/1" | sha256sum | cut -d' ' -f1)
+curl -sf -H 'accept: application/vnd.oci.image.index.v1+json' "http://127.0.0.1:$port/v2/zoo/signed/manifests/sha256-$manifest" |
+    python3 -c '
+import json, sys
+entries = json.load(sys.stdin)["manifests"]
+assert len(entries) == 3 and all(e["artifactType"] == "application/vnd.dev.sigstore.bundle.v0.3+json" for e in entries), entries
+'
+echo "attestations go along, and a policy decides"

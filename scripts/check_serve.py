@@ -3,6 +3,7 @@
 # dependencies = [
 #     "numpy==2.4.6",
 #     "onnx==1.23.2",
+#     "prometheus-client==0.23.1",
 #     "tritonclient[http]==2.73.0",
 # ]
 # ///
@@ -10,10 +11,16 @@
 
 Run it as `uv run scripts/check_serve.py [FOLDER OF zoo]`. For every published model: metadata, readiness, the golden data
 and the first 500 test images, in JSON and in binary tensors; classification; asynchronous
-requests; the repository's index, unload and load; and an error for what is wrong.
+requests, compressed ones, configuration and statistics; the repository's index, unload and load; and an error for what
+is wrong. Both forms of the metrics go through Prometheus' own parsers, and a form through curl.
 """
+import contextlib
 import gzip
+import json
+import subprocess
 import sys
+import tempfile
+import urllib.request
 
 from programs import ROOT, serving
 
@@ -29,11 +36,11 @@ def check_model(client, name, version):
     metadata = client.get_model_metadata(name, version)
     assert metadata["inputs"][0]["name"] == "image" and metadata["outputs"][0]["datatype"] == "FP32", metadata
 
-    def infer(images, binary):
+    def infer(images, binary, **options):
         tensor = InferInput("image", images.shape, "UINT8")
         tensor.set_data_from_numpy(images, binary_data=binary)
         output = InferRequestedOutput("probabilities", binary_data=binary)
-        result = client.infer(name, [tensor], model_version=version, outputs=[output], request_id="7")
+        result = client.infer(name, [tensor], model_version=version, outputs=[output], request_id="7", **options)
         answer = result.get_response()
         assert (answer["id"], answer["model_version"]) == ("7", version), answer
         assert answer["parameters"]["model_sha256"] == metadata["parameters"]["model_sha256"]
@@ -42,6 +49,17 @@ def check_model(client, name, version):
     golden = lambda file: numpy_helper.to_array(onnx.load_tensor(folder / "test_data_set_0" / file))
     images, expected = golden("input_0.pb"), golden("output_0.pb")
     differences = [abs(infer(images, binary) - expected).max() for binary in (False, True)]
+    for algorithm in ("gzip", "deflate"):
+        compressed = infer(images, True, request_compression_algorithm=algorithm)
+        differences.append(abs(compressed - expected).max())
+    config = client.get_model_config(name, version)
+    assert config["input"][0]["data_type"] == "TYPE_UINT8" and config["input"][0]["dims"] == [1, 28, 28], config
+    assert config["output"][0]["dims"] == [10] and config["max_batch_size"] > 0, config
+    statistics = client.get_inference_statistics(name, version)["model_stats"]
+    assert [(entry["name"], entry["version"]) for entry in statistics] == [(name, version)], statistics
+    assert statistics[0]["inference_count"] == 4 * len(images), statistics
+    success = statistics[0]["inference_stats"]["success"]
+    assert success["count"] == 4 and success["ns"] > 0, statistics
     assert max(differences) <= 1e-5, differences
     data = ROOT / "datasets" / metadata_dataset(folder)
     pixels = numpy.frombuffer(gzip.decompress((data / "t10k-images-idx3-ubyte.gz").read_bytes())[16:], numpy.uint8)
@@ -71,7 +89,11 @@ def check():
     from tritonclient.http import InferenceServerClient, InferInput
     from tritonclient.utils import InferenceServerException
 
-    with serving() as url:
+    with tempfile.NamedTemporaryFile("w") as token, contextlib.ExitStack() as stack:
+        token.write("administrator")
+        token.flush()
+        url = stack.enter_context(serving("--admin-token-file", token.name))
+        administrator = {"Authorization": "Bearer administrator"}
         client = InferenceServerClient(url.removeprefix("http://"), concurrency=4)
         assert client.is_server_live()
         while not client.is_server_ready():
@@ -81,9 +103,9 @@ def check():
         assert index and all(entry["state"] == "READY" for entry in index), index
         for entry in index:
             check_model(client, entry["name"], entry["version"])
-        client.unload_model("mnist-lite")
+        client.unload_model("mnist-lite", headers=administrator)
         assert not client.is_model_ready("mnist-lite")
-        client.load_model("mnist-lite")
+        client.load_model("mnist-lite", headers=administrator)
         assert client.is_model_ready("mnist-lite")
         wrong = InferInput("image", [1, 28, 28], "UINT8")
         wrong.set_data_from_numpy(numpy.zeros([1, 28, 28], numpy.uint8))
@@ -92,7 +114,36 @@ def check():
             sys.exit("a wrong shape was accepted")
         except InferenceServerException as error:
             assert "expected [N, 1, 28, 28]" in error.message() and error.status() == "400", error
+        assert len(client.get_inference_statistics()["model_stats"]) == len(index)
         client.close()
+        check_metrics(url)
+        check_form(url)
+
+
+def check_metrics(url):
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+    from prometheus_client.parser import text_string_to_metric_families as text
+
+    samples = []
+    for parse, accept in ((text, "text/plain"), (open_metrics, "application/openmetrics-text; version=1.0.0")):
+        request = urllib.request.Request(url + "/metrics", headers={"Accept": accept})
+        with urllib.request.urlopen(request) as answer:
+            assert answer.headers["Content-Type"].startswith(accept.split(";")[0]), answer.headers
+            families = list(parse(answer.read().decode()))
+        assert {"infer_requests", "infer_images"} <= {f.name for f in families if f.type == "counter"}, families
+        samples.append({s.name for family in families for s in family.samples})
+    assert samples[0] == samples[1], samples[0] ^ samples[1]
+    print(f"Prometheus' parsers read {len(samples[0])} kinds of samples, the same from both formats")
+
+
+def check_form(url):
+    form = subprocess.run(
+        ["curl", "-sf", "-F", "comment=a seven", "-F", f"image=@{ROOT}/docs/seven.png", url + "/predict"],
+        check=True,
+        capture_output=True,
+    )
+    assert json.loads(form.stdout)["label"] == "7", form.stdout
+    print("curl -F: ok")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ openssl ecparam -name prime256v1 -genkey -noout -out key.pem
 openssl ec -in key.pem -pubout -out key.pub 2>/dev/null
 mkdir -p zoo/models
 cp -r "$root/zoo/models/mnist-cnn" zoo/models/
+"$bin/zoo" index --zoo zoo >/dev/null
 version=zoo/models/mnist-cnn/1
 signature=zoo/signatures/mnist-cnn/1/model.sig
 ours() { "$bin/infer" verify mnist-cnn@1 --zoo zoo --datasets "$root/datasets" --key key.pub >/dev/null; }

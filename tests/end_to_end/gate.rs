@@ -9,14 +9,18 @@ fn every_published_model_verifies() {
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let reports: Vec<Value> = serde_json::from_str(&outcome.stdout).unwrap();
     let published = zoo::Zoo::open(&root().join("zoo")).unwrap().models().unwrap();
+    let (zoo, reports) = reports.split_last().unwrap();
+    assert_eq!(zoo["model"], "(zoo)");
     assert_eq!(reports.len(), published.iter().map(|(_, versions)| versions.len()).sum::<usize>());
     for name in ["mnist-cnn", "fashion-cnn"] {
         assert!(published.iter().any(|(published, _)| published == name), "{name} is not published");
     }
-    for report in &reports {
+    for report in reports {
         let findings = report["findings"].as_array().unwrap();
         let checks: Vec<&str> = findings.iter().filter_map(|f| f["check"].as_str()).collect();
-        let mut expected = vec!["manifest", "files", "golden", "dataset", "accuracy", "predictions"];
+        let mut expected =
+            vec!["manifest", "index", "files", "recipe", "history", "network", "weights", "golden"];
+        expected.extend(["dataset", "accuracy", "predictions"]);
         if report["model"].as_str().unwrap().contains("-robust@") {
             expected.push("confidence");
         }
@@ -29,7 +33,12 @@ fn every_published_model_verifies() {
 /// believed. What `verify` counts again is what stands in the manifest.
 #[test]
 fn the_robust_models_are_good_enough() {
-    let (name, clean, damaged) = ("mnist-robust", 9949, 0.95);
+    for (name, clean, damaged) in [("mnist-robust", 9949, 0.95), ("fashion-robust", 9344, 0.78)] {
+        check_robust(name, clean, damaged);
+    }
+}
+
+fn check_robust(name: &str, clean: u64, damaged: f64) {
     let manifest: zoo::Manifest =
         serde_json::from_str(&succeed("infer", &root(), ["show", name, "--json"])).unwrap();
     assert!(manifest.test.correct.correct >= clean, "{name}: {}", manifest.test.correct);

@@ -13,21 +13,26 @@ mod drawings;
 mod environment;
 mod examples;
 mod gate;
+mod hostile_zoo;
+mod kills;
 mod moved;
 #[cfg(feature = "trainer")]
 mod own_data;
 mod photographs;
 mod pipes;
 mod predict;
+mod registry;
 #[cfg(feature = "trainer")]
 mod reproducing;
 mod serve;
+mod serve_bad_days;
 mod serve_hostile;
 mod serve_update;
 mod share;
 mod signing;
 #[cfg(feature = "trainer")]
 mod study;
+mod tampering;
 #[cfg(feature = "trainer")]
 mod training;
 mod verify;

@@ -39,18 +39,19 @@ fn bodies_that_are_too_long() {
     let message = error(413, &server.post(INFER, &vec![b' '; (1 << 20) + 1]));
     assert!(message.contains("more than 1048576 bytes"), "{message}");
     // Announced, never sent: refused at once.
-    let head = format!("POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999999999\r\n\r\n");
+    let head = format!("POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9999999999999\r\n\r\n");
     assert!(server.raw(head.as_bytes()).starts_with("HTTP/1.1 413 "));
     // Not announced.
     let mut request =
-        format!("POST {INFER} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes();
+        format!("POST {INFER} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+            .into_bytes();
     for _ in 0..3 {
         request.extend(format!("{:x}\r\n", 1 << 19).bytes());
         request.extend(vec![b' '; 1 << 19]);
         request.extend(b"\r\n");
     }
     assert!(server.raw(&request).starts_with("HTTP/1.1 413 "));
-    let long_head = format!("GET /v2 HTTP/1.1\r\nhost: x\r\na: {}\r\n\r\n", "a".repeat(100 << 10));
+    let long_head = format!("GET /v2 HTTP/1.1\r\nhost: localhost\r\na: {}\r\n\r\n", "a".repeat(100 << 10));
     assert!(server.raw(long_head.as_bytes()).starts_with("HTTP/1.1 431 "));
     assert_well(&server);
 }
@@ -63,7 +64,7 @@ fn slow_clients_are_cut_off() {
     let slow: Vec<_> = (0..200)
         .map(|_| {
             let mut stream = server.connect();
-            stream.write_all(b"GET /v2 HTTP/1.1\r\nhost: x\r\na").unwrap();
+            stream.write_all(b"GET /v2 HTTP/1.1\r\nhost: localhost\r\na").unwrap();
             stream
         })
         .collect();
@@ -81,12 +82,12 @@ fn slow_clients_are_cut_off() {
     }
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     // A body that never ends.
-    let head = format!("POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{{");
+    let head = format!("POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{{");
     let said = server.raw(head.as_bytes());
     assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
     // A connection that says nothing after an answer.
     let mut idle = server.connect();
-    idle.write_all(b"GET /v2 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    idle.write_all(b"GET /v2 HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert!(read_all(idle).starts_with("HTTP/1.1 200 "));
     assert_well(&server);
 }
@@ -146,7 +147,7 @@ fn requests_that_make_no_sense() {
     assert!(message.contains("784 bytes after the JSON, expected 1099511627776"), "{message}");
     for length in ["x", "-1", "99999999", "99999999999999999999999"] {
         let head = format!(
-            "POST {INFER} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ninference-header-content-length: {length}\r\ncontent-length: 2\r\n\r\n{{}}"
+            "POST {INFER} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ninference-header-content-length: {length}\r\ncontent-length: 2\r\n\r\n{{}}"
         );
         assert!(server.raw(head.as_bytes()).starts_with("HTTP/1.1 400 "), "{length}");
     }
@@ -212,7 +213,9 @@ fn answers_that_nobody_reads() {
     let mut asked: Vec<_> = (0..60)
         .map(|_| {
             let mut stream = server.connect();
-            stream.write_all(b"GET /models/fashion-cnn/1/model.onnx HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            stream
+                .write_all(b"GET /models/fashion-cnn/1/model.onnx HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                .unwrap();
             stream
         })
         .collect();
@@ -278,14 +281,14 @@ fn names_that_lead_elsewhere() {
             format!("/models/mnist-lite/1/{name}"),
             format!("/models/mnist-lite/1/test_data_set_0/{name}/{name}/manifest.yaml"),
         ] {
-            let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
             let said = server.raw(request.as_bytes());
             let status = said.get(9..12).unwrap_or_default();
             assert!(["400", "404", "405"].contains(&status), "{path}: {said}");
             assert!(!said.contains("root:"), "{path}: {said}");
         }
         let load = server.raw(
-            format!("POST /v2/repository/models/{name}/load HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").as_bytes(),
+            format!("POST /v2/repository/models/{name}/load HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").as_bytes(),
         );
         assert!(load.starts_with("HTTP/1.1 40"), "{name}: {load}");
     }
@@ -320,7 +323,7 @@ fn a_full_queue_says_when_to_come_again() {
 fn too_many_requests_and_connections() {
     let server = server(&["--max-requests", "1", "--max-connections", "4"]);
     let mut slow = server.connect();
-    let head = format!("POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n");
+    let head = format!("POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n");
     slow.write_all(head.as_bytes()).unwrap();
     server.wait_for("the place to be taken", |server| server.get("/v2").status == 503);
     let refused = server.get("/v2");
@@ -330,7 +333,12 @@ fn too_many_requests_and_connections() {
     server.wait_for("the place to be free", |server| server.get("/v2").status == 200);
     let idle: Vec<_> = (0..4).map(|_| server.connect()).collect();
     std::thread::sleep(Duration::from_millis(100));
+    let said = server.raw(b"GET /v2 HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("retry-after: 1"), "{said}");
+    // And without a word when those places that are kept for health are taken too.
+    let more: Vec<_> = (0..64).map(|_| server.connect()).collect();
     let said = read_all(server.connect());
+    drop(more);
     assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("retry-after: 1"), "{said}");
     let length: usize =
         said.split("content-length: ").nth(1).unwrap().split('\r').next().unwrap().parse().unwrap();
@@ -344,7 +352,7 @@ fn too_many_requests_and_connections() {
 #[test]
 fn bodies_share_their_room() {
     let server = server(&["--max-body", "8", "--timeout", "3"]);
-    let head = format!("POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 8 << 20);
+    let head = format!("POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", 8 << 20);
     let part = vec![b' '; (8 << 20) - 1];
     let statuses: Vec<String> = std::thread::scope(|scope| {
         let send = || {

@@ -159,7 +159,7 @@ fn a_repaired_version_comes_into_service() {
     let refused = server.get("/v2/models/mnist-lite/ready");
     assert_eq!(refused.status, 503);
     assert!(refused.json()["error"].as_str().unwrap().contains("model.onnx: changed"), "{}", refused.json());
-    assert_eq!(server.post("/v2/repository/models/mnist-lite/load", b"").status, 503);
+    assert_eq!(server.post_as_administrator("/v2/repository/models/mnist-lite/load", b"").status, 503);
     flip_a_byte(&onnx);
     server.wait_for("the model", |server| server.get("/v2/models/mnist-lite/ready").status == 200);
     std::fs::remove_dir_all(zoo.models_dir().join(MODEL)).unwrap();

@@ -3,7 +3,7 @@
 use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::{Value, json};
 use tests::root;
-use zoo::signature::{PrivateKey, PublicKey, Report, WHOLE, processors};
+use zoo::signature::{Policy, PrivateKey, PublicKey, Report, WHOLE, processors};
 use zoo::{VersionDir, Zoo};
 
 fn keys(seed: u8) -> (PrivateKey, PublicKey) {
@@ -40,10 +40,10 @@ fn a_signature_holds_for_its_key_and_exactly_these_files() {
     let card = version.path.join("README.md");
     let text = std::fs::read(&card).unwrap();
     std::fs::write(&card, [text.as_slice(), b" "].concat()).unwrap();
-    refused("README.md: sha256");
+    refused("README.md: changed");
     std::fs::write(&card, text).unwrap();
     std::fs::write(version.path.join("extra"), "").unwrap();
-    refused("extra is there but not signed");
+    refused("extra: extra");
     std::fs::remove_file(version.path.join("extra")).unwrap();
     let other = zoo.verify_signature(&version, &keys(8).1).unwrap_err().to_string();
     assert!(other.contains("signed with another key"), "{other}");
@@ -74,4 +74,69 @@ fn a_signed_reproduction_report_says_what_came_out() {
     assert_eq!(reports.len(), 3);
     assert_eq!(processors(&reports), ["a", "b"], "a failed one does not count");
     assert!(version.problems().unwrap().is_empty());
+}
+
+/// Two reproducers who are not the publisher, on two kinds of processor.
+#[test]
+fn a_policy_asks_for_independent_reproductions() {
+    let (dir, zoo, version) = copied();
+    let policy_dir = dir.path().join("policy");
+    std::fs::create_dir(&policy_dir).unwrap();
+    for seed in 1..=4u8 {
+        let key = p256::SecretKey::from_slice(&[seed; 32]).unwrap();
+        let public = key.public_key().to_public_key_pem(LineEnding::LF).unwrap();
+        std::fs::write(policy_dir.join(format!("{seed}.pub")), public).unwrap();
+    }
+    let policy = |text: &str| {
+        let path = policy_dir.join("policy.yaml");
+        std::fs::write(&path, text).unwrap();
+        Policy::read(&path)
+    };
+    let keys_of = "keys: {house: 1.pub, one: 2.pub, two: 3.pub}\n";
+    let strict = format!("{keys_of}signed_by: [house]\nreproduced: {{keys: 2, processors: 2}}\n");
+    let missing = || policy(&strict).unwrap().check(&zoo, &version).unwrap().missing;
+    let report = |seed: u8, test: &str, processor: &str| {
+        let details = json!({ "processor": processor, "epochs_retrained": 20 });
+        let report = Report { test, passed: test == WHOLE, processor, details: &details };
+        zoo.sign_reproduction(&version, &keys(seed).0, &report).unwrap()
+    };
+    assert_eq!(missing().len(), 3);
+    zoo.sign(&version, &keys(1).0).unwrap();
+    assert_eq!(missing().len(), 2);
+    report(1, WHOLE, "a");
+    assert_eq!(missing().len(), 2, "who published it is no witness");
+    report(2, WHOLE, "a");
+    report(4, WHOLE, "b");
+    assert_eq!(missing().len(), 2, "a key that the policy does not know counts for nothing");
+    report(3, "bit-identical/first-epochs", "b");
+    assert_eq!(missing().len(), 2, "some epochs are not all");
+    let second = report(3, WHOLE, "b");
+    assert_eq!(missing(), [""; 0]);
+    let found = policy(&strict).unwrap().check(&zoo, &version).unwrap();
+    assert_eq!((found.signed_by.as_deref(), found.reproduced_by.len()), (Some("house"), 2));
+
+    // A report that names a trusted key, and was signed with another.
+    let text = std::fs::read_to_string(&second).unwrap();
+    let forged = report(4, WHOLE, "c");
+    let forged_text = std::fs::read_to_string(&forged).unwrap();
+    let hint = |text: &str| {
+        let bundle: Value = serde_json::from_str(text).unwrap();
+        bundle["verificationMaterial"]["publicKey"]["hint"].as_str().unwrap().to_owned()
+    };
+    std::fs::write(&second, forged_text.replace(&hint(&forged_text), &hint(&text))).unwrap();
+    assert_eq!(missing().len(), 2);
+
+    for (text, expected) in [
+        ("", "empty"),
+        ("keys: {}\n", "at least one rule"),
+        ("keys: {a: 1.pub}\nsigned_by: [b]\n", "signed_by: found `b`"),
+        ("keys: {a: 1.pub, b: 1.pub}\nsigned_by: [a]\n", "each key once"),
+        ("keys: {a: 1.pub}\nreproduced: {keys: 2}\n", "reproduced.keys: found 2"),
+        ("keys: {a: nothing.pub}\nsigned_by: [a]\n", "nothing.pub"),
+        ("keys: {a: policy.yaml}\nsigned_by: [a]\n", "a public key"),
+        ("keys: {a: 1.pub}\nsigned_by: [a]\nmore: 1\n", "unknown field"),
+    ] {
+        let error = policy(text).err().unwrap().to_string();
+        assert!(error.contains(expected), "{text:?}: {error}");
+    }
 }

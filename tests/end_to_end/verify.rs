@@ -8,6 +8,7 @@ use tests::{copy_dir, root, run};
 fn zoo_copy(dir: &Path) -> PathBuf {
     let version = dir.join("zoo/models/mnist-cnn/1");
     copy_dir(&root().join("zoo/models/mnist-cnn/1"), &version).unwrap();
+    zoo::Zoo::open(&dir.join("zoo")).unwrap().write_index().unwrap();
     version
 }
 

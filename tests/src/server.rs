@@ -17,7 +17,12 @@ pub struct Server {
     child: Child,
     log: Arc<Mutex<String>>,
     agent: ureq::Agent,
+    /// Holds the administrator's token.
+    _folder: tempfile::TempDir,
 }
+
+/// The administrator's token of every server here.
+const ADMIN_TOKEN: &str = "administrator";
 
 /// What the server answered.
 #[derive(Debug, Clone)]
@@ -52,7 +57,15 @@ impl Server {
 
     fn start_with(zoo: &Path, arguments: &[&str], tls: TlsConfig) -> Server {
         let mut command = crate::command("zoo", zoo);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--poll", "0.1", "--zoo"]).arg(zoo).args(arguments);
+        let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("no temporary folder: {e}"));
+        let token = folder.path().join("token");
+        std::fs::write(&token, ADMIN_TOKEN).unwrap_or_else(|e| panic!("{}: {e}", token.display()));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--poll", "0.1", "--zoo"]).arg(zoo);
+        command.arg("--admin-token-file").arg(token);
+        if !arguments.contains(&"--shutdown-delay") {
+            command.args(["--shutdown-delay", "0"]);
+        }
+        command.args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("zoo does not start: {e}"));
         let log = Arc::new(Mutex::new(String::new()));
@@ -73,8 +86,11 @@ impl Server {
         assert!(!url.is_empty(), "the server said {line:?} ({read:?})");
         let config = ureq::Agent::config_builder().http_status_as_error(false).tls_config(tls);
         let agent = config.timeout_global(Some(Duration::from_secs(30))).build().into();
-        let server = Server { url, child, log, agent };
-        server.wait_for("to be ready", |server| server.get("/v2/health/ready").status == 200);
+        let server = Server { url, child, log, agent, _folder: folder };
+        server.wait_for("to be ready, or to have nothing to serve", |server| {
+            let answer = server.get("/v2/health/ready");
+            answer.status == 200 || answer.json()["reason"] == "no model can be served"
+        });
         server
     }
 
@@ -101,6 +117,12 @@ impl Server {
     /// `POST path`.
     pub fn post(&self, path: &str, body: &[u8]) -> Answer {
         answer(self.agent.post(format!("{}{path}", self.url)).send(body))
+    }
+
+    /// `POST path` with the administrator's token.
+    pub fn post_as_administrator(&self, path: &str, body: &[u8]) -> Answer {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        answer(request.header("Authorization", format!("Bearer {ADMIN_TOKEN}")).send(body))
     }
 
     /// `POST path` with tensors behind the JSON.

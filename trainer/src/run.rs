@@ -72,7 +72,7 @@ impl RunDir {
     pub fn open(path: &Path, recipe: &RecipeFile, resume: bool) -> Result<RunDir> {
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         let lock_path = path.join(".lock");
-        let lock = File::create(&lock_path).map_err(Error::io(&lock_path))?;
+        let lock = datasets::files::open_lock(&lock_path).map_err(Error::io(&lock_path))?;
         if lock.try_lock().is_err() {
             return Err(Error::run(path, "another process is training into this folder"));
         }
@@ -99,7 +99,7 @@ impl RunDir {
 
     /// Whether another process is training into `path`.
     pub(crate) fn is_busy(path: &Path) -> bool {
-        File::open(path.join(".lock")).is_ok_and(|lock| lock.try_lock().is_err())
+        datasets::files::open(&path.join(".lock")).is_ok_and(|lock| lock.try_lock().is_err())
     }
 
     /// The folder.

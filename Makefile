@@ -41,6 +41,7 @@ interop: build tools dist
 	$(UV) scripts/check_page.py $(TARGET)
 	scripts/check_registry.sh $(TARGET)
 	$(UV) scripts/check_exports.py $(TARGET)
+	$(UV) scripts/check_pictures.py target/$(HOST)/dist
 	$(UV) scripts/check_processors.py $(TARGET)
 	$(UV) scripts/check_instructions.py target/$(HOST)/dist
 

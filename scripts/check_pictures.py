@@ -88,8 +88,9 @@ def auroc(inside, outside):
 
 
 def score(answer):
-    """How much a prediction says; see `Unlike` in zoo/src/confidence.rs. Nothing on an image is no score."""
-    if answer is None or answer["status"] == "empty":
+    """How much a prediction says; see `Unlike` in zoo/src/confidence.rs. Nothing, or several things, on an image say
+    nothing about its class."""
+    if answer is None or answer["status"] in ("empty", "several"):
         return 0.0
     probabilities = np.array([c["probability"] for c in answer["classes"]], np.float32)
     return -np.log(np.maximum(probabilities, 1e-30)).mean()

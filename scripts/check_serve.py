@@ -48,6 +48,13 @@ def check_model(client, name, version):
 
     golden = lambda file: numpy_helper.to_array(onnx.load_tensor(folder / "test_data_set_0" / file))
     images, expected = golden("input_0.pb"), golden("output_0.pb")
+    def counts():
+        [entry] = client.get_inference_statistics(name, version)["model_stats"]
+        assert (entry["name"], entry["version"]) == (name, version), entry
+        success = entry["inference_stats"]["success"]
+        return entry["inference_count"], success["count"], success["ns"]
+
+    before = counts()
     differences = [abs(infer(images, binary) - expected).max() for binary in (False, True)]
     for algorithm in ("gzip", "deflate"):
         compressed = infer(images, True, request_compression_algorithm=algorithm)
@@ -55,11 +62,8 @@ def check_model(client, name, version):
     config = client.get_model_config(name, version)
     assert config["input"][0]["data_type"] == "TYPE_UINT8" and config["input"][0]["dims"] == [1, 28, 28], config
     assert config["output"][0]["dims"] == [10] and config["max_batch_size"] > 0, config
-    statistics = client.get_inference_statistics(name, version)["model_stats"]
-    assert [(entry["name"], entry["version"]) for entry in statistics] == [(name, version)], statistics
-    assert statistics[0]["inference_count"] == 4 * len(images), statistics
-    success = statistics[0]["inference_stats"]["success"]
-    assert success["count"] == 4 and success["ns"] > 0, statistics
+    more = [new - old for new, old in zip(counts(), before, strict=True)]
+    assert more[:2] == [4 * len(images), 4] and more[2] > 0, more
     assert max(differences) <= 1e-5, differences
     data = ROOT / "datasets" / metadata_dataset(folder)
     pixels = numpy.frombuffer(gzip.decompress((data / "t10k-images-idx3-ubyte.gz").read_bytes())[16:], numpy.uint8)

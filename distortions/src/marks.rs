@@ -19,7 +19,7 @@ pub fn line(plane: &mut Plane<'_>, from: Point, to: Point, brightness: f32, visi
 }
 
 /// Distance of a point from a segment.
-pub(crate) fn distance_to_segment(point: Point, from: Point, to: Point) -> f32 {
+pub fn distance_to_segment(point: Point, from: Point, to: Point) -> f32 {
     let along = [to[0] - from[0], to[1] - from[1]];
     let offset = [point[0] - from[0], point[1] - from[1]];
     let length = along[0] * along[0] + along[1] * along[1];

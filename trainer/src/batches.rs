@@ -106,6 +106,7 @@ impl<'a> Source<'a> {
                 out.iter_mut().zip(image).for_each(|(o, &pixel)| *o = pixel.into());
             } else {
                 let mut stream = Stream::new(self.seed, "augment", epoch.into(), index as u64);
+                let image = (image, self.samples.labels[index]);
                 self.augmentation.apply(image, self.samples.shape, &self.normaliser.mean, &mut stream, out);
             }
             self.normaliser.apply(out);

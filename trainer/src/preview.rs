@@ -31,6 +31,7 @@ pub fn contact_sheet(recipe: &Recipe, samples: &Samples, normaliser: &Normaliser
             changed.iter_mut().zip(image).for_each(|(out, &pixel)| *out = pixel.into());
             if column > 0 && !recipe.augmentation.is_off() {
                 let mut stream = Stream::new(recipe.seed, "augment", column as u64, row as u64);
+                let image = (image, samples.labels[row]);
                 recipe.augmentation.apply(image, shape, &normaliser.mean, &mut stream, &mut changed);
             }
             sheet.draw(row * (COPIES + 1) + column, |y, x| colour(&changed, shape, y, x));

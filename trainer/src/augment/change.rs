@@ -5,6 +5,35 @@ use distortions::{Plane, Stream, filter, marks, noise};
 /// Changes a plane by up to a strength.
 pub(super) type Change = fn(&mut Plane<'_>, f32, &mut Stream);
 
+/// Adds a stroke from the top of the writing down to the left, as wide as the writing's strokes are on average.
+pub(super) fn upstroke(plane: &mut Plane<'_>, stream: &mut Stream) {
+    let (down, left) = (0.10 + 0.32 * stream.unit(), 0.14 + 0.26 * stream.unit());
+    let (mut top, mut bottom, mut area) = (plane.height, 0, 0.0);
+    plane.each(|row, _, pixel| {
+        if *pixel > 127.0 {
+            (top, bottom) = (top.min(row), bottom.max(row));
+        }
+        area += *pixel / 255.0;
+    });
+    if bottom < top {
+        return;
+    }
+    let height = (bottom - top + 1) as f32;
+    let (mut sum, mut weight) = (0.0, 0.0);
+    plane.each(|row, column, pixel| {
+        if row == top || row == top + 1 {
+            (sum, weight) = (sum + *pixel * column as f32, weight + *pixel);
+        }
+    });
+    let width = (area / height).clamp(1.0, height / 4.0 + 1.0);
+    let from = [top as f32 + width / 3.0, sum / weight];
+    let to = [from[0] + down * height, from[1] - left * height];
+    plane.each(|row, column, pixel| {
+        let distance = marks::distance_to_segment([row as f32, column as f32], from, to);
+        *pixel = pixel.max(255.0 * (width / 2.0 + 0.5 - distance).clamp(0.0, 1.0));
+    });
+}
+
 pub(super) fn outlines(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
     let share = strength * stream.unit();
     let before = plane.pixels.to_vec();

@@ -24,6 +24,10 @@ pub struct Augmentation {
     /// undamaged images by.
     #[serde(skip_serializing_if = "is_default")]
     pub gentle: f32,
+    /// A stroke that rises to the top of the writing, as many people begin a 1 and few of the training images have it;
+    /// comes before all other changes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub upstroke: Upstroke,
     /// Largest shift along rows and along columns, whole pixels.
     pub shift: u32,
     /// Largest rotation either way, degrees.
@@ -67,6 +71,16 @@ pub struct Augmentation {
     pub pixelate: Amount,
     /// A part set to the mean (Zhong et al. 2017, arXiv:1708.04896).
     pub erasing: Erasing,
+}
+
+/// Fields of `upstroke`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Upstroke {
+    /// Probability, for images of `classes`.
+    pub probability: f32,
+    /// Classes that stay what they are with it.
+    pub classes: Vec<u8>,
 }
 
 /// How often, and how strong at most.
@@ -125,6 +139,7 @@ impl Augmentation {
         let mut fields = vec![
             within("keep", self.keep, 1.0, "0 to 1"),
             within("gentle", self.gentle, 1.0, "0 to 1"),
+            chance("upstroke", self.upstroke.probability),
             within("shift", self.shift as f32, 1024.0, "0 to 1024 pixels"),
             within("rotate", self.rotate, 180.0, "0 to 180 degrees"),
             within("scale", self.scale, 0.9, "0 to 0.9"),
@@ -161,10 +176,25 @@ impl Augmentation {
         fields
     }
 
-    /// Writes a changed copy of `image` (`[C, H, W]`, 0 to 255) to `out`; `fill` is the
+    /// Writes a changed copy of `image` (`[C, H, W]`, 0 to 255) of class `label` to `out`; `fill` is the
     /// per-channel value of erased pixels.
-    pub fn apply(&self, image: &[u8], shape: ImageShape, fill: &[f32], stream: &mut Stream, out: &mut [f32]) {
-        let source: Vec<f32> = image.iter().map(|&pixel| pixel.into()).collect();
+    pub fn apply(
+        &self,
+        (image, label): (&[u8], u8),
+        shape: ImageShape,
+        fill: &[f32],
+        stream: &mut Stream,
+        out: &mut [f32],
+    ) {
+        let mut source: Vec<f32> = image.iter().map(|&pixel| pixel.into()).collect();
+        if self.upstroke.classes.contains(&label) && stream.unit() < self.upstroke.probability {
+            let mut after = stream.clone();
+            for plane in source.chunks_exact_mut(shape.height * shape.width) {
+                after = stream.clone();
+                change::upstroke(&mut Plane::new(plane, shape.height, shape.width), &mut after);
+            }
+            *stream = after;
+        }
         self.apply_to(&source, shape, fill, stream, out);
     }
 
@@ -289,13 +319,39 @@ mod tests {
     fn run(augmentation: &Augmentation, seed: u64) -> Vec<f32> {
         let image: Vec<u8> = (1..=20).collect();
         let mut out = vec![0.0; 20];
-        augmentation.apply(&image, SHAPE, &[99.0], &mut Stream::new(seed, "augment", 0, 0), &mut out);
+        augmentation.apply((&image, 1), SHAPE, &[99.0], &mut Stream::new(seed, "augment", 0, 0), &mut out);
         out
     }
 
     #[test]
     fn nothing_changes_by_default() {
         assert_eq!(run(&Augmentation::default(), 1), (1..=20u8).map(f32::from).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_upstroke_begins_some_classes_at_their_top() {
+        let shape = ImageShape { channels: 1, height: 28, width: 28 };
+        // A stem.
+        let image: Vec<u8> = (0..784)
+            .map(|i| if (4..24).contains(&(i / 28)) && (13..16).contains(&(i % 28)) { 255 } else { 0 })
+            .collect();
+        let upstroke = Upstroke { probability: 1.0, classes: vec![1] };
+        let augmentation = Augmentation { upstroke, ..Default::default() };
+        let changed = |label: u8, seed: u64| {
+            let mut out = vec![0.0; 784];
+            let stream = &mut Stream::new(seed, "augment", 0, 0);
+            augmentation.apply((&image, label), shape, &[0.0], stream, &mut out);
+            out
+        };
+        let before: Vec<f32> = image.iter().map(|&pixel| pixel.into()).collect();
+        for seed in 0..20 {
+            assert_eq!(changed(7, seed), before);
+            let after = changed(1, seed);
+            let added: Vec<usize> = (0..784).filter(|&i| after[i] > before[i] + 100.0).collect();
+            assert!((6..60).contains(&added.len()), "{added:?}");
+            // To the left of the stem, in the upper part.
+            assert!(added.iter().all(|i| i % 28 < 16 && i / 28 < 16), "{added:?}");
+        }
     }
 
     #[test]
@@ -378,7 +434,7 @@ mod tests {
             for seed in 0..20 {
                 let mut out = vec![0.0; image.len()];
                 let stream = &mut Stream::new(seed, "augment", 0, 0);
-                augmentation.apply(&image, shape, &[0.0; 3], stream, &mut out);
+                augmentation.apply((&image, 1), shape, &[0.0; 3], stream, &mut out);
                 assert!(out.iter().all(|value| (-0.01..=255.01).contains(value)), "{augmentation:?}");
                 let (first, rest) = out.split_at(132);
                 assert!(rest.chunks_exact(132).all(|channel| channel == first), "{augmentation:?}");

@@ -3,6 +3,7 @@
 # dependencies = [
 #     "numpy==2.4.6",
 #     "onnx==1.23.2",
+#     "pillow==12.3.0",
 #     "prometheus-client==0.23.1",
 #     "tritonclient[http]==2.73.0",
 # ]
@@ -20,7 +21,9 @@ import json
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.request
+from pathlib import Path
 
 from programs import ROOT, serving
 
@@ -122,6 +125,42 @@ def check():
         client.close()
         check_metrics(url)
         check_form(url)
+        check_memory(url)
+
+
+def check_memory(url):
+    """Sixteen clients at a time with images that need much memory: progressive JPEG files keep all coefficients."""
+    import io
+    from concurrent.futures import ThreadPoolExecutor
+
+    from PIL import Image
+
+    def progressive(side):
+        out = io.BytesIO()
+        noise = Image.effect_noise((side // 10, side // 10), 60).resize((side, side)).convert("RGB")
+        noise.save(out, "JPEG", progressive=True, quality=50)
+        return out.getvalue()
+
+    def ask(body):
+        request = urllib.request.Request(url + "/predict?model=mnist-robust", data=body)
+        try:
+            return urllib.request.urlopen(request, timeout=60).status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    allowed, refused = progressive(4100), progressive(8150)
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(ask, [allowed, refused] * 16))
+    port = url.rsplit(":", 1)[1]
+    listening = subprocess.run(["pgrep", "-f", "zoo serve --zoo"], capture_output=True, text=True).stdout.split()
+    peaks = []
+    for pid in listening:
+        status = Path("/proc", pid, "status").read_text()
+        peaks += [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
+    peak = max(peaks) / 1024
+    assert set(statuses[1::2]) <= {400, 503} and set(statuses[::2]) <= {200, 503} and 200 in statuses, statuses
+    assert peak < 1024, peak
+    print(f"16 clients with progressive JPEGs of 17 and 66 megapixels on port {port}: at most {peak:.0f} MiB")
 
 
 def check_metrics(url):

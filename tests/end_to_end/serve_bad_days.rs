@@ -311,3 +311,55 @@ fn nobody_reads_the_log() {
     assert!(killed.is_ok_and(|status| status.success()));
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// A certificate is renewed while the server runs: new connections get the new one; one that does not fit its key is
+/// passed over.
+#[test]
+fn a_renewed_certificate_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let make = |name: &str| {
+        let made = std::process::Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-keyout", &path(&format!("{name}-key.pem")), "-out", &path(&format!("{name}.pem"))])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let pem = std::fs::read(path(&format!("{name}.pem"))).unwrap();
+        ureq::tls::Certificate::from_pem(&pem).unwrap().to_owned()
+    };
+    let (first, second) = (make("first"), make("second"));
+    let copy = |from: &str, to: &str| std::fs::copy(path(from), path(to)).unwrap();
+    copy("first.pem", "cert.pem");
+    copy("first-key.pem", "key.pem");
+    let roots = |certificate: &ureq::tls::Certificate<'static>| {
+        ureq::tls::RootCerts::new_with_certs(std::slice::from_ref(certificate))
+    };
+    let arguments = ["--tls-cert", &path("cert.pem"), "--tls-key", &path("key.pem")];
+    let server = Server::start_tls(&zoo(), &arguments, roots(&first));
+    let accepted = |certificate: &ureq::tls::Certificate<'static>| {
+        let tls = ureq::tls::TlsConfig::builder().root_certs(roots(certificate)).build();
+        let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
+        agent.get(format!("{}/v2", server.url)).call().is_ok()
+    };
+    assert!(accepted(&first) && !accepted(&second));
+    // The new certificate is there, its key is not yet.
+    copy("second.pem", "cert.pem");
+    server.wait_for("the log", |server| server.log().contains("stays the old one"));
+    assert!(accepted(&first));
+    copy("second-key.pem", "key.pem");
+    server.wait_for("the new certificate", |_| accepted(&second));
+    assert!(!accepted(&first));
+}

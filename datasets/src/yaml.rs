@@ -35,20 +35,22 @@ pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
 
 /// Brackets that may be open at a time, and columns before the first word of a line.
 const DEEPEST: (usize, usize) = (64, 256);
+/// Brackets in all: those in texts and comments could hide how many are open.
+const MOST_BRACKETS: usize = 10_000;
 
 /// Refuses structure that is nested deeper than anything here: the library's time grows with the square of the depth,
 /// and it says so only after it has read everything. Counts brackets in texts and comments too.
 fn check_depth(text: &str) -> std::result::Result<(), String> {
-    let mut open = 0usize;
+    let (mut open, mut all) = (0usize, 0usize);
     for (number, line) in text.lines().enumerate() {
         let indent = line.bytes().take_while(|byte| b" \t-?:".contains(byte)).count();
         for byte in line.bytes() {
             match byte {
-                b'[' | b'{' => open += 1,
+                b'[' | b'{' => (open, all) = (open + 1, all + 1),
                 b']' | b'}' => open = open.saturating_sub(1),
                 _ => {}
             }
-            if open > DEEPEST.0 || indent > DEEPEST.1 {
+            if all > MOST_BRACKETS || open > DEEPEST.0 || indent > DEEPEST.1 {
                 let (brackets, columns) = DEEPEST;
                 return Err(format!(
                     "nested too deep at line {}, expected at most {brackets} brackets and {columns} columns",
@@ -138,6 +140,8 @@ mod tests {
             "? ".repeat(deep),
             (0..600).map(|n| format!("{}a:\n", " ".repeat(n))).collect(),
             format!("name: [{}", "[\n".repeat(deep)),
+            "[ #]\n".repeat(deep),
+            "[\"]\",".repeat(deep),
         ];
         let start = std::time::Instant::now();
         for text in texts {

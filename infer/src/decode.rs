@@ -110,11 +110,11 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Photo>
     Ok(Photo { image, scale: 1.0 })
 }
 
-/// How many pixels an image file says that it has; 0 if it does not say.
-pub fn pixels(bytes: &[u8]) -> u64 {
+/// How many pixels an image file says that it has.
+pub fn pixels(bytes: &[u8]) -> Option<u64> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok();
     let size = reader.and_then(|reader| reader.into_dimensions().ok());
-    size.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+    size.map(|(width, height)| u64::from(width) * u64::from(height))
 }
 
 /// The name of a format that is known, but for which there is no well-kept reader in Rust alone.

@@ -49,6 +49,10 @@ impl Golden {
         if probabilities.len() != count * classes {
             return wrong(OUTPUT, &[probabilities.len()], format!("{} values", count * classes));
         }
+        // A difference to what is no number would be none.
+        if !probabilities.iter().all(|value| value.is_finite()) {
+            return Err(Error::model(&version.path.join(OUTPUT), "values that are not numbers"));
+        }
         Ok(Golden { shape: input.shape, images: input.data, probabilities })
     }
 

@@ -52,7 +52,7 @@ pub fn log(text: impl Display) {
 pub fn error(problem: &dyn Display, hint: Option<&str>) {
     log(format_args!("error: {}", one_line(&problem.to_string())));
     if let Some(hint) = hint {
-        log(format_args!("hint: {hint}"));
+        log(format_args!("hint: {}", one_line(hint)));
     }
 }
 

@@ -129,7 +129,7 @@ impl Zoo {
         let _lock = self.lock()?;
         let version = self.version(spec)?.manifest.version;
         // A log that does not hold is not continued.
-        self.alias_history()?;
+        self.check_unchanged()?;
         let previous = self.aliases_sha256()?;
         let entry = AliasEntry { model: spec.name.clone(), alias: alias.into(), version, previous };
         let line = serde_json::to_string(&entry).expect("texts and a number always serialise");

@@ -1,13 +1,14 @@
 //! `index.json` and the table of results, made from the manifests.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use datasets::{Digest, files};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{sync_dir, write_atomic};
 use crate::error::{Error, Result};
-use crate::{AliasEntry, Count, ONNX, Spec, VersionDir, Zoo};
+use crate::{AliasEntry, Count, MANIFEST, ONNX, Spec, VersionDir, Zoo};
 
 /// File name of the index in the zoo.
 pub const INDEX: &str = "index.json";
@@ -132,13 +133,43 @@ impl Zoo {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Io`], or [`Error::Damaged`] for what is no index.
     pub fn written_index(&self) -> Result<Index> {
-        let written = self.read_index(INDEX);
+        // In this order, since the next one may become the index between.
         if let Ok(next) = self.read_index(NEXT)
             && next == self.index()?
         {
             return Ok(next);
         }
-        written
+        self.read_index(INDEX)
+    }
+
+    /// Refuses to go on where manifests or the alias log are not those of the index: writing a new index would take a
+    /// change over that somebody made by hand. What is gone, or cannot be read, is left to `verify`.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        let history = self.alias_history()?;
+        let written = match self.written_index() {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            written => written?,
+        };
+        let damaged = |path: PathBuf, problem: &str| {
+            let problem = format!("{problem}; `zoo verify` says more, and `zoo index` takes it as it is");
+            Err(Error::Damaged { path, problem })
+        };
+        for (model, entry) in
+            written.models.iter().flat_map(|model| model.versions.iter().map(move |v| (model, v)))
+        {
+            let found = self.version(&Spec::version(&model.name, entry.version));
+            if let Some(version) =
+                found.ok().filter(|version| version.manifest_sha256 != entry.manifest_sha256)
+            {
+                return damaged(version.path.join(MANIFEST), "not the manifest that the index has");
+            }
+        }
+        let last = self.aliases_sha256()?;
+        let is_lost = written.aliases_sha256.is_some() && written.aliases_sha256 != last;
+        if is_lost || (history.is_empty() && written.models.iter().any(|model| !model.aliases.is_empty())) {
+            return damaged(self.root().join("aliases.jsonl"), "not the log that the index has");
+        }
+        Ok(())
     }
 
     fn read_index(&self, name: &str) -> Result<Index> {
@@ -156,11 +187,16 @@ impl Zoo {
     /// # Errors
     /// As for [`Zoo::index`]; an index that cannot be read is a difference.
     pub fn index_differences(&self) -> Result<Vec<String>> {
-        let expected = self.index()?;
-        Ok(match self.written_index() {
-            Ok(written) => written.differences(&expected),
-            Err(error) => vec![error.to_string()],
-        })
+        let compare = || -> Result<Vec<String>> {
+            let expected = self.index()?;
+            Ok(match self.written_index() {
+                Ok(written) => written.differences(&expected),
+                Err(error) => vec![error.to_string()],
+            })
+        };
+        // Somebody may be changing the zoo just now.
+        let differences = compare()?;
+        if differences.is_empty() { Ok(differences) } else { compare() }
     }
 }
 
@@ -172,12 +208,12 @@ impl Index {
     }
 
     /// The same with a version more.
-    pub(crate) fn with_version(mut self, version: &VersionDir) -> Index {
+    pub(crate) fn with_version(mut self, version: &VersionDir, aliases: BTreeMap<String, u32>) -> Index {
         let (name, entry) = (&version.manifest.name, IndexVersion::of(version));
         let place = match self.models.binary_search_by(|model| model.name.cmp(name)) {
             Ok(place) => place,
             Err(place) => {
-                let (name, aliases, versions) = (name.clone(), BTreeMap::new(), Vec::new());
+                let (name, versions) = (name.clone(), Vec::new());
                 self.models.insert(place, IndexModel { name, latest: 0, aliases, versions });
                 place
             }

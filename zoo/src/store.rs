@@ -22,6 +22,8 @@ const LOCK_TIME: Duration = Duration::from_secs(60);
 
 /// How the names of folders begin into which files are fetched.
 const DOWNLOAD: &str = ".pull-";
+/// The lock in such a folder.
+const DOWNLOAD_LOCK: &str = "lock";
 
 /// Highest version: a number that somebody typed or made up must not use up those that follow.
 const MAX_VERSION: u32 = 1_000_000;
@@ -166,7 +168,7 @@ impl Zoo {
         let newest = folder_names_if_any(&self.models_dir().join(name))?;
         let version = newest.iter().filter_map(|v| parse_version(v)).max().unwrap_or(0) + 1;
         self.check_version(name, version)?;
-        self.place(name, version, |folder| fill(folder, version))
+        self.place(name, version, None, |folder| fill(folder, version))
     }
 
     /// Adds a version that was published elsewhere under its own number, as [`Zoo::publish`] does.
@@ -186,7 +188,7 @@ impl Zoo {
         let _lock = self.lock()?;
         let dir = self.models_dir().join(name).join(version.to_string());
         if !dir.exists() {
-            return self.place(name, version, fill);
+            return self.place(name, version, Some(manifest_sha256), fill);
         }
         let there = VersionDir::open(&dir)?;
         let found = there.manifest_sha256;
@@ -217,10 +219,11 @@ impl Zoo {
         &self,
         name: &str,
         version: u32,
+        manifest_sha256: Option<&Digest>,
         fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
     ) -> std::result::Result<VersionDir, E> {
-        // The index will need it; nothing is begun that could not be finished.
-        self.alias_history()?;
+        // Nothing is begun that could not be finished, and no change that somebody made is taken over.
+        self.check_unchanged()?;
         let staging = self.clean_staging()?;
         let model_dir = self.models_dir().join(name);
         let work = tempfile::Builder::new()
@@ -232,10 +235,15 @@ impl Zoo {
         fill(&folder)?;
         let target = model_dir.join(version.to_string());
         let staged = self.check_staged(&folder, name, version)?;
+        if let Some(expected) = manifest_sha256.filter(|expected| **expected != staged.manifest_sha256) {
+            let problem = format!("sha256 {}, expected {expected}", staged.manifest_sha256);
+            return Err(Error::Damaged { path: folder.join(MANIFEST), problem }.into());
+        }
         sync_tree(&folder)?;
         std::fs::create_dir_all(&model_dir).map_err(Error::io(&model_dir))?;
         sync_dir(&self.models_dir())?;
-        self.change_with_index(&self.index()?.with_version(&staged), || {
+        let next = self.index()?.with_version(&staged, self.aliases(name)?);
+        self.change_with_index(&next, || {
             std::fs::rename(&folder, &target).map_err(Error::io(&target))?;
             sync_dir(&model_dir)
         })?;
@@ -285,26 +293,32 @@ impl Zoo {
             if name.starts_with(TEMPORARY) {
                 let _ = std::fs::remove_file(&path);
             }
-            // A program that still fetches holds a lock on its folder.
-            let is_left = || File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok());
-            if name.starts_with(DOWNLOAD) && is_left() {
+            // A program that still fetches holds a lock in its folder; it makes both with the zoo's lock held.
+            let is_free = || match files::open(&path.join(DOWNLOAD_LOCK)) {
+                Ok(lock) => lock.try_lock().is_ok(),
+                Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            };
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if name.starts_with(DOWNLOAD) && is_folder && is_free() {
                 let _ = std::fs::remove_dir_all(&path);
             }
         }
     }
 
-    /// A folder in the zoo for files that are being fetched, with the lock that keeps it from being swept.
+    /// A folder in the zoo for files that are being fetched, in the folder that is swept with it, and the lock that keeps
+    /// both from that.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn download_folder(&self) -> Result<(tempfile::TempDir, File)> {
-        // With the zoo's lock, so that nobody sweeps it before it is locked.
+    pub fn download_folder(&self) -> Result<(tempfile::TempDir, PathBuf, File)> {
         let _lock = self.lock()?;
         let wrong = |source| Error::Io { path: self.root.clone(), source };
         let folder = tempfile::Builder::new().prefix(DOWNLOAD).tempdir_in(&self.root).map_err(wrong)?;
-        let lock = File::open(folder.path()).map_err(wrong)?;
+        let lock = files::open_lock(&folder.path().join(DOWNLOAD_LOCK)).map_err(wrong)?;
         lock.try_lock().map_err(|e| wrong(e.into()))?;
-        Ok((folder, lock))
+        let files = folder.path().join("files");
+        std::fs::create_dir(&files).map_err(wrong)?;
+        Ok((folder, files, lock))
     }
 
     /// The staging folder, emptied of what killed publishers left. Call with the lock held.

@@ -105,6 +105,15 @@ impl Download {
         match response.status() {
             StatusCode::OK => Ok(Some(response)),
             StatusCode::NOT_FOUND => Ok(None),
+            // What registries answer that know no referrers.
+            StatusCode::BAD_REQUEST
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_ACCEPTABLE
+            | StatusCode::NOT_IMPLEMENTED
+                if path.starts_with("referrers/") =>
+            {
+                Ok(None)
+            }
             status => Err(format!("{path}: the registry answered {status}")),
         }
     }

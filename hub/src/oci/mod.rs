@@ -21,6 +21,9 @@ use zoo::{FileRecord, MANIFEST, Manifest, VersionDir, Zoo};
 use crate::error::{Error, Result};
 use download::{Download, MAX_MANIFEST_BYTES};
 
+/// How long all attestations of a version may take.
+const ATTESTATIONS_TIME: Duration = Duration::from_secs(300);
+
 /// A client for OCI registries.
 pub struct Registry {
     client: Client,
@@ -55,6 +58,8 @@ pub struct Pulled {
     pub version: VersionDir,
     /// How many attestations came with it.
     pub attestations: usize,
+    /// What lay beside it and is no statement about it.
+    pub passed_over: Vec<zoo::Error>,
 }
 
 impl Registry {
@@ -109,8 +114,12 @@ impl Registry {
             }
             self.push_blob(&to, config, &pack.config).await.map_err(wrong)?;
             let text = canonical(&pack);
-            self.push_manifest(&to, text.clone(), OCI_IMAGE_MEDIA_TYPE).await.map_err(wrong)?;
+            // The tag last: whoever pulls it finds the attestations.
+            let digest = format!("sha256:{}", Digest::of(&text));
+            let untagged = Reference::with_digest(to.registry().into(), to.repository().into(), digest);
+            self.push_manifest(&untagged, text.clone(), OCI_IMAGE_MEDIA_TYPE).await.map_err(wrong)?;
             self.push_attestations(&to, &text, &attestations).await.map_err(wrong)?;
+            self.push_manifest(&to, text.clone(), OCI_IMAGE_MEDIA_TYPE).await.map_err(wrong)?;
             Ok::<_, Error>(format!("sha256:{}", Digest::of(&text)))
         };
         let digest = self.runtime.block_on(push)?;
@@ -204,20 +213,26 @@ impl Registry {
             return Err(wrong(format!("version {}, expected {tag}, as the tag says", manifest.version)));
         }
         refuse_rollback(zoo, &manifest, options)?;
-        let attestations =
-            self.runtime.block_on(referrers::fetch(&self.download, &from, &subject)).map_err(wrong)?;
+        let attestations = self.runtime.block_on(async {
+            let fetched = referrers::fetch(&self.download, &from, &subject);
+            let late = |_| Err(format!("attestations: not there within {ATTESTATIONS_TIME:?}"));
+            tokio::time::timeout(ATTESTATIONS_TIME, fetched).await.unwrap_or_else(late)
+        });
+        let attestations = attestations.map_err(wrong)?;
         // Beside the zoo's models, and without its lock: a download may take long.
-        let (work, _lock) = zoo.download_folder()?;
-        self.pull_files(&from, &layers, work.path())?;
+        let (_folder, work, _lock) = zoo.download_folder()?;
+        // The very text that was checked: asked again, the registry may give another.
+        std::fs::write(work.join(MANIFEST), &text).map_err(Error::io(&work))?;
+        self.pull_files(&from, &layers, &work)?;
         let sha256 = Digest::of(text.as_bytes());
         if let Some(policy) = options.policy {
-            check_policy(policy, work.path(), &manifest, sha256, &attestations)?;
+            check_policy(policy, &work, &manifest, sha256, &attestations)?;
         }
         let version = zoo.add(&manifest.name, manifest.version, &sha256, |dir| {
-            layers.keys().try_for_each(|path| move_file(&work.path().join(path), &dir.join(path)))
+            layers.keys().try_for_each(|path| move_file(&work.join(path), &dir.join(path)))
         })?;
-        zoo.add_attestations(&version, &attestations)?;
-        Ok(Pulled { version, attestations: attestations.len() })
+        let passed_over = zoo.add_attestations(&version, &attestations)?;
+        Ok(Pulled { version, attestations: attestations.len() - passed_over.len(), passed_over })
     }
 
     /// The layers of a version by the path of their file, and the digest of its OCI manifest.
@@ -242,7 +257,7 @@ impl Registry {
         layers: &BTreeMap<String, OciDescriptor>,
         dir: &Path,
     ) -> Result<()> {
-        for (path, layer) in layers {
+        for (path, layer) in layers.iter().filter(|(path, _)| *path != MANIFEST) {
             let path = dir.join(path);
             make_parent(&path)?;
             let mut file = std::fs::File::create_new(&path).map_err(Error::io(&path))?;

@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{GzDecoder, ZlibDecoder};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -74,11 +74,20 @@ impl FromRequest<Arc<Server>> for BoundedBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, server: &Arc<Server>) -> Result<BoundedBody, Problem> {
-        receive(request, &server.limits, &server.body_room).await
+        let (coding, body) = receive(request, &server.limits, &server.body_room).await?;
+        if let Coding::Identity = coding {
+            return Ok(body);
+        }
+        let (most, room) = (server.limits.body_bytes, Arc::clone(&server.body_room));
+        server.heavy(move || coding.decode(&body, most, &room)).await?
     }
 }
 
-async fn receive(request: Request, limits: &Limits, room: &Arc<Semaphore>) -> Result<BoundedBody, Problem> {
+async fn receive(
+    request: Request,
+    limits: &Limits,
+    room: &Arc<Semaphore>,
+) -> Result<(Coding, BoundedBody), Problem> {
     let (head, body) = request.into_parts();
     let coding = Coding::of(head.headers.get(header::CONTENT_ENCODING))?;
     let most = limits.body_bytes;
@@ -90,7 +99,7 @@ async fn receive(request: Request, limits: &Limits, room: &Arc<Semaphore>) -> Re
     let mut body = Receiving::new(body);
     let collected = tokio::time::timeout(limits.timeout, body.collect(most, announced, room)).await;
     match collected.unwrap_or_else(late) {
-        Ok(()) => coding.decode(body, most, room),
+        Ok(()) => Ok((coding, BoundedBody { bytes: body.bytes, room: body.taken })),
         Err(problem) => {
             (body.bytes, body.taken) = (Vec::new(), None);
             body.discard(most).await;
@@ -122,28 +131,46 @@ impl Coding {
     }
 
     /// What was compressed, which has the limits of a body that was not.
-    fn decode(self, body: Receiving, most: usize, room: &Arc<Semaphore>) -> Result<BoundedBody, Problem> {
+    fn decode(self, body: &BoundedBody, most: usize, room: &Arc<Semaphore>) -> Result<BoundedBody, Problem> {
         let compressed = body.bytes.as_slice();
-        let mut reader: Box<dyn Read> = match self {
-            Coding::Identity => return Ok(BoundedBody { bytes: body.bytes, room: body.taken }),
-            Coding::Gzip => Box::new(MultiGzDecoder::new(compressed)),
-            Coding::Deflate => Box::new(ZlibDecoder::new(compressed)),
-        };
-        let (mut bytes, mut taken) = (Vec::new(), None);
-        loop {
-            // Room is taken before memory is.
-            take(&mut taken, PIECE, room)?;
-            let count = reader.by_ref().take(PIECE as u64).read_to_end(&mut bytes);
-            let count = count
-                .map_err(|e| Problem::bad_request(format!("the body is not intact compressed data: {e}")))?;
-            if bytes.len() > most {
-                return Err(too_long(most));
+        match self {
+            Coding::Gzip => {
+                let mut reader = GzDecoder::new(compressed);
+                let decoded = decompress(&mut reader, most, room)?;
+                at_end(reader.into_inner(), decoded)
             }
-            if count < PIECE {
-                return Ok(BoundedBody { bytes, room: taken });
+            Coding::Deflate => {
+                let mut reader = ZlibDecoder::new(compressed);
+                let decoded = decompress(&mut reader, most, room)?;
+                at_end(reader.into_inner(), decoded)
             }
+            Coding::Identity => unreachable!("a body that is not compressed is not decoded"),
         }
     }
+}
+
+fn decompress(reader: &mut impl Read, most: usize, room: &Arc<Semaphore>) -> Result<BoundedBody, Problem> {
+    let (mut bytes, mut taken) = (Vec::new(), None);
+    loop {
+        // Room is taken before memory is.
+        take(&mut taken, PIECE, room)?;
+        let count = reader.take(PIECE as u64).read_to_end(&mut bytes);
+        let count = count
+            .map_err(|e| Problem::bad_request(format!("the body is not intact compressed data: {e}")))?;
+        if bytes.len() > most {
+            return Err(too_long(most));
+        }
+        if count < PIECE {
+            return Ok(BoundedBody { bytes, room: taken });
+        }
+    }
+}
+
+fn at_end(rest: &[u8], decoded: BoundedBody) -> Result<BoundedBody, Problem> {
+    if rest.is_empty() {
+        return Ok(decoded);
+    }
+    Err(Problem::bad_request(format!("{} bytes after the end of the compressed data", rest.len())))
 }
 
 /// Bytes that are decompressed at a time.

@@ -47,11 +47,9 @@ impl Certificates {
             return;
         }
         let read = config(&self.certificate, &self.key);
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        current.0 = new;
         match read {
             Ok(config) => {
-                current.1 = config;
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = (new, config);
                 tracing::info!("the certificate was read anew");
             }
             Err(error) => tracing::error!(error, "the certificate stays the old one"),

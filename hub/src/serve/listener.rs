@@ -129,7 +129,7 @@ impl Accepting {
 }
 
 /// How long a handshake may take that has begun.
-const HANDSHAKE_TIME: Duration = Duration::from_millis(250);
+const HANDSHAKE_TIME: Duration = Duration::from_millis(500);
 
 /// From here on, the system passes over whoever asks for a connection (a packet with the flag SYN, RFC 9293, 3.1), and
 /// finishes the handshakes that have begun. Whoever was passed over asks again a second later, and learns that nobody

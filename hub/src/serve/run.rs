@@ -63,10 +63,10 @@ async fn watch(server: Arc<Server>, certificates: Option<Arc<Certificates>>, pol
     loop {
         let (server, certificates) = (Arc::clone(&server), certificates.clone());
         let look = move || {
-            server.repository.scan();
             if let Some(certificates) = certificates {
                 certificates.renew();
             }
+            server.repository.scan();
         };
         if let Err(error) = tokio::task::spawn_blocking(look).await {
             tracing::error!(%error, "looking through the zoo failed");

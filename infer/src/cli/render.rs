@@ -49,7 +49,7 @@ pub(super) fn prediction(file: &str, prediction: &Prediction, top: usize, set: O
         .classes
         .iter()
         .take(top)
-        .map(|class| format!("{} {:.2} %", class.label, 100.0 * class.probability))
+        .map(|class| format!("{} {:.2} %", terminal::one_line(&class.label), 100.0 * class.probability))
         .collect();
     let note = match prediction.status {
         Status::Ok => String::new(),
@@ -63,15 +63,17 @@ pub(super) fn prediction(file: &str, prediction: &Prediction, top: usize, set: O
         Status::Unsure => "unsure".into(),
         Status::Unlike => "unlike: not like the images that the model was trained on".into(),
     };
-    let set = set.map_or(String::new(), |set| format!("  {{{}}}", set.join(", ")));
+    let set = set.map_or(String::new(), |set| format!("  {{{}}}", terminal::one_line(&set.join(", "))));
     // Classes of nothing would only mislead.
     let classes = if prediction.status == Status::Empty { String::new() } else { classes.join(", ") };
     let note = if note.is_empty() || classes.is_empty() { note } else { format!("  ({note})") };
     format!("{}: {classes}{set}{note}", terminal::one_line(file))
 }
 
-/// Rows as aligned columns, the first row being the header.
+/// Rows as aligned columns, the first row being the header. A name may have anything in it, a line of a table too.
 pub(super) fn columns(rows: &[Vec<String>]) -> String {
+    let shown = |cell: &String| terminal::one_line(cell).into_owned();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
@@ -121,9 +123,7 @@ pub(super) fn reports(reports: &[Report]) -> String {
         for finding in &report.findings {
             let check = format!("{:?}", finding.check).to_lowercase();
             let mark = if finding.ok { "ok" } else { "FAILED" };
-            // A file's name may have anything in it, a line of a table too.
-            let detail = finding.detail.replace('\n', "\\n");
-            rows.push(vec![report.model.clone(), check, mark.into(), detail]);
+            rows.push(vec![report.model.clone(), check, mark.into(), finding.detail.clone()]);
         }
     }
     columns(&rows)

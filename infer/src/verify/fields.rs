@@ -71,7 +71,7 @@ pub const FIELDS: &[(&str, Proof, &str)] = &[
     ("self_check.golden_images", Proof::Recomputed, "the golden data"),
     ("self_check.tolerance", Proof::Bounded, "0 to 0.001"),
     ("self_check.identical_predictions", Proof::Bounded, "all test images"),
-    ("tools.trainer", Proof::Recomputed, "the network"),
+    ("tools.trainer", Proof::Recomputed, "the network, if trainer wrote it"),
     ("tools.*", Proof::Covered, "a claim"),
     ("files.*.bytes", Proof::Recomputed, "the file"),
     ("files.*.sha256", Proof::Recomputed, "the file"),

@@ -134,8 +134,11 @@ pub(super) fn check_history(version: &VersionDir) -> Outcome {
     let selected = (training.selected_epoch as usize).wrapping_sub(1);
     let last = training.epochs_sha256.get(selected);
     differences.expect("training.parameters_sha256", Some(&training.parameters_sha256), last);
+    let found = rows.get(selected).and_then(|row| cell(row, validation).parse::<f64>().ok());
+    if version.manifest.validation.is_none() && found.is_some() {
+        differences.note("validation: absent, though the history has it");
+    }
     if let Some(claimed) = version.manifest.validation {
-        let found = rows.get(selected).and_then(|row| cell(row, validation).parse::<f64>().ok());
         let is_same = found.is_some_and(|found| (found - claimed.share()).abs() < 1e-6);
         if !is_same {
             differences.note(format!("validation: {claimed}, expected {found:?} of the images"));
@@ -153,11 +156,16 @@ pub(super) fn check_network(manifest: &Manifest, network: &Description, macs: u6
     differences.expect("output", &manifest.output, &network.output);
     differences.expect("network.macs", manifest.network.macs, macs);
     // What trainer writes into the file too; files from elsewhere need not have it.
-    let labels = network.metadata.get("labels").and_then(|text| serde_json::from_str(text).ok());
-    differences.expect("labels", &manifest.labels, &labels.unwrap_or_else(|| manifest.labels.clone()));
-    let recipe = network.metadata.get("recipe_sha256").and_then(|text| text.parse().ok());
-    let claimed = manifest.training.recipe_sha256;
-    differences.expect("training.recipe_sha256", claimed, recipe.unwrap_or(claimed));
+    if let Some(text) = network.metadata.get("labels") {
+        match serde_json::from_str::<Vec<String>>(text) {
+            Ok(found) => differences.expect("labels", &manifest.labels, &found),
+            Err(error) => differences.note(format!("model.onnx: labels: {error}")),
+        }
+    }
+    if let Some(found) = network.metadata.get("recipe_sha256") {
+        let claimed = manifest.training.recipe_sha256.to_string();
+        differences.expect("training.recipe_sha256", &claimed, found);
+    }
     for (field, claimed) in [("model", manifest.name.clone()), ("version", manifest.version.to_string())] {
         let found = network.metadata.get(field);
         differences.expect(field, &claimed, found.unwrap_or(&claimed));

@@ -156,13 +156,19 @@ impl Zoo {
         Ok(names.map(read).collect())
     }
 
-    /// Adds attestations that came with a version from elsewhere, under their own names; those that are there stay.
+    /// Adds attestations that came with a version from elsewhere, under their own names; those that are there stay. What
+    /// is no statement about this version is passed over and returned: anybody may leave something beside a version.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for a text that is no statement about this version, or another one under the same name.
-    pub fn add_attestations(&self, version: &VersionDir, texts: &BTreeMap<String, String>) -> Result<()> {
+    /// [`Error::Damaged`] if another one is there under the same name.
+    pub fn add_attestations(
+        &self,
+        version: &VersionDir,
+        texts: &BTreeMap<String, String>,
+    ) -> Result<Vec<Error>> {
+        let mut passed_over = Vec::new();
         if texts.is_empty() {
-            return Ok(());
+            return Ok(passed_over);
         }
         let _lock = self.lock()?;
         let dir = self.clean_signature_dir(version)?;
@@ -170,20 +176,21 @@ impl Zoo {
         for (file, text) in texts {
             let path = dir.join(file);
             let damaged = |problem: String| Error::Damaged { path: path.clone(), problem };
-            if !is_attestation_name(file) {
-                return Err(damaged("not the name of an attestation".into()));
-            }
-            let (_, payload) = bundle::unchecked(text).map_err(damaged)?;
-            statement::kind_of(&payload, &files).map_err(damaged)?;
-            if !path.exists() {
+            let about = if is_attestation_name(file) {
+                bundle::unchecked(text).and_then(|(_, payload)| statement::kind_of(&payload, &files))
+            } else {
+                Err("not the name of an attestation".into())
+            };
+            if let Err(problem) = about {
+                passed_over.push(damaged(problem));
+            } else if !path.exists() {
                 write_atomic(&path, text.as_bytes())?;
             } else if read_small(&path)? != *text {
-                return Err(damaged(
-                    "another one is there under this name; remove it to take the other".into(),
-                ));
+                let problem = "another one is there under this name; remove it to take the other";
+                return Err(damaged(problem.into()));
             }
         }
-        Ok(())
+        Ok(passed_over)
     }
 
     /// Checks that `key` signed exactly the files that are there; returns what it signed.

@@ -8,7 +8,7 @@ use datasets::yaml;
 use serde::{Deserialize, Serialize};
 
 use super::bundle::PublicKey;
-use super::{SIGNATURE, WHOLE, read_small, statement};
+use super::{WHOLE, statement};
 use crate::error::{Error, Result};
 use crate::{VersionDir, Zoo};
 
@@ -110,9 +110,10 @@ impl Policy {
         let signed = self.keys.iter().find(|(_, key)| zoo.verify_signature(version, key).is_ok());
         let signed_by = signed.map(|(name, _)| name.clone());
         version.check()?;
-        let signer = self.signer_hint(zoo, version);
+        // Who published it is no witness to it, so that must be known.
+        let signer = signed.map(|(_, key)| key.hint());
         let files = statement::digests(version);
-        let (mut reproduced_by, mut processors) = (BTreeSet::new(), BTreeSet::new());
+        let (mut reproduced_by, mut processors) = (BTreeMap::new(), BTreeSet::new());
         for attestation in zoo.attestations(version)?.into_iter().flatten() {
             // The signature counts, not the hint that the file names.
             let payload = |key: &PublicKey| key.open(&attestation.text).ok();
@@ -125,11 +126,21 @@ impl Policy {
                 && report.passed
                 && report.test == WHOLE
             {
-                reproduced_by.insert(name.clone());
-                processors.extend(report.processor);
+                let own: &mut BTreeSet<String> = reproduced_by.entry(name.clone()).or_default();
+                own.extend(report.processor);
             }
         }
+        // One for each key: nobody vouches for many kinds alone.
+        for own in reproduced_by.values() {
+            let new = own.iter().find(|processor| !processors.contains(*processor));
+            processors.extend(new.cloned());
+        }
         let mut missing = Vec::new();
+        if signer.is_none() && (self.reproduced.keys > 0 || self.reproduced.processors > 0) {
+            missing.push(
+                "a signature by a key of the policy, without which nobody is known to be independent".into(),
+            );
+        }
         if !self.signed_by.is_empty() && !signed_by.as_ref().is_some_and(|name| self.signed_by.contains(name))
         {
             missing.push(format!("a signature by {}", self.signed_by.join(" or ")));
@@ -146,14 +157,7 @@ impl Policy {
                 missing.push(format!("{what}: {found}, expected {wanted}"));
             }
         }
-        let [reproduced_by, processors] = [reproduced_by, processors].map(|set| set.into_iter().collect());
-        Ok(Compliance { signed_by, reproduced_by, processors, missing })
-    }
-
-    /// The hint of the key that signed the version, whoever that is: who published it is no witness to it.
-    fn signer_hint(&self, zoo: &Zoo, version: &VersionDir) -> Option<String> {
-        let text = read_small(&zoo.signature_dir(version).join(SIGNATURE)).ok()?;
-        let fits = self.keys.values().find(|key| key.open(&text).is_ok())?;
-        Some(fits.hint())
+        let reproduced_by = reproduced_by.into_keys().collect();
+        Ok(Compliance { signed_by, reproduced_by, processors: processors.into_iter().collect(), missing })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequest, Multipart, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use base64ct::{Base64, Encoding};
 use image::{DynamicImage, ImageFormat};
@@ -57,7 +57,7 @@ pub(super) async fn predict(
     let model = find(&server, query.model.as_deref())?;
     let BoundedBody { bytes, room } = body;
     let bytes = uploaded(&headers, Bytes::from(bytes)).await?;
-    let is_large = pixels(&bytes) > LARGE_PIXELS;
+    let is_large = pixels(&bytes).is_none_or(|pixels| pixels > LARGE_PIXELS);
     let decode = {
         let model = Arc::clone(&model);
         move || {
@@ -116,6 +116,8 @@ async fn uploaded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Problem> {
     }
     let mut request = Request::new(Body::from(body));
     *request.headers_mut() = headers.clone();
+    // The body is here already, within the server's own limit.
+    DefaultBodyLimit::disable().apply(&mut request);
     let wrong = |problem: String| Problem::bad_request(format!("form: {problem}"));
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| wrong(e.body_text()))?;
     while let Some(field) = form.next_field().await.map_err(|e| wrong(e.body_text()))? {

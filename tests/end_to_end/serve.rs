@@ -256,34 +256,24 @@ fn pages_of_other_sites_are_refused() {
 #[test]
 fn over_tls() {
     let dir = tempfile::tempdir().unwrap();
-    let made = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(dir.path())
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
+    tests::self_signed(dir.path(), "cert");
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let pem = std::fs::read(path("cert.pem")).unwrap();
     let root = ureq::tls::Certificate::from_pem(&pem).unwrap();
     let roots = ureq::tls::RootCerts::new_with_certs(&[root]);
-    let arguments = ["--tls-cert", &path("cert.pem"), "--tls-key", &path("key.pem")];
+    let arguments = ["--tls-cert", &path("cert.pem"), "--tls-key", &path("cert-key.pem")];
     let server = Server::start_tls(&zoo(), &arguments, roots);
     assert!(server.url.starts_with("https://"), "{}", server.url);
     assert_eq!(server.get("/v2/models/mnist-lite").status, 200);
-    let wrong =
-        ["serve", "--tls-cert", &path("key.pem"), "--tls-key", &path("key.pem"), "--listen", "127.0.0.1:0"];
+    let wrong = [
+        "serve",
+        "--tls-cert",
+        &path("cert-key.pem"),
+        "--tls-key",
+        &path("cert-key.pem"),
+        "--listen",
+        "127.0.0.1:0",
+    ];
     tests::assert_refused("a key for a certificate", &run("zoo", &tests::root(), wrong), &["key.pem"]);
 }
 

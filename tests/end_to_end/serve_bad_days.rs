@@ -319,24 +319,7 @@ fn a_renewed_certificate_is_taken() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let make = |name: &str| {
-        let made = std::process::Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .args(["-keyout", &path(&format!("{name}-key.pem")), "-out", &path(&format!("{name}.pem"))])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        tests::self_signed(dir.path(), name);
         let pem = std::fs::read(path(&format!("{name}.pem"))).unwrap();
         ureq::tls::Certificate::from_pem(&pem).unwrap().to_owned()
     };

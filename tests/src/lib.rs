@@ -62,6 +62,18 @@ impl From<Output> for Outcome {
     }
 }
 
+/// Makes `<name>.pem`, a certificate of 127.0.0.1 that signs itself, and `<name>-key.pem` in a folder.
+pub fn self_signed(dir: &Path, name: &str) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &format!("{name}-key.pem"), "-out", &format!("{name}.pem")])
+        .current_dir(dir)
+        .output();
+    assert!(made.as_ref().is_ok_and(|made| made.status.success()), "openssl: {made:?}");
+}
+
 /// Runs a binary to its end.
 pub fn run<S: AsRef<OsStr>>(binary: &str, dir: &Path, arguments: impl IntoIterator<Item = S>) -> Outcome {
     let output = command(binary, dir).args(arguments).output();

@@ -346,3 +346,42 @@ fn a_renewed_certificate_is_taken() {
     server.wait_for("the new certificate", |_| accepted(&second));
     assert!(!accepted(&first));
 }
+
+/// A client that has connected, but is slow to begin TLS, is answered all the same when the server stops meanwhile.
+#[test]
+fn a_slow_handshake_is_finished_when_the_server_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    tests::self_signed(dir.path(), "cert");
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let pem = std::fs::read(path("cert.pem")).unwrap();
+    let certificate = ureq::tls::Certificate::from_pem(&pem).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.der().to_vec().into()).unwrap();
+    let certificate = ureq::tls::RootCerts::new_with_certs(&[certificate.to_owned()]);
+    let arguments = ["--tls-cert", &path("cert.pem"), "--tls-key", &path("cert-key.pem")];
+    let mut server = Server::start_tls(&zoo(), &arguments, certificate);
+    let address = server.url.trim_start_matches("https://").to_owned();
+    let mut slow: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    server.terminate();
+    server.wait_for("the log", |server| server.log().contains("open requests are finished"));
+    std::thread::sleep(Duration::from_secs(1));
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let config = std::sync::Arc::new(config);
+    for stream in &mut slow {
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let name = "127.0.0.1".try_into().unwrap();
+        let mut session = rustls::ClientConnection::new(std::sync::Arc::clone(&config), name).unwrap();
+        let mut tls = rustls::Stream::new(&mut session, stream);
+        tls.write_all(b"GET /v2 HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        // How the server ends the connection does not matter.
+        let _ = tls.read_to_end(&mut answer);
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
+}

@@ -25,6 +25,7 @@ mod count;
 mod error;
 mod index;
 mod layout;
+mod lock;
 mod manifest;
 pub mod signature;
 mod spec;

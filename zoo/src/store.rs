@@ -1,13 +1,12 @@
 //! The zoo's folders: finding versions and adding new ones.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use datasets::{Digest, files};
+use datasets::Digest;
 
-use crate::atomic::{TEMPORARY, sync_dir};
+use crate::atomic::sync_dir;
 use crate::error::{Error, Result};
 use crate::manifest::{MANIFEST, check_name};
 use crate::spec::{Selector, Spec};
@@ -15,15 +14,6 @@ use crate::version::{VersionDir, list_files};
 
 /// A model and its published versions, ascending.
 pub type ModelVersions = (String, Vec<u32>);
-
-/// How long a program waits for others that change the zoo. Each holds the lock for as long as it takes to check and
-/// move the files of a version.
-const LOCK_TIME: Duration = Duration::from_secs(60);
-
-/// How the names of folders begin into which files are fetched.
-const DOWNLOAD: &str = ".pull-";
-/// The lock in such a folder.
-const DOWNLOAD_LOCK: &str = "lock";
 
 /// Highest version: a number that somebody typed or made up must not use up those that follow.
 const MAX_VERSION: u32 = 1_000_000;
@@ -261,64 +251,6 @@ impl Zoo {
             return Err(Error::Damaged { path: folder.join(MANIFEST), problem });
         }
         Ok(staged)
-    }
-
-    /// Waits for the zoo's lock, but not for ever; it is released when the file is closed, also by a kill.
-    pub(crate) fn lock(&self) -> Result<File> {
-        let path = self.root.join(".lock");
-        let file = files::open_lock(&path).map_err(Error::io(&path))?;
-        let start = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => {
-                    self.sweep();
-                    self.end_change()?;
-                    return Ok(file);
-                }
-                Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_TIME => {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                Err(TryLockError::WouldBlock) => return Err(Error::Busy { path, waited: LOCK_TIME }),
-                Err(TryLockError::Error(source)) => return Err(Error::Io { path, source }),
-            }
-        }
-    }
-
-    /// Takes away what killed programs left in the zoo's folder. Call with the lock held. What cannot be taken away is
-    /// in nobody's way.
-    fn sweep(&self) {
-        for entry in std::fs::read_dir(&self.root).into_iter().flatten().flatten() {
-            let (name, path) = (entry.file_name(), entry.path());
-            let name = name.to_string_lossy();
-            if name.starts_with(TEMPORARY) {
-                let _ = std::fs::remove_file(&path);
-            }
-            // A program that still fetches holds a lock in its folder; it makes both with the zoo's lock held.
-            let is_free = || match files::open(&path.join(DOWNLOAD_LOCK)) {
-                Ok(lock) => lock.try_lock().is_ok(),
-                Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-            };
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if name.starts_with(DOWNLOAD) && is_folder && is_free() {
-                let _ = std::fs::remove_dir_all(&path);
-            }
-        }
-    }
-
-    /// A folder in the zoo for files that are being fetched, in the folder that is swept with it, and the lock that keeps
-    /// both from that.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn download_folder(&self) -> Result<(tempfile::TempDir, PathBuf, File)> {
-        let _lock = self.lock()?;
-        let wrong = |source| Error::Io { path: self.root.clone(), source };
-        let folder = tempfile::Builder::new().prefix(DOWNLOAD).tempdir_in(&self.root).map_err(wrong)?;
-        let lock = files::open_lock(&folder.path().join(DOWNLOAD_LOCK)).map_err(wrong)?;
-        lock.try_lock().map_err(|e| wrong(e.into()))?;
-        let files = folder.path().join("files");
-        std::fs::create_dir(&files).map_err(wrong)?;
-        Ok((folder, files, lock))
     }
 
     /// The staging folder, emptied of what killed publishers left. Call with the lock held.

@@ -70,6 +70,13 @@ pub(super) struct BoundedBody {
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
+impl BoundedBody {
+    /// Takes room for a copy of the whole.
+    pub(super) fn reserve_copy(&mut self, server: &Server) -> Result<(), Problem> {
+        take(&mut self.room, self.bytes.len(), &server.body_room)
+    }
+}
+
 impl FromRequest<Arc<Server>> for BoundedBody {
     type Rejection = Problem;
 

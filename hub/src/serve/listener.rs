@@ -186,6 +186,8 @@ struct Connection {
     is_probe: bool,
 }
 
+/// How long the head of a request may take on a connection that was made while the server stops.
+const FIRST_HEAD_TIME: Duration = Duration::from_secs(2);
 /// Bytes of an answer that the system takes at a time. It asks for more when a third of it is sent: with the megabytes
 /// that it would take by itself, a client of 80 kB/s would seem to read nothing within the time limit.
 const SEND_BUFFER: usize = 192 << 10;
@@ -228,11 +230,19 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let is_last = self.server.is_stopping();
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.timeout)
+            .header_read_timeout(if is_last { FIRST_HEAD_TIME.min(self.timeout) } else { self.timeout })
             .max_header_size(MAX_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router.clone()));
-        Ok(watcher.watch(connection).await?)
+        if !is_last {
+            return Ok(watcher.watch(connection).await?);
+        }
+        // Told to stop, it would close before it reads anything; its first answer closes it anyway. It is waited for
+        // all the same.
+        let outcome = connection.await;
+        drop(watcher);
+        Ok(outcome?)
     }
 }

@@ -18,7 +18,7 @@ use crate::serve::state::Server;
 use crate::serve::statistics;
 
 /// Bodies longer than this are parsed beside the threads that serve connections.
-const LONG_BODY: usize = 128 << 10;
+pub(super) const LONG_BODY: usize = 128 << 10;
 
 /// When a request's head was there: an extractor, to stand before that of the body.
 pub(super) struct Start(pub(super) Instant);

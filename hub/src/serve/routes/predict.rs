@@ -15,9 +15,10 @@ use infer::decode::{decode_within, pixels};
 use infer::preprocess::{Prepared, prepare};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use zoo::{Selector, Spec};
 
-use super::inference::Start;
+use super::inference::{LONG_BODY, Start};
 use crate::serve::body::BoundedBody;
 use crate::serve::error::Problem;
 use crate::serve::model::Model;
@@ -55,9 +56,13 @@ pub(super) async fn predict(
 ) -> Result<Json<Value>, Problem> {
     let Query(query) = query.map_err(|e| Problem::bad_request(e.to_string()))?;
     let model = find(&server, query.model.as_deref())?;
-    let BoundedBody { bytes, room } = body;
-    let bytes = uploaded(&headers, Bytes::from(bytes)).await?;
-    let is_large = pixels(&bytes).is_none_or(|pixels| pixels > LARGE_PIXELS);
+    let (bytes, room) = uploaded(&server, &headers, body).await?;
+    let size = {
+        let bytes = bytes.clone();
+        move || pixels(&bytes)
+    };
+    let size = if bytes.len() > LONG_BODY { server.heavy(size).await? } else { size() };
+    let is_large = size.is_none_or(|pixels| pixels > LARGE_PIXELS);
     let decode = {
         let model = Arc::clone(&model);
         move || {
@@ -105,16 +110,23 @@ pub(super) async fn predict(
     Ok(Json(answer))
 }
 
-/// The image in a body: the body itself, or the first file of a form (`curl -F image=@photo.jpg`).
-async fn uploaded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Problem> {
+/// The image in a body, and the room that it takes: the body itself, or the first file of a form
+/// (`curl -F image=@photo.jpg`).
+async fn uploaded(
+    server: &Server,
+    headers: &HeaderMap,
+    mut body: BoundedBody,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
     let is_form = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"));
     if !is_form {
-        return Ok(body);
+        return Ok((body.bytes.into(), body.room));
     }
-    let mut request = Request::new(Body::from(body));
+    // The reader of forms keeps the whole, and gives a copy of the file.
+    body.reserve_copy(server)?;
+    let mut request = Request::new(Body::from(body.bytes));
     *request.headers_mut() = headers.clone();
     // The body is here already, within the server's own limit.
     DefaultBodyLimit::disable().apply(&mut request);
@@ -122,7 +134,8 @@ async fn uploaded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Problem> {
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| wrong(e.body_text()))?;
     while let Some(field) = form.next_field().await.map_err(|e| wrong(e.body_text()))? {
         if field.file_name().is_some() {
-            return field.bytes().await.map_err(|e| wrong(e.body_text()));
+            let file = field.bytes().await.map_err(|e| wrong(e.body_text()))?;
+            return Ok((file, body.room));
         }
     }
     Err(wrong("without a file; expected one, as `curl -F image=@photo.jpg` sends".into()))

@@ -50,7 +50,7 @@ fn sections(
     writeln!(out, "| images | right | accuracy |\n|---|---|---|")?;
     write!(out, "{}", row("test split, read once", test.correct))?;
     if let Some(validation) = manifest.validation {
-        write!(out, "{}", row("validation, held out of the training split, chosen by", validation))?;
+        write!(out, "{}", row("validation, held out of the training split", validation))?;
     }
     writeln!(
         out,
@@ -71,7 +71,7 @@ fn sections(
     writeln!(out, "## Training\n\n![learning curve]({LEARNING_CURVE})\n")?;
     writeln!(
         out,
-        "`recipe.yaml` determines everything; seed {}, epoch {} of {} chosen, {} threads, {}. \
+        "`recipe.yaml` determines everything; seed {}, the weights of epoch {} of {}, {} threads, {}. \
          `history.csv` has the losses, accuracies and a sha256 of the parameters for each epoch.\n",
         training.seed,
         training.selected_epoch,

@@ -58,7 +58,7 @@ study() {
     cat >study.yaml <<EOF
 name: batch
 title: Batch size
-base: $root/studies/short-mnist.yaml
+base: $root/studies/base-mnist.yaml
 set: {epochs: 1, split.train: 1000, split.validation: 1000}
 seeds: [1, 2]
 axes:

@@ -35,6 +35,12 @@ pub struct Progress {
     pub optimizer_steps: u64,
     /// Sum of the losses of this epoch's images.
     pub loss_sum: f64,
+    /// The same without label smoothing.
+    #[serde(default)]
+    pub plain_loss_sum: f64,
+    /// Mean loss of each finished epoch without label smoothing.
+    #[serde(default)]
+    pub plain_losses: Vec<f64>,
     /// Training images of this epoch classified right.
     pub correct: u64,
     /// Finished epochs.

@@ -5,6 +5,7 @@
 //! into a version of a zoo.
 
 mod arithmetic;
+pub mod attribution;
 mod augment;
 pub mod batches;
 mod checkpoint;
@@ -36,6 +37,7 @@ mod step;
 pub mod study;
 pub mod table;
 mod tagged;
+pub mod throughput;
 pub mod train;
 pub mod weights;
 

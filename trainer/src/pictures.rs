@@ -3,6 +3,7 @@
 use datasets::Samples;
 use tch::{Device, Tensor};
 
+use crate::attribution::Explained;
 use crate::batches::Normaliser;
 use crate::error::Result;
 use crate::evaluate::Evaluator;
@@ -10,6 +11,7 @@ use crate::layers::Shape;
 use crate::network::Network;
 use crate::parameters::Parameters;
 use crate::sheet::{Sheet, colour};
+use crate::weights;
 
 /// Maps of a layer that are drawn.
 const MAPS: usize = 16;
@@ -99,4 +101,82 @@ pub fn mistakes(
     }
     let classes = wrong.iter().take(shown).map(|&(index, predicted)| (actual(index), predicted)).collect();
     Ok(Mistakes { classes, count: wrong.len(), png: sheet.png()? })
+}
+
+/// Images with what their answers rest on.
+pub struct Attributions {
+    /// The image's index, its class and the one that it is taken for, row by row.
+    pub shown: Vec<(usize, u8, u8)>,
+    /// A row for each image: itself, integrated gradients and occlusion for the answer, and, where that is wrong, both for
+    /// the right class; orange speaks for the class, blue against it. PNG.
+    pub png: Vec<u8>,
+    /// The numbers, as safetensors: `images`, and for `answer` and `right` both kinds, `[N, C, H, W]`.
+    pub values: Vec<u8>,
+}
+
+/// Right answers that are explained, one for each class at most, and wrong ones.
+const EXPLAINED: usize = 6;
+/// Explained images are enlarged to about so many pixels.
+const EXPLAINED_SIDE: usize = 84;
+
+/// Explains the first right answers, of different classes, and the first wrong ones among the images at `indices`.
+///
+/// # Errors
+/// What libtorch says, or [`crate::Error::Drawing`].
+pub fn attributions(explained: &Explained<'_>, indices: &[usize]) -> Result<Attributions> {
+    let Explained { network, parameters, normaliser, samples } = *explained;
+    let evaluator = Evaluator { network, parameters, normaliser, samples, device: Device::Cpu };
+    let predictions = evaluator.evaluate(indices).predictions;
+    let mut right: Vec<(usize, u8, u8)> = Vec::new();
+    let mut wrong: Vec<(usize, u8, u8)> = Vec::new();
+    for (&index, predicted) in indices.iter().zip(predictions) {
+        let actual = samples.labels[index];
+        if actual != predicted {
+            wrong.push((index, actual, predicted));
+        } else if right.iter().all(|(_, other, _)| *other != actual) {
+            right.push((index, actual, predicted));
+        }
+    }
+    right.truncate(EXPLAINED);
+    wrong.truncate(EXPLAINED);
+    let shown = [right, wrong].concat();
+    let shape = samples.shape;
+    let plane = shape.height * shape.width;
+    let columns = 5;
+    let mut sheet = Sheet::new(shown.len() * columns, columns, [shape.height, shape.width], EXPLAINED_SIDE);
+    let size = vec![shown.len(), shape.channels, shape.height, shape.width];
+    let names = [
+        "images",
+        "answer.integrated_gradients",
+        "answer.occlusion",
+        "right.integrated_gradients",
+        "right.occlusion",
+    ];
+    let mut tensors = names.map(|name| (name.to_owned(), size.clone(), Vec::new()));
+    for (row, &(index, actual, predicted)) in shown.iter().enumerate() {
+        let pixels: Vec<f32> = samples.image(index).iter().map(|&pixel| pixel.into()).collect();
+        sheet.draw(row * columns, |y, x| colour(&pixels, shape, y, x));
+        tensors[0].2.extend(&pixels);
+        for (place, class) in [predicted, actual].into_iter().enumerate() {
+            let found = explained.attribution(index, class)?;
+            for (kind, values) in [found.integrated_gradients, found.occlusion].into_iter().enumerate() {
+                if place == 0 || actual != predicted {
+                    let sums: Vec<f32> =
+                        (0..plane).map(|at| values.iter().skip(at).step_by(plane).sum::<f32>()).collect();
+                    let most = sums.iter().fold(1e-9f32, |most, value| most.max(value.abs()));
+                    sheet.draw(row * columns + 1 + 2 * place + kind, |y, x| {
+                        signed(sums[y * shape.width + x] / most)
+                    });
+                }
+                tensors[1 + 2 * place + kind].2.extend(values);
+            }
+        }
+    }
+    Ok(Attributions { png: sheet.png()?, values: weights::serialise(&tensors)?, shown })
+}
+
+/// White for 0, orange towards 1, blue towards -1.
+fn signed(value: f32) -> [u8; 3] {
+    let full: [f32; 3] = if value > 0.0 { [217.0, 95.0, 2.0] } else { [47.0, 134.0, 214.0] };
+    full.map(|channel| (255.0 + (channel - 255.0) * value.abs().min(1.0)).round() as u8)
 }

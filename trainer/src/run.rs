@@ -23,6 +23,44 @@ pub(crate) const HISTORY: &str = "history.csv";
 /// What came out, and on what machine; there only when the run is finished.
 pub(crate) const SUMMARY: &str = "run.json";
 
+/// Where and why a run diverged, which it would again.
+const DIVERGED: &str = "diverged.json";
+
+/// A run that ended because something was no longer a number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Diverged {
+    /// sha256 of the recipe's text.
+    pub(crate) recipe_sha256: Digest,
+    /// What it was: `the loss became NaN`.
+    pub(crate) what: String,
+    /// Epoch, from 1.
+    pub(crate) epoch: u32,
+    /// Step in the epoch, from 1.
+    pub(crate) step: usize,
+}
+
+impl std::fmt::Display for Diverged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Diverged { what, epoch, step, .. } = self;
+        write!(f, "{what} in epoch {epoch}, step {step}")
+    }
+}
+
+/// What is known of a recipe's divergence in a run folder.
+///
+/// # Errors
+/// [`Error::Run`] if the file is damaged.
+pub(crate) fn read_diverged(run: &Path, recipe: &RecipeFile) -> Result<Option<Diverged>> {
+    let path = run.join(DIVERGED);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = datasets::yaml::read_text(&path)?;
+    let found: Diverged = serde_json::from_str(&text).map_err(|e| Error::run(&path, e.to_string()))?;
+    Ok((found.recipe_sha256 == recipe.sha256()).then_some(found))
+}
+
 /// What came out of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +92,9 @@ pub struct RunSummary {
     pub libtorch: String,
     /// Time in the training loop.
     pub seconds: f64,
+    /// Mean loss over the training images of each epoch without label smoothing, which `history.csv` has with it.
+    #[serde(default)]
+    pub plain_losses: Vec<f64>,
 }
 
 /// An open, locked run directory.
@@ -105,6 +146,22 @@ impl RunDir {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Notes that the recipe diverges.
+    ///
+    /// # Errors
+    /// [`Error::Zoo`] if it cannot be written.
+    pub(crate) fn write_diverged(
+        &self,
+        recipe: &RecipeFile,
+        what: &str,
+        epoch: u32,
+        step: usize,
+    ) -> Result<()> {
+        let found = Diverged { recipe_sha256: recipe.sha256(), what: what.to_owned(), epoch, step };
+        let text = serde_json::to_string_pretty(&found).expect("texts and numbers are JSON");
+        Ok(zoo::write_atomic(&self.path.join(DIVERGED), text.as_bytes())?)
     }
 
     /// Whether there is something to resume.
@@ -160,6 +217,7 @@ pub fn finish(
         cpu: Processor::detect().to_string(),
         libtorch: crate::LIBTORCH_VERSION.into(),
         seconds: state.progress.seconds,
+        plain_losses: state.progress.plain_losses.clone(),
     };
     let path = run.path();
     zoo::write_atomic(&path.join(HISTORY), history::to_csv(rows)?.as_bytes())?;

@@ -33,6 +33,8 @@ pub(crate) struct Weights<'a> {
 pub(crate) struct Found {
     /// Mean loss of the images that have labels.
     pub(crate) loss: f64,
+    /// The same without label smoothing, as for validation images.
+    pub(crate) plain_loss: f64,
     /// Images classified right.
     pub(crate) correct: usize,
 }
@@ -73,7 +75,9 @@ impl Rules<'_> {
         let tape = Tape::new(self.seed, optimizer.steps);
         let logits = self.network.logits_on_tape(images, parameters, &tape);
         let (loss, slope) = loss::with_gradient(&logits, labels, self.label_smoothing);
-        let found = Found { loss: loss.sum / labels.len() as f64, correct: loss.correct };
+        let images = labels.len() as f64;
+        let found =
+            Found { loss: loss.sum / images, plain_loss: loss.plain_sum / images, correct: loss.correct };
         if !found.loss.is_finite() {
             return Ok(found);
         }
@@ -121,12 +125,18 @@ impl Rules<'_> {
             self.label_smoothing,
         );
         let in_classes = loss.detach();
+        let plain =
+            logits.detach().cross_entropy_loss(&labels, None::<Tensor>, tch::Reduction::Mean, -100, 0.0);
         if all > count {
             let uniform = -outliers.log_softmax(-1, Kind::Float).mean(Kind::Float);
             loss = (loss * count as f64 + uniform * (all - count) as f64) / all as f64;
         }
         let hits = logits.detach().argmax(1, false).eq_tensor(&labels).sum(Kind::Int64);
-        let found = Found { loss: in_classes.double_value(&[]), correct: hits.int64_value(&[]) as usize };
+        let found = Found {
+            loss: in_classes.double_value(&[]),
+            plain_loss: plain.double_value(&[]),
+            correct: hits.int64_value(&[]) as usize,
+        };
         if !found.loss.is_finite() {
             return Ok(found);
         }

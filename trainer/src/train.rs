@@ -17,7 +17,7 @@ use crate::network::Network;
 use crate::optimizer::OptimizerState;
 use crate::profile::Isa;
 use crate::recipe::{Recipe, RecipeFile, Select};
-use crate::run::{self, RunDir, RunSummary};
+use crate::run::{self, Diverged, RunDir, RunSummary};
 use crate::step::Rules;
 use distortions::Stream;
 
@@ -59,7 +59,16 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<Option<RunSummary>> {
     let network = recipe.recipe.build_network(&dataset.description)?;
-    let state = fit(recipe, dataset, &network, run, options, observer)?;
+    if let Some(Diverged { what, epoch, step, .. }) =
+        run::read_diverged(run.path(), recipe)?.filter(|_| options.resume)
+    {
+        return Err(Error::Diverged { what, epoch, step });
+    }
+    let fitted = fit(recipe, dataset, &network, run, options, observer);
+    if let Err(Error::Diverged { what, epoch, step }) = &fitted {
+        run.write_diverged(recipe, what, *epoch, *step)?;
+    }
+    let state = fitted?;
     if state.progress.epoch <= recipe.recipe.epochs {
         return Ok(None);
     }
@@ -208,6 +217,8 @@ fn initial_state(
             step: 0,
             optimizer_steps: 0,
             loss_sum: 0.0,
+            plain_loss_sum: 0.0,
+            plain_losses: Vec::new(),
             correct: 0,
             rows: Vec::new(),
             best_epoch: None,
@@ -291,6 +302,7 @@ impl<'a> Trainer<'a> {
         progress.step += 1;
         progress.optimizer_steps = self.state.optimizer.steps;
         progress.loss_sum += found.loss * count as f64;
+        progress.plain_loss_sum += found.plain_loss * count as f64;
         progress.correct += found.correct as u64;
         Ok((count, found.loss, learning_rate))
     }
@@ -334,7 +346,9 @@ impl<'a> Trainer<'a> {
         let progress = &mut self.state.progress;
         progress.rows.push(row.clone());
         progress.epoch += 1;
-        (progress.step, progress.loss_sum, progress.correct) = (0, 0.0, 0);
+        progress.plain_losses.push(progress.plain_loss_sum / images);
+        (progress.loss_sum, progress.plain_loss_sum) = (0.0, 0.0);
+        (progress.step, progress.correct) = (0, 0);
         Ok(row)
     }
 

@@ -36,7 +36,11 @@ pub fn first_layer(network: &Network, parameters: &Parameters) -> Result<Vec<u8>
     serialise(&tensors)
 }
 
-fn serialise(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<Vec<u8>> {
+/// Tensors by name, shape and row-major values.
+///
+/// # Errors
+/// [`Error::Run`] if there are not as many values as shapes say.
+pub(crate) fn serialise(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<Vec<u8>> {
     let wrong = |e: safetensors::SafeTensorError| Error::run(Path::new(MODEL), e.to_string());
     let bytes: Vec<Vec<u8>> =
         tensors.iter().map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();

@@ -9,6 +9,8 @@ use super::host;
 pub(crate) struct Loss {
     /// Sum over the images that have labels of the cross-entropy.
     pub(crate) sum: f64,
+    /// The same without label smoothing, as for validation images.
+    pub(crate) plain_sum: f64,
     /// Images whose largest logit is their label's.
     pub(crate) correct: usize,
 }
@@ -53,7 +55,7 @@ fn visit(
     let values = host::values(&logits);
     let (_, classes) = size(&logits);
     let spread = smoothing / classes as f64;
-    let mut loss = Loss { sum: 0.0, correct: 0 };
+    let mut loss = Loss { sum: 0.0, plain_sum: 0.0, correct: 0 };
     for (image, row) in values.chunks_exact(classes).enumerate() {
         let (log_sum, label) = (log_sum_exp(row), labels.get(image));
         for (class, &logit) in row.iter().enumerate() {
@@ -66,6 +68,9 @@ fn visit(
             // Without smoothing, a class of probability 0 costs nothing.
             if label.is_some() && target != 0.0 {
                 loss.sum -= target * log_probability;
+            }
+            if label.is_some_and(|&label| class as i64 == label) {
+                loss.plain_sum -= log_probability;
             }
             each(image, class, libm::exp(log_probability), target);
         }

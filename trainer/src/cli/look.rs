@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use datasets::{Dataset, Split};
 use serde_json::json;
+use trainer::attribution::Explained;
 use trainer::batches::Normaliser;
 use trainer::inspect::{Inspection, inspect};
-use trainer::pictures::{feature_maps, mistakes};
+use trainer::pictures::{attributions, feature_maps, mistakes};
 use trainer::preview::contact_sheet;
 use trainer::recipe::RecipeFile;
 use trainer::reproduce::published_recipe;
@@ -139,6 +140,12 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
     let wrong = mistakes(&network, &weights, &normaliser, &samples, &validation)?;
     let path = args.out.join("mistakes.png");
     zoo::write_atomic(&path, &wrong.png)?;
+    let explained =
+        Explained { network: &network, parameters: &weights, normaliser: &normaliser, samples: &samples };
+    let attributions = attributions(&explained, &validation)?;
+    let attributed = args.out.join("attributions.png");
+    zoo::write_atomic(&attributed, &attributions.png)?;
+    zoo::write_atomic(&args.out.join("attributions.safetensors"), &attributions.values)?;
     let name = |class: u8| dataset.description.classes[usize::from(class)].as_str();
     if args.json {
         let shown = wrong
@@ -148,6 +155,14 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
         terminal::json(&json!({
             "feature_maps": maps.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
             "mistakes": path.display().to_string(),
+            "attributions": attributed.display().to_string(),
+            "explained": attributions
+                .shown
+                .iter()
+                .map(|&(index, actual, predicted)| {
+                    json!({ "image": index, "actual": name(actual), "predicted": name(predicted) })
+                })
+                .collect::<Vec<_>>(),
             "validation_images": validation.len(),
             "wrong": wrong.count,
             "shown": shown.collect::<Vec<_>>(),
@@ -155,6 +170,7 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
         return Ok(());
     }
     maps.iter().for_each(|path| terminal::line(path.display()));
+    terminal::line(attributed.display());
     let (path, all) = (path.display(), validation.len());
     terminal::line(format_args!("{path}: {} of {all} validation images are wrong", wrong.count));
     for (actual, predicted) in wrong.classes {

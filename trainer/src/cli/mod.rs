@@ -48,6 +48,9 @@ enum Command {
     Study(study::StudyArgs),
     /// Retrains a published model and compares it with what was published.
     Reproduce(reproduce::ReproduceArgs),
+    /// Prints how many images per second a recipe trains.
+    #[command(hide = true)]
+    Throughput(study::ThroughputArgs),
     /// Says what this machine is, and whether it trains to the same bytes as others.
     Doctor(doctor::DoctorArgs),
 }
@@ -89,6 +92,7 @@ fn run(command: Command) -> Result<ExitStatus> {
         Command::Pictures(args) => look::pictures_command(&args)?,
         Command::Preview(args) => look::preview_command(&args)?,
         Command::Study(args) => study::command(&args)?,
+        Command::Throughput(args) => study::throughput(&args)?,
         Command::Schema { format } => terminal::line(format.schema()),
     }
     Ok(ExitStatus::Success)

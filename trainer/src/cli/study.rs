@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use datasets::{Dataset, Split};
 use trainer::recipe::RecipeFile;
 use trainer::study::results::{self, Results};
 use trainer::study::{self, Plan, StudyFile, Workers, execute};
-use trainer::train::check_images;
+use trainer::throughput::images_per_second;
 use trainer::{Error, Result};
 
 use super::common::{INTERRUPTED, handle_interrupts};
+use super::numeric_profile::enter_profile;
 use crate::progress::{DownloadBar, StudyTable};
 
 #[derive(clap::Args)]
@@ -33,6 +35,54 @@ pub(super) struct StudyArgs {
 enum Action {
     /// Writes the report of the runs that are there, without training.
     Collect(StudyFolders),
+    /// Measures what each combination costs in time, side by side, and writes the report with it.
+    ///
+    /// Nothing else should compute meanwhile.
+    Time(TimeArgs),
+}
+
+#[derive(clap::Args)]
+struct TimeArgs {
+    #[command(flatten)]
+    study: StudyFolders,
+    /// How often all combinations are measured in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..1000))]
+    alternations: u16,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+}
+
+/// `trainer throughput`, by which studies measure: libtorch takes its threads once for a process.
+#[derive(clap::Args)]
+pub(super) struct ThroughputArgs {
+    /// The recipe.
+    recipe: PathBuf,
+    /// Folder of the datasets.
+    #[arg(long, default_value = "datasets")]
+    datasets: PathBuf,
+    /// Seconds of steps.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+}
+
+fn seconds(text: &str) -> std::result::Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if seconds > 0.0 && seconds <= 3600.0 {
+        Ok(seconds)
+    } else {
+        Err("expected above 0, at most 3600".into())
+    }
+}
+
+/// Prints images per second.
+pub(super) fn throughput(args: &ThroughputArgs) -> Result<()> {
+    let recipe = RecipeFile::read(&args.recipe)?;
+    enter_profile(&recipe.recipe.numeric_profile)?;
+    let dataset = Dataset::find(&args.datasets, &recipe.recipe.dataset)?;
+    let rate = images_per_second(&recipe, &dataset, Duration::from_secs_f64(args.seconds))?;
+    terminal::line(format_args!("{rate}"));
+    Ok(())
 }
 
 #[derive(clap::Args)]
@@ -71,43 +121,96 @@ struct Opened {
 pub(super) fn command(args: &StudyArgs) -> Result<()> {
     let folders = match &args.action {
         Some(Action::Collect(folders)) => folders,
+        Some(Action::Time(time)) => &time.study,
         None => &args.study,
     };
     let opened = open(folders)?;
     match (&args.action, args.plan) {
         (Some(Action::Collect(_)), _) => report(&opened, folders),
-        (None, Some(Cluster::Slurm)) => {
-            let trainer = std::env::current_exe().map_err(Error::io(Path::new("trainer")))?;
-            let Opened { file, plan, out, dataset } = &opened;
-            datasets::download_missing(dataset, &mut DownloadBar::default())?;
-            check(plan, dataset)?;
-            let job = study::write_job(file, plan, out, &trainer, &folders.datasets)?;
-            terminal::line(format_args!("{}", job.display()));
-            terminal::log("submit it with sbatch from this folder, then: trainer study collect STUDY");
-            Ok(())
+        (Some(Action::Time(time)), _) => {
+            let mut measure = |recipe: &Path| measure(recipe, &folders.datasets, time.seconds);
+            study::timing::measure_all(&opened.plan, &opened.out, time.alternations.into(), &mut measure)?;
+            report(&opened, folders)
         }
+        (None, Some(Cluster::Slurm)) => plan_for_slurm(&opened, folders),
         (None, None) => {
-            train(&opened, folders, args.workers)?;
+            let trained = train(&opened, folders, args.workers);
+            if let Err(error) = &trained {
+                // What is there is worth a report all the same.
+                if report(&opened, folders).is_ok() {
+                    terminal::log(format_args!("the report has what was trained before: {error}"));
+                }
+                return trained;
+            }
             report(&opened, folders)
         }
     }
 }
 
+/// Reads a study and finds out which of its combinations cannot be.
 fn open(folders: &StudyFolders) -> Result<Opened> {
     let path = folders.study.as_deref().unwrap_or(Path::new("study.yaml"));
     let file = StudyFile::read(path)?;
-    let plan = Plan::new(&file, &folders.runs, path)?;
+    let mut plan = Plan::new(&file, &folders.runs, path)?;
     let dataset = Dataset::find(&folders.datasets, &file.base.recipe.dataset)?;
+    datasets::download_missing(&dataset, &mut DownloadBar::default())?;
+    plan.examine(&dataset.description, dataset.load(Split::Train)?.len())?;
+    for (label, problem) in plan.problems() {
+        terminal::log(format_args!("warning: {label} cannot be: {problem}"));
+    }
     let out = folders.out.clone().unwrap_or_else(|| path.with_file_name(&file.study.name));
     Ok(Opened { file, plan, dataset, out })
 }
 
+fn plan_for_slurm(opened: &Opened, folders: &StudyFolders) -> Result<()> {
+    let trainer = this_program()?;
+    let words = |action: &[&str], options: &[&str]| -> Vec<String> {
+        let path = |path: &Path| path.display().to_string();
+        let study = folders.study.as_deref().map_or_else(|| "study.yaml".into(), path);
+        let folders = [("--out", &opened.out), ("--runs", &folders.runs), ("--datasets", &folders.datasets)];
+        let mut words = vec!["study".to_owned()];
+        words.extend(action.iter().map(|word| (*word).to_owned()));
+        words.push(study);
+        words.extend(folders.into_iter().flat_map(|(option, folder)| [option.to_owned(), path(folder)]));
+        words.extend(options.iter().map(|word| (*word).to_owned()));
+        words
+    };
+    let commands = study::Commands {
+        trainer: &trainer,
+        datasets: &folders.datasets,
+        plan: &words(&[], &["--plan", "slurm"]),
+        collect: &words(&["collect"], &[]),
+    };
+    match study::write_job(&opened.file, &opened.plan, &opened.dataset, &opened.out, &commands)? {
+        Some(job) => {
+            terminal::line(format_args!("{}", job.display()));
+            terminal::log("submit it with sbatch from this folder, then: trainer study collect STUDY");
+        }
+        None => terminal::log("every run is finished; nothing to plan"),
+    }
+    Ok(())
+}
+
+fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().map_err(Error::io(Path::new("trainer")))
+}
+
+/// Images per second of a recipe, in a process of its own.
+fn measure(recipe: &Path, datasets: &Path, seconds: f64) -> Result<f64> {
+    let mut command = Command::new(this_program()?);
+    command.arg("throughput").arg(recipe).arg("--datasets").arg(datasets);
+    let output = command.args(["--seconds", &seconds.to_string()]).output().map_err(Error::io(recipe))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().map_err(|_| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        Error::Study(format!("{}: not measured: {}", recipe.display(), said.trim()))
+    })
+}
+
 fn train(opened: &Opened, folders: &StudyFolders, workers: Option<usize>) -> Result<()> {
     let Opened { file, plan, dataset, out } = opened;
-    datasets::download_missing(dataset, &mut DownloadBar::default())?;
-    check(plan, dataset)?;
     handle_interrupts()?;
-    let trainer = std::env::current_exe().map_err(Error::io(Path::new("trainer")))?;
+    let trainer = this_program()?;
     let command = |recipe: &Path, run: &Path, epochs: Option<u32>| {
         let mut command = Command::new(&trainer);
         command.arg("train").arg(recipe).arg("--run").arg(run).args(["--resume", "--json"]);
@@ -118,25 +221,35 @@ fn train(opened: &Opened, folders: &StudyFolders, workers: Option<usize>) -> Res
         command
     };
     let count = workers.unwrap_or_else(|| default_workers(&file.base));
+    announce(opened, folders, count)?;
     let workers = Workers { count, command: &command, dir: out, interrupted: &INTERRUPTED };
-    execute(&file.study, plan, dataset, &workers, &mut StudyTable::new(plan))
+    execute(file, plan, dataset, &workers, &mut StudyTable::new(plan))
 }
 
-/// A network that cannot be, or too few images for a batch, are found before the first run, not after
-/// the tenth.
-fn check(plan: &Plan, dataset: &Dataset) -> Result<()> {
+/// Says how long it will take, before it begins.
+fn announce(opened: &Opened, folders: &StudyFolders, workers: usize) -> Result<()> {
+    let Opened { file, plan, dataset, out } = opened;
+    let Some(stage) = study::next(file, plan, dataset)? else { return Ok(()) };
     let images = dataset.load(Split::Train)?.len();
-    for point in &plan.points {
-        for trial in &point.trials {
-            let recipe = &trial.recipe.recipe;
-            let network = recipe.build_network(&dataset.description);
-            network
-                .and_then(|network| check_images(recipe, &network, images))
-                .map_err(|error| Error::Study(format!("{}: {error}", point.label())))?;
+    let mut measure = |trial: &study::Trial| {
+        measure(&study::write_recipe(out, trial)?, &folders.datasets, ESTIMATE_SECONDS)
+    };
+    let runs = stage.trials.len();
+    let more =
+        if stage.is_first_of_several(&file.study) { "; what comes out says whether more follow" } else { "" };
+    // A run of a few steps is over before it is measured.
+    match stage.estimate(&dataset.description, images, &mut measure) {
+        Ok(time) => {
+            let minutes = time.as_secs_f64() / 60.0 / workers.clamp(1, runs.max(1)) as f64;
+            terminal::log(format_args!("{runs} runs, about {minutes:.1} minutes{more}"));
         }
+        Err(error) => terminal::log(format_args!("{runs} runs{more} ({error})")),
     }
     Ok(())
 }
+
+/// Of training, to estimate the time of a study.
+const ESTIMATE_SECONDS: f64 = 1.0;
 
 /// As many runs as the processors can take with the threads that each uses.
 fn default_workers(base: &RecipeFile) -> usize {
@@ -146,16 +259,16 @@ fn default_workers(base: &RecipeFile) -> usize {
 
 fn report(opened: &Opened, folders: &StudyFolders) -> Result<()> {
     let results = results::collect(&opened.plan, &opened.dataset)?;
-    let page = study::report::write(&opened.file, &results, &opened.out)?;
+    let (page, analysis) = study::report::write(&opened.file, &opened.plan, &results, &opened.out)?;
     if folders.json {
-        terminal::line(format_args!("{:#}", json(&results, &page)));
+        terminal::line(format_args!("{:#}", json(&results, &page, analysis)));
     } else {
         terminal::line(format_args!("{}", page.display()));
     }
     Ok(())
 }
 
-fn json(results: &Results, page: &Path) -> serde_json::Value {
+fn json(results: &Results, page: &Path, analysis: serde_json::Value) -> serde_json::Value {
     let points = results.points.iter().map(|point| {
         let runs = point.runs.iter().map(|run| {
             serde_json::json!({
@@ -166,7 +279,18 @@ fn json(results: &Results, page: &Path) -> serde_json::Value {
                 "parameters_sha256": run.parameters_sha256,
             })
         });
-        serde_json::json!({ "combination": point.label, "runs": runs.collect::<Vec<_>>() })
+        let diverged =
+            point.diverged.iter().map(|(seed, what)| serde_json::json!({ "seed": seed, "what": what }));
+        serde_json::json!({
+            "combination": point.label,
+            "runs": runs.collect::<Vec<_>>(),
+            "diverged": diverged.collect::<Vec<_>>(),
+            "problem": point.problem,
+        })
     });
-    serde_json::json!({ "report": page.display().to_string(), "combinations": points.collect::<Vec<_>>() })
+    serde_json::json!({
+        "report": page.display().to_string(),
+        "combinations": points.collect::<Vec<_>>(),
+        "analysis": analysis,
+    })
 }

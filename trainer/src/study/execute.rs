@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use datasets::Dataset;
 
-use super::file::{Halving, Study};
+use super::file::StudyFile;
 use super::plan::{Plan, Trial};
 use super::results::{self, Results};
+use super::stage::{self, Stage};
 use crate::error::{Error, Result};
 use crate::run::RunDir;
 
@@ -40,47 +41,25 @@ const GRACE: Duration = Duration::from_secs(60);
 /// What is shown of a failed run's log.
 const LOG_TAIL: usize = 600;
 
-/// Trains everything that is not finished. With halving, combinations that are behind after a
-/// rung are left at their checkpoints.
+/// Trains stage after stage until nothing is left. Runs that diverge are noted, and the others go on.
 ///
 /// # Errors
-/// [`Error::Run`] with the end of the log of a run that failed; [`Error::Study`] if interrupted.
+/// [`Error::Run`] with the end of the log of a run that failed otherwise; [`Error::Study`] if interrupted.
 pub fn execute(
-    study: &Study,
+    file: &StudyFile,
     plan: &Plan,
     dataset: &Dataset,
     workers: &Workers<'_>,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let mut plan = plan.clone();
-    if let Some(halving) = &study.halving {
-        for &epochs in &halving.rungs {
-            train_all(&plan, dataset, Some(epochs), workers, observer)?;
-            keep_the_best(&mut plan, dataset, epochs, halving)?;
-        }
+    observer.progress(&results::collect(plan, dataset)?);
+    while let Some(stage) = stage::next(file, plan, dataset)? {
+        let mut progress = || -> Result<()> {
+            observer.progress(&results::collect(plan, dataset)?);
+            Ok(())
+        };
+        train(stage, workers, &mut progress)?;
     }
-    train_all(&plan, dataset, None, workers, observer)
-}
-
-fn keep_the_best(plan: &mut Plan, dataset: &Dataset, epochs: u32, halving: &Halving) -> Result<()> {
-    let results = results::collect(plan, dataset)?;
-    let after = |point: &results::PointResult| {
-        point
-            .curve()
-            .into_iter()
-            .take_while(|(epoch, _)| *epoch <= epochs)
-            .last()
-            .map_or(0.0, |(_, mean)| mean)
-    };
-    let mut ranked: Vec<(usize, f64)> = results.points.iter().map(after).enumerate().collect();
-    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let kept = ((ranked.len() as f64 * halving.keep).ceil() as usize).max(1);
-    let kept: Vec<usize> = ranked.into_iter().take(kept).map(|(index, _)| index).collect();
-    let mut index = 0;
-    plan.points.retain(|_| {
-        index += 1;
-        kept.contains(&(index - 1))
-    });
     Ok(())
 }
 
@@ -90,20 +69,9 @@ struct Running<'a> {
     log: PathBuf,
 }
 
-fn train_all(
-    plan: &Plan,
-    dataset: &Dataset,
-    epochs: Option<u32>,
-    workers: &Workers<'_>,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    let mut waiting: VecDeque<&Trial> = VecDeque::new();
-    for trial in plan.trials() {
-        if !results::is_finished(trial)? {
-            waiting.push_back(trial);
-        }
-    }
-    observer.progress(&results::collect(plan, dataset)?);
+fn train(stage: Stage<'_>, workers: &Workers<'_>, progress: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    let Stage { trials, epochs } = stage;
+    let mut waiting: VecDeque<&Trial> = trials.into();
     let mut running: Vec<Running<'_>> = Vec::new();
     while !waiting.is_empty() || !running.is_empty() {
         if workers.interrupted.load(Ordering::Relaxed) {
@@ -113,7 +81,8 @@ fn train_all(
         let started = start_next(&mut waiting, &mut running, epochs, workers)?;
         let finished = reap(&mut running)?;
         for (run, status) in &finished {
-            if !status.success() && !workers.interrupted.load(Ordering::Relaxed) {
+            let is_done = status.success() || results::is_done(run.trial, epochs)?;
+            if !is_done && !workers.interrupted.load(Ordering::Relaxed) {
                 let problem = format!(
                     "the run failed ({status}); {} ends with:\n{}",
                     run.log.display(),
@@ -124,7 +93,7 @@ fn train_all(
             }
         }
         if !finished.is_empty() {
-            observer.progress(&results::collect(plan, dataset)?);
+            progress()?;
         }
         if !started && finished.is_empty() {
             std::thread::sleep(POLL);
@@ -149,7 +118,7 @@ fn start_next<'a>(
         waiting.push_back(trial);
         return Ok(false);
     }
-    if results::is_finished(trial)? {
+    if results::is_done(trial, epochs)? {
         return Ok(true);
     }
     let recipe = write_recipe(workers.dir, trial)?;
@@ -164,7 +133,10 @@ fn start_next<'a>(
 }
 
 /// Writes a trial's recipe as `<dir>/recipes/<name of its run folder>.yaml`.
-pub(super) fn write_recipe(dir: &Path, trial: &Trial) -> Result<PathBuf> {
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_recipe(dir: &Path, trial: &Trial) -> Result<PathBuf> {
     let name = trial.run.file_name().expect("a run folder is named by its recipe").to_string_lossy();
     let path = dir.join("recipes").join(format!("{name}.yaml"));
     if let Some(parent) = path.parent() {

@@ -40,12 +40,35 @@ pub struct Study {
     #[serde(default)]
     pub design: Design,
     /// Seeds; every combination is trained once with each.
-    pub seeds: Vec<u64>,
+    pub seeds: Seeds,
+    /// Points of validation accuracy up to which a difference is too small to matter: without it, no knob can be found
+    /// to do nothing.
+    #[serde(default)]
+    pub matters: Option<f64>,
     /// What is varied.
     pub axes: Vec<Axis>,
     /// Stops combinations early that are behind.
     #[serde(default)]
     pub halving: Option<Halving>,
+}
+
+/// Which seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Seeds {
+    /// These, whatever comes out.
+    These(Vec<u64>),
+    /// From 1 on, until everything is decided.
+    Looks(Looks),
+}
+
+/// Fields of `seeds`, where their number is not known beforehand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Looks {
+    /// After so many seeds the study is looked at, ascending. What is decided then is trained no more; the correction
+    /// for several looks (Bonferroni) is in all probabilities and intervals.
+    pub looks: Vec<usize>,
 }
 
 /// How the values of several axes are combined.
@@ -65,8 +88,11 @@ pub enum Design {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Random {
-    /// Number of combinations.
+    /// Number of combinations, at most.
     pub combinations: usize,
+    /// Minutes of training, of all runs together, after which no other combination begins.
+    #[serde(default)]
+    pub minutes: Option<f64>,
     /// Seed of the draw.
     pub seed: u64,
 }
@@ -144,8 +170,12 @@ impl Study {
         if let Err(expected) = zoo::check_name(&self.name) {
             return refuse("name", self.name.clone(), &expected);
         }
-        if self.seeds.is_empty() || has_duplicates(&self.seeds) {
-            return refuse("seeds", format!("{:?}", self.seeds), "at least one, each once");
+        if self.seeds().is_empty() || has_duplicates(&self.seeds()) {
+            return refuse("seeds", format!("{:?}", self.seeds()), "at least one, each once");
+        }
+        self.check_looks().or_else(|(field, found, expected)| refuse(field, found, expected))?;
+        if self.matters.is_some_and(|points| !(points > 0.0 && points < 100.0)) {
+            return refuse("matters", format!("{:?}", self.matters), "points above 0 and below 100");
         }
         let knobs: Vec<&String> = self.axes.iter().map(|axis| &axis.knob).collect();
         if knobs.is_empty() || has_duplicates(&knobs) {
@@ -158,6 +188,13 @@ impl Study {
                 "another name: a column of the results is called that",
             );
         }
+        let own = ["seed", "dataset"];
+        let fields = self.axes.iter().flat_map(Axis::variants).flat_map(|(_, changes)| changes);
+        let fields = fields.map(|(field, _)| field).chain(self.set.keys().cloned());
+        if let Some(field) = fields.into_iter().find(|field| own.contains(&field.as_str())) {
+            let expected = "other fields: seeds are the study's own, and its dataset is the base's";
+            return refuse("axes", format!("{field:?}"), expected);
+        }
         for axis in &self.axes {
             let labels: Vec<String> = axis.variants().into_iter().map(|(label, _)| label).collect();
             if labels.len() < 2 || has_duplicates(&labels) {
@@ -168,8 +205,13 @@ impl Study {
                 );
             }
         }
-        if let Design::Random(Random { combinations: 0, .. }) = self.design {
-            return refuse("design.random.combinations", "0".into(), "at least 1");
+        if let Design::Random(Random { combinations, minutes, .. }) = &self.design {
+            if *combinations == 0 {
+                return refuse("design.random.combinations", "0".into(), "at least 1");
+            }
+            if minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes.is_finite())) {
+                return refuse("design.random.minutes", format!("{minutes:?}"), "a number above 0");
+            }
         }
         if let Some(Halving { rungs, keep }) = &self.halving {
             if rungs.is_empty() || rungs.first() == Some(&0) || !rungs.is_sorted_by(|a, b| a < b) {
@@ -182,6 +224,42 @@ impl Study {
         Ok(())
     }
 }
+
+impl Study {
+    /// All seeds that there may be, in the order in which they are trained.
+    pub fn seeds(&self) -> Vec<u64> {
+        match &self.seeds {
+            Seeds::These(seeds) => seeds.clone(),
+            Seeds::Looks(Looks { looks }) => (1..=looks.last().map_or(0, |&last| last as u64)).collect(),
+        }
+    }
+
+    /// Numbers of seeds after which the study is looked at.
+    pub(crate) fn looks(&self) -> Vec<usize> {
+        match &self.seeds {
+            Seeds::These(seeds) => vec![seeds.len()],
+            Seeds::Looks(Looks { looks }) => looks.clone(),
+        }
+    }
+
+    fn check_looks(&self) -> std::result::Result<(), (&'static str, String, &'static str)> {
+        let Seeds::Looks(Looks { looks }) = &self.seeds else { return Ok(()) };
+        let found = format!("{looks:?}");
+        if looks.first().is_none_or(|&first| first < 2) || !looks.is_sorted_by(|a, b| a < b) {
+            return Err(("seeds.looks", found, "numbers of seeds from 2 on, ascending"));
+        }
+        if looks.last().is_some_and(|&last| last > MAX_SEEDS) {
+            return Err(("seeds.looks", found, "at most 1000 seeds"));
+        }
+        if self.halving.is_some() {
+            return Err(("halving", "together with seeds.looks".into(), "a list of seeds"));
+        }
+        Ok(())
+    }
+}
+
+/// Most seeds of a study that is looked at several times.
+const MAX_SEEDS: usize = 1000;
 
 fn has_duplicates<T: PartialEq>(values: &[T]) -> bool {
     values.iter().enumerate().any(|(i, value)| values.iter().take(i).any(|earlier| earlier == value))

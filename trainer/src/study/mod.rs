@@ -6,6 +6,7 @@
 //! the numeric profile must be in force before libtorch loads. [`results`] reads the runs back and
 //! [`report`] writes what they say. Only validation images are looked at, never the test split.
 
+mod comparison;
 mod edit;
 mod execute;
 mod file;
@@ -13,9 +14,12 @@ mod plan;
 pub mod report;
 pub mod results;
 mod slurm;
+mod stage;
 mod statistics;
+pub mod timing;
 
-pub use execute::{Observer, Workers, execute};
+pub use execute::{Observer, Workers, execute, write_recipe};
 pub use file::{Study, StudyFile};
-pub use plan::Plan;
-pub use slurm::write_job;
+pub use plan::{Plan, Trial};
+pub use slurm::{Commands, write_job};
+pub use stage::{Stage, next};

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use datasets::Description;
 use serde_json::Value;
 
 use super::edit;
@@ -9,6 +10,7 @@ use super::file::{Axis, Design, Random, StudyFile};
 use crate::error::{Error, Result};
 use crate::recipe::RecipeFile;
 use crate::run;
+use crate::train::check_images;
 use distortions::Stream;
 
 /// Everything a study trains.
@@ -16,6 +18,19 @@ use distortions::Stream;
 pub struct Plan {
     /// Combinations, the base first if it is one of them.
     pub points: Vec<Point>,
+    /// For every axis its levels.
+    pub(crate) knobs: Vec<Levels>,
+}
+
+/// The levels of a knob.
+#[derive(Debug, Clone)]
+pub(crate) struct Levels {
+    /// The axis' values, and the base's if it has another.
+    pub(crate) names: Vec<String>,
+    /// The one that others are compared with: the base's, or the first where there is no base.
+    pub(crate) reference: usize,
+    /// Whether the reference is the base's.
+    pub(crate) reference_is_base: bool,
 }
 
 /// A combination of values.
@@ -25,6 +40,12 @@ pub struct Point {
     pub settings: Vec<(String, String)>,
     /// One run for each seed.
     pub trials: Vec<Trial>,
+    /// The level of each knob.
+    pub(crate) levels: Vec<usize>,
+    /// The earlier combination that has the same recipes.
+    pub(crate) same_as: Option<usize>,
+    /// Why it cannot be trained.
+    pub(crate) problem: Option<String>,
 }
 
 /// One run.
@@ -58,8 +79,58 @@ impl Plan {
                 expected: format!("at most {MAX_COMBINATIONS}"),
             });
         }
-        let points = combinations.iter().map(|combination| point(file, combination, runs, path));
-        Ok(Plan { points: points.collect::<Result<_>>()? })
+        let has_base = file.study.design == Design::OneAtATime;
+        let knobs = axes.iter().map(|axis| levels(file, axis, has_base, path)).collect::<Result<Vec<_>>>()?;
+        let mut points: Vec<Point> = Vec::new();
+        for combination in &combinations {
+            let mut point = point(file, combination, &knobs, runs, path)?;
+            let run = |point: &Point| point.trials.first().map(|trial| trial.run.clone());
+            point.same_as = points.iter().position(|earlier| run(earlier) == run(&point));
+            points.push(point);
+        }
+        Ok(Plan { points, knobs })
+    }
+
+    /// Finds what cannot be trained: networks that cannot be, splits that ask for more than `images` training images.
+    ///
+    /// # Errors
+    /// [`Error::Study`] if that is the base, every value of a knob, or everything.
+    pub fn examine(&mut self, description: &Description, images: usize) -> Result<()> {
+        for point in &mut self.points {
+            let problem = point.trials.iter().find_map(|trial| {
+                let recipe = &trial.recipe.recipe;
+                if recipe.split.validation == 0 {
+                    return Some("no validation images, by which a study compares".to_owned());
+                }
+                let network = recipe.build_network(description);
+                let checked = network.and_then(|network| check_images(recipe, &network, images));
+                checked.err().map(|error| error.to_string())
+            });
+            point.problem = problem;
+        }
+        let refuse =
+            |point: &Point, problem: &str| Err(Error::Study(format!("{}: {problem}", point.label())));
+        if let Some((point, problem)) = self
+            .points
+            .iter()
+            .find_map(|point| point.settings.is_empty().then_some(point).zip(point.problem.as_deref()))
+        {
+            return refuse(point, problem);
+        }
+        for knob in 0..self.knobs.len() {
+            let mut others = self.points.iter().filter(|point| point.is_other_level(knob, self)).peekable();
+            let first =
+                others.peek().and_then(|point| point.problem.as_deref().map(|problem| (*point, problem)));
+            if let Some((point, problem)) = first.filter(|_| others.all(|point| point.problem.is_some())) {
+                return refuse(point, problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// Combinations that cannot be trained, and why.
+    pub fn problems(&self) -> impl Iterator<Item = (String, &str)> {
+        self.points.iter().filter_map(|point| Some((point.label(), point.problem.as_deref()?)))
     }
 
     /// Every run once, in the order in which to train; equal recipes of two points are one run.
@@ -67,8 +138,9 @@ impl Plan {
         let mut trials: Vec<&Trial> = Vec::new();
         // All points with the first seed, then with the second: a report is useful early.
         let rounds = self.points.iter().map(|point| point.trials.len()).max().unwrap_or(0);
+        let possible = || self.points.iter().filter(|point| point.problem.is_none());
         for round in 0..rounds {
-            for trial in self.points.iter().filter_map(|point| point.trials.get(round)) {
+            for trial in possible().filter_map(|point| point.trials.get(round)) {
                 if !trials.iter().any(|other| other.run == trial.run) {
                     trials.push(trial);
                 }
@@ -79,6 +151,11 @@ impl Plan {
 }
 
 impl Point {
+    /// Whether it has another level of a knob than the reference.
+    fn is_other_level(&self, knob: usize, plan: &Plan) -> bool {
+        self.levels.get(knob).zip(plan.knobs.get(knob)).is_some_and(|(&level, knob)| level != knob.reference)
+    }
+
     /// `kernel size 3, padding same`; `base` without settings.
     pub fn label(&self) -> String {
         let parts: Vec<String> =
@@ -121,12 +198,40 @@ fn draw(mut combinations: Vec<Combination>, random: &Random) -> Vec<Combination>
     combinations
 }
 
-fn point(file: &StudyFile, combination: &Combination, runs: &Path, path: &Path) -> Result<Point> {
+/// The names of a knob's levels, and which of them the base has.
+fn levels(file: &StudyFile, axis: &Axis, has_base: bool, path: &Path) -> Result<Levels> {
+    let (mut names, changes): (Vec<String>, Vec<_>) = axis.variants().into_iter().unzip();
+    let mut base = None;
+    for (level, changes) in changes.iter().enumerate() {
+        let changes: Vec<(&str, &Value)> =
+            changes.iter().map(|(field, value)| (field.as_str(), value)).collect();
+        if edit::apply(&file.base.recipe, &changes, path)?.recipe == file.base.recipe {
+            base = base.or(Some(level));
+        }
+    }
+    if base.is_none() && has_base {
+        base = Some(names.len());
+        names.push("base".into());
+    }
+    Ok(Levels { names, reference: base.unwrap_or(0), reference_is_base: base.is_some() })
+}
+
+fn point(
+    file: &StudyFile,
+    combination: &Combination,
+    knobs: &[Levels],
+    runs: &Path,
+    path: &Path,
+) -> Result<Point> {
     let mut settings = Vec::new();
+    let mut levels: Vec<usize> = knobs.iter().map(|knob| knob.reference).collect();
     let mut changes: Vec<(String, Value)> = Vec::new();
-    for &(axis, value) in combination {
-        let Some(axis) = file.study.axes.get(axis) else { continue };
+    for &(index, value) in combination {
+        let Some(axis) = file.study.axes.get(index) else { continue };
         let Some((label, values)) = axis.variants().into_iter().nth(value) else { continue };
+        if let Some(level) = levels.get_mut(index) {
+            *level = value;
+        }
         settings.push((axis.knob.clone(), label));
         changes.extend(values);
     }
@@ -138,14 +243,14 @@ fn point(file: &StudyFile, combination: &Combination, runs: &Path, path: &Path) 
         let run = runs.join(run::folder_name(&recipe));
         Ok(Trial { seed, recipe, run })
     };
-    let trials = file.study.seeds.iter().map(trial).collect::<Result<_>>()?;
-    Ok(Point { settings, trials })
+    let trials = file.study.seeds().iter().map(trial).collect::<Result<_>>()?;
+    Ok(Point { settings, trials, levels, same_as: None, problem: None })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::file::{Study, Values};
+    use crate::study::file::{Seeds, Study, Values};
     use serde_json::json;
 
     fn study(design: Design) -> StudyFile {
@@ -161,7 +266,8 @@ mod tests {
             base: base.clone(),
             set: serde_json::Map::new(),
             design,
-            seeds: vec![1, 2],
+            seeds: Seeds::These(vec![1, 2]),
+            matters: None,
             axes: vec![
                 axis("batch size", "batch_size", vec![json!(64), json!(128), json!(256)]),
                 axis("kernel size", "network.conv*.kernel_size", vec![json!(3), json!(5)]),
@@ -193,7 +299,7 @@ mod tests {
         let all = plan(Design::Grid);
         assert_eq!((all.points.len(), all.trials().len()), (6, 12));
         let some = |seed| {
-            let plan = plan(Design::Random(Random { combinations: 4, seed }));
+            let plan = plan(Design::Random(Random { combinations: 4, seed, minutes: None }));
             plan.points.iter().map(Point::label).collect::<Vec<_>>()
         };
         assert_eq!((some(1).len(), some(1)), (4, some(1)));

@@ -30,6 +30,12 @@ pub struct PointResult {
     pub macs: u64,
     /// Finished and stopped runs, in the order of the seeds.
     pub runs: Vec<RunResult>,
+    /// Seeds with which training diverged, and how.
+    pub diverged: Vec<(u64, String)>,
+    /// Why it cannot be trained.
+    pub problem: Option<String>,
+    /// The earlier combination that is the same under another name.
+    pub same_as: Option<usize>,
 }
 
 /// What a run came to.
@@ -47,6 +53,10 @@ pub struct RunResult {
     pub seconds: f64,
     /// Every epoch.
     pub history: Vec<EpochRow>,
+    /// Mean training loss of every epoch without label smoothing; empty for runs of older versions.
+    pub plain_losses: Vec<f64>,
+    /// Epoch whose weights were chosen; the last so far of a run that is not finished.
+    pub chosen_epoch: u32,
     /// False for a run that was stopped early.
     pub finished: bool,
 }
@@ -58,28 +68,43 @@ pub struct RunResult {
 pub fn collect(plan: &Plan, dataset: &Dataset) -> Result<Results> {
     let point = |point: &Point| -> Result<PointResult> {
         let runs = point.trials.iter().filter_map(|trial| run_result(trial).transpose());
-        let runs = runs.collect::<Result<Vec<_>>>()?;
-        let network = match point.trials.first() {
-            Some(trial) => trial.recipe.recipe.build_network(&dataset.description)?,
-            None => return Err(Error::run(&dataset.dir, "a combination without runs")),
-        };
-        Ok(PointResult {
+        let mut found = PointResult {
             settings: point.settings.clone(),
             label: point.label(),
-            parameters: network.parameter_count(),
-            macs: network.macs(),
-            runs,
-        })
+            parameters: 0,
+            macs: 0,
+            runs: Vec::new(),
+            diverged: Vec::new(),
+            problem: point.problem.clone(),
+            same_as: point.same_as,
+        };
+        if found.problem.is_some() {
+            return Ok(found);
+        }
+        found.runs = runs.collect::<Result<Vec<_>>>()?;
+        for trial in &point.trials {
+            let diverged = run::read_diverged(&trial.run, &trial.recipe)?;
+            found.diverged.extend(diverged.map(|diverged| (trial.seed, diverged.to_string())));
+        }
+        if let Some(trial) = point.trials.first() {
+            let network = trial.recipe.recipe.build_network(&dataset.description)?;
+            (found.parameters, found.macs) = (network.parameter_count(), network.macs());
+        }
+        Ok(found)
     };
     Ok(Results { points: plan.points.iter().map(point).collect::<Result<_>>()? })
 }
 
-/// Whether a run folder holds this recipe's finished run.
+/// Whether nothing is left to train of a run, up to an epoch or to its end: it is finished, has come so far, or diverged.
 ///
 /// # Errors
-/// [`Error::Run`] if it holds another recipe's.
-pub(crate) fn is_finished(trial: &Trial) -> Result<bool> {
-    Ok(summary(trial)?.is_some())
+/// [`Error::Run`] if its folder holds another recipe's run.
+pub(crate) fn is_done(trial: &Trial, epochs: Option<u32>) -> Result<bool> {
+    if summary(trial)?.is_some() || run::read_diverged(&trial.run, &trial.recipe)?.is_some() {
+        return Ok(true);
+    }
+    let Some(epochs) = epochs.filter(|_| trial.run.join(checkpoint::FILE).exists()) else { return Ok(false) };
+    Ok(checkpoint::read_progress(&trial.run)?.rows.len() >= epochs as usize)
 }
 
 fn summary(trial: &Trial) -> Result<Option<RunSummary>> {
@@ -98,12 +123,17 @@ fn summary(trial: &Trial) -> Result<Option<RunSummary>> {
 }
 
 fn run_result(trial: &Trial) -> Result<Option<RunResult>> {
+    if run::read_diverged(&trial.run, &trial.recipe)?.is_some() {
+        return Ok(None);
+    }
     let finished = summary(trial)?;
-    let (history, seconds) = match &finished {
-        Some(summary) => (read_history(&trial.run.join(run::HISTORY))?, summary.seconds),
+    let (history, seconds, plain_losses) = match &finished {
+        Some(summary) => {
+            (read_history(&trial.run.join(run::HISTORY))?, summary.seconds, summary.plain_losses.clone())
+        }
         None if trial.run.join(checkpoint::FILE).exists() => {
             let progress = checkpoint::read_progress(&trial.run)?;
-            (progress.rows, progress.seconds)
+            (progress.rows, progress.seconds, progress.plain_losses)
         }
         None => return Ok(None),
     };
@@ -120,6 +150,8 @@ fn run_result(trial: &Trial) -> Result<Option<RunResult>> {
         accuracy,
         seconds,
         finished: finished.is_some(),
+        chosen_epoch: chosen.epoch,
+        plain_losses,
         history,
     }))
 }

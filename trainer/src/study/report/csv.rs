@@ -25,6 +25,14 @@ pub(super) fn table(study: &Study, results: &Results) -> String {
             ];
             writer.write_record(settings.chain(values)).expect(IN_MEMORY);
         }
+        for (seed, what) in &point.diverged {
+            let settings = knobs.iter().map(|knob| point.value(knob).unwrap_or("base").to_owned());
+            let costs = [point.parameters.to_string(), point.macs.to_string()];
+            let values = [seed.to_string(), String::new()].into_iter().chain(costs);
+            let values = values.chain([String::new(), String::new(), format!("diverged: {what}")]);
+            let values = values.chain([String::new(), String::new()]);
+            writer.write_record(settings.chain(values)).expect(IN_MEMORY);
+        }
     }
     let bytes = writer.into_inner().expect(IN_MEMORY);
     String::from_utf8(bytes).expect("texts and numbers are UTF-8")

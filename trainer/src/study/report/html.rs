@@ -2,9 +2,10 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::charts::{self, colour};
-use super::model::{Group, Knob, Report, percent};
-use super::wording::{effect, setting, stopped};
+use super::charts::{self, Line, Value};
+use super::costs::{Front, fronts, on_fronts};
+use super::model::{Curves, Group, Interaction, Knob, Report, accuracies, problems};
+use super::wording::{METHOD, chance, effect, interaction, setting, stopped, verdict};
 use crate::error::Result;
 use crate::study::results::PointResult;
 use crate::study::statistics::mean_and_deviation;
@@ -12,7 +13,8 @@ use crate::study::statistics::mean_and_deviation;
 const STYLE: &str = include_str!("report.css");
 
 pub(super) fn page(report: &Report<'_>) -> Result<String> {
-    let knobs = report.knobs.iter().map(section).collect::<Result<Vec<_>>>()?;
+    let knobs = report.knobs.iter().map(|knob| section(report, knob)).collect::<Result<Vec<_>>>()?;
+    let pairs = report.interactions.iter().map(|pair| together(report, pair)).collect::<Result<Vec<_>>>()?;
     let costs = costs(report)?;
     let page = html! {
         (DOCTYPE)
@@ -29,8 +31,10 @@ pub(super) fn page(report: &Report<'_>) -> Result<String> {
                     h1 { (report.study.title) }
                     p.soft { (setting(report)) }
                     @for knob in &knobs { (knob) }
+                    @for pair in &pairs { (pair) }
                     (costs)
                     (combinations(report))
+                    section { h2 { "How to read this" } p.soft { (METHOD) } }
                 }
             }
         }
@@ -38,32 +42,119 @@ pub(super) fn page(report: &Report<'_>) -> Result<String> {
     Ok(page.into_string() + "\n")
 }
 
-/// Plots, legend, sentence and table of one knob.
-fn section(knob: &Knob) -> Result<Markup> {
-    let groups: Vec<(String, Vec<f64>)> =
-        knob.groups.iter().map(|group| (group.value.clone(), group.accuracies.clone())).collect();
-    let curves: Vec<Vec<(u32, f64)>> = knob.groups.iter().map(|group| group.curve.clone()).collect();
-    let (accuracies, curves) = (charts::knob(&knob.name, &groups)?, charts::curves(&curves)?);
+/// Sentence, plots, legend and table of one knob.
+fn section(report: &Report<'_>, knob: &Knob) -> Result<Markup> {
+    let numbers = knob.numbers();
+    let values: Vec<Value> = knob
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(index, group)| Value {
+            name: group.name(),
+            number: numbers.as_ref().and_then(|numbers| numbers.get(index).copied()),
+            accuracies: group.accuracies.clone(),
+            index,
+        })
+        .collect();
+    let accuracies = match numbers {
+        Some(_) => charts::by_number(&knob.name, &values)?,
+        None => charts::by_name(&values)?,
+    };
+    let both = |train: fn(&Curves) -> &Vec<(u32, f64)>, validation: fn(&Curves) -> &Vec<(u32, f64)>| {
+        let lines =
+            knob.groups.iter().enumerate().flat_map(|(index, group)| {
+                [(true, train(&group.curves)), (false, validation(&group.curves))]
+                    .map(|(dashed, points)| Line { index, dashed, points: points.clone() })
+            });
+        lines.filter(|line| !line.points.is_empty()).collect::<Vec<_>>()
+    };
+    let learning = charts::curves(
+        "accuracy, %",
+        &both(|curves| &curves.train_accuracy, |curves| &curves.validation_accuracy),
+    )?;
+    let losses = charts::curves(
+        "cross-entropy",
+        &both(|curves| &curves.train_loss, |curves| &curves.validation_loss),
+    )?;
     Ok(html! {
         section {
             h2 { (knob.name) }
-            p { (effect(&knob.name, &knob.effect)) }
-            div.plots {
-                (figure(&accuracies, "Every run (dots), mean and standard deviation (bars)."))
-                (figure(&curves, "Learning curves: mean over seeds after each epoch."))
-            }
+            p { (effect(report, knob)) }
             ul.legend { @for (index, group) in knob.groups.iter().enumerate() { (legend_entry(index, group)) } }
-            div.table {
-                table {
-                    thead {
+            div.plots {
+                (figure(&accuracies, "Every run (marks), mean and standard deviation (cross)."))
+                (figure(&learning, "Accuracy on validation images (lines) and on training images (dashed), mean over seeds."))
+                (figure(&losses, "The same for the loss, without label smoothing."))
+            }
+            (table(knob))
+            @for group in &knob.groups {
+                @for problem in &group.problems { p.soft { (group.value) ": " (problem) } }
+            }
+        }
+    })
+}
+
+fn table(knob: &Knob) -> Markup {
+    let number = |value: Option<f64>, decimals: usize| value.map_or("".into(), |v| format!("{v:.decimals$}"));
+    html! {
+        div.table {
+            table {
+                thead {
+                    tr {
+                        @for name in [&*knob.name, "validation, %", "deviation", "difference", "99 % interval", "p",
+                            "", "training, %", "training loss", "validation loss", "runs"]
+                        { th scope="col" { (name) } }
+                    }
+                }
+                tbody {
+                    @for group in knob.groups.iter().filter(|group| !group.accuracies.is_empty()) {
+                        @let (mean, deviation) = mean_and_deviation(&group.accuracies);
                         tr {
-                            @for name in [&*knob.name, "accuracy, %", "deviation", "runs"] {
-                                th scope="col" { (name) }
-                            }
+                            td { (group.name()) }
+                            td { (format!("{mean:.2}")) }
+                            td { (format!("{deviation:.2}")) }
+                            td { (group.difference.map_or(String::new(), |d| format!("{:+.2}", d.value))) }
+                            td { (interval(group)) }
+                            td { (group.difference.and_then(|d| d.corrected).map_or(String::new(), chance)) }
+                            td { (verdict(group)) }
+                            td { (format!("{:.2}", group.train_accuracy)) }
+                            td { (number(group.train_loss, 4)) }
+                            td { (number(group.validation_loss, 4)) }
+                            td { (group.accuracies.len()) }
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+fn interval(group: &Group) -> String {
+    let known = group.difference.and_then(|d| Some((d.value, d.half_width?)));
+    known.map_or(String::new(), |(value, half)| format!("{:+.2} to {:+.2}", value - half, value + half))
+}
+
+/// Two knobs of a grid.
+fn together(report: &Report<'_>, pair: &Interaction) -> Result<Markup> {
+    let (along, other) = (&report.knobs[pair.places], &report.knobs[pair.lines]);
+    let places: Vec<String> = along.groups.iter().map(Group::name).collect();
+    let svg = charts::grid(&along.name, &places, along.numbers().as_deref(), &pair.means)?;
+    Ok(html! {
+        section {
+            h2 { (along.name) " and " (other.name) }
+            p { (interaction(report, pair)) }
+            ul.legend { @for (index, group) in other.groups.iter().enumerate() { (legend_entry(index, group)) } }
+            div.plots { (figure(&svg, &format!("Mean accuracy; a line for each {}.", other.name))) }
+            div.table {
+                table {
+                    thead { tr { th scope="col" { (other.name) } @for place in &places { th scope="col" { (place) } } } }
                     tbody {
-                        @for group in knob.groups.iter().filter(|group| !group.accuracies.is_empty()) { (row(group)) }
+                        @for (line, group) in pair.means.iter().zip(&other.groups) {
+                            tr {
+                                td { (group.name()) }
+                                @for mean in line { td { (mean.map_or(String::new(), |mean| format!("{mean:.2}"))) } }
+                            }
+                        }
                     }
                 }
             }
@@ -83,58 +174,34 @@ fn figure(svg: &str, caption: &str) -> Markup {
 }
 
 fn legend_entry(index: usize, group: &Group) -> Markup {
-    let plotters::style::RGBColor(r, g, b) = colour(index);
-    html! {
-        li {
-            span style=(format!("background:#{r:02x}{g:02x}{b:02x}")) {}
-            (group.name())
-        }
-    }
+    html! { li { (PreEscaped(charts::key(index))) (group.name()) } }
 }
-
-fn row(group: &Group) -> Markup {
-    let (mean, deviation) = mean_and_deviation(&group.accuracies);
-    html! {
-        tr {
-            td { (group.name()) }
-            td { (format!("{mean:.2}")) }
-            td { (format!("{deviation:.2}")) }
-            td { (group.accuracies.len()) }
-        }
-    }
-}
-
-/// What accuracy costs: the name of the cost, and how much of it a combination takes.
-type Cost = (&'static str, fn(&PointResult) -> f64);
-
-const COSTS: [Cost; 3] = [
-    ("parameters", |point| point.parameters as f64),
-    ("MACs per image", |point| point.macs as f64),
-    ("training seconds", PointResult::seconds),
-];
 
 fn costs(report: &Report<'_>) -> Result<Markup> {
-    let figures = COSTS.iter().map(|&(name, cost)| {
-        let points = report.costs(cost);
-        let front = charts::pareto_front(&points);
+    let figures = fronts(report).into_iter().map(|Front { name, points, best }| {
         let caption = format!("Accuracy against {name}; filled: no cheaper combination is as good.");
-        Ok(figure(&charts::cost(name, &points, &front)?, &caption))
+        Ok(figure(&charts::cost(name, &points, &best)?, &caption))
     });
     let figures = figures.collect::<Result<Vec<_>>>()?;
     Ok(html! {
-        section {
-            h2 { "What accuracy costs" }
-            div.plots { @for figure in &figures { (figure) } }
+        @if !figures.is_empty() {
+            section {
+                h2 { "What accuracy costs" }
+                div.plots { @for figure in &figures { (figure) } }
+                @if let Some(timing) = report.timing {
+                    p.soft {
+                        "Seconds were measured side by side, " (timing.alternations) " times in turn, on " (timing.machine)
+                        "; the median is shown."
+                    }
+                }
+            }
         }
     })
 }
 
 fn combinations(report: &Report<'_>) -> Markup {
-    let fronts = COSTS.map(|(name, cost)| (name, charts::pareto_front(&report.costs(cost))));
-    let on = |index: usize| -> String {
-        let fronts = fronts.iter().filter(|(_, front)| front.contains(&index));
-        fronts.map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-    };
+    let fronts = fronts(report);
+    let seconds = |point: &PointResult| report.seconds(point).map_or(String::new(), |s| format!("{s:.2}"));
     html! {
         section {
             h2 { "All combinations" }
@@ -142,21 +209,20 @@ fn combinations(report: &Report<'_>) -> Markup {
                 table {
                     thead {
                         tr {
-                            @for name in ["combination", "accuracy, %", "parameters", "MACs", "seconds", "on the front of"] {
-                                th scope="col" { (name) }
-                            }
+                            @for name in ["combination", "validation, %", "parameters", "MACs", "s / 1000 images",
+                                "on the front of"]
+                            { th scope="col" { (name) } }
                         }
                     }
                     tbody {
-                        @for (index, point) in report.with_runs().enumerate() {
-                            @let (mean, deviation) = mean_and_deviation(&percent(point));
+                        @for point in report.distinct() {
                             tr {
                                 td { (point.label) (stopped(point)) }
-                                td { (format!("{mean:.2} ± {deviation:.2}")) }
+                                td { (result(point)) }
                                 td { (zoo::grouped(point.parameters as u64)) }
                                 td { (zoo::grouped(point.macs)) }
-                                td { (format!("{:.0}", point.seconds())) }
-                                td { (on(index)) }
+                                td { (seconds(point)) }
+                                td { (on_fronts(report, &fronts, point)) }
                             }
                         }
                     }
@@ -164,4 +230,19 @@ fn combinations(report: &Report<'_>) -> Markup {
             }
         }
     }
+}
+
+/// `98.96 ± 0.08`, or why there is none.
+pub(super) fn result(point: &PointResult) -> String {
+    let finished = accuracies(point, None);
+    let problems = problems(point);
+    if !problems.is_empty() {
+        return problems.join("; ");
+    }
+    if finished.is_empty() {
+        let last = point.curve().last().map(|(_, mean)| format!("{:.2}", 100.0 * mean));
+        return last.unwrap_or_else(|| "not trained".into());
+    }
+    let (mean, deviation) = mean_and_deviation(&finished);
+    format!("{mean:.2} ± {deviation:.2}")
 }

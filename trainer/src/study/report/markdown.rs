@@ -1,33 +1,75 @@
 //! The report as text with tables.
 
-use super::charts;
-use super::model::{Report, percent};
-use super::wording::{effect, setting, stopped};
+use super::costs::{fronts, on_fronts};
+use super::html::result;
+use super::model::{Knob, Report};
+use super::wording::{METHOD, chance, effect, interaction, setting, stopped, verdict};
 use crate::study::statistics::mean_and_deviation;
 
 pub(super) fn text(report: &Report<'_>) -> String {
     let mut text = format!("# {}\n\n{}\n", escape(&report.study.title), escape(&setting(report)));
     for knob in &report.knobs {
-        text += &format!("\n## {}\n\n{}\n\n", escape(&knob.name), escape(&effect(&knob.name, &knob.effect)));
-        text += "| value | validation accuracy, % | standard deviation | runs |\n|---|---|---|---|\n";
-        for group in knob.groups.iter().filter(|group| !group.accuracies.is_empty()) {
-            let (mean, deviation) = mean_and_deviation(&group.accuracies);
-            let count = group.accuracies.len();
-            text += &format!("| {} | {mean:.2} | {deviation:.2} | {count} |\n", escape(&group.name()));
+        text += &format!("\n## {}\n\n{}\n\n", escape(&knob.name), escape(&effect(report, knob)));
+        text += &table(knob);
+        for group in &knob.groups {
+            for problem in &group.problems {
+                text += &format!("\n{}: {}\n", escape(&group.value), escape(problem));
+            }
         }
     }
-    text += "\n## All combinations\n\n";
-    text += "| combination | validation accuracy, % | parameters | MACs | seconds | Pareto |\n|---|---|---|---|---|---|\n";
-    let front = charts::pareto_front(&report.costs(|point| point.macs as f64));
-    for (index, point) in report.with_runs().enumerate() {
-        let (mean, deviation) = mean_and_deviation(&percent(point));
-        let mark = if front.contains(&index) { "MACs" } else { "" };
-        let parameters = zoo::grouped(point.parameters as u64);
-        let (macs, seconds) = (zoo::grouped(point.macs), point.seconds());
+    for pair in &report.interactions {
+        let (along, other) = (&report.knobs[pair.places], &report.knobs[pair.lines]);
+        text += &format!("\n## {} and {}\n\n", escape(&along.name), escape(&other.name));
+        text += &format!("{}\n\n| {} |", escape(&interaction(report, pair)), escape(&other.name));
+        text.extend(along.groups.iter().map(|group| format!(" {} |", escape(&group.name()))));
+        text += &format!("\n|---|{}\n", "---|".repeat(along.groups.len()));
+        for (line, group) in pair.means.iter().zip(&other.groups) {
+            text += &format!("| {} |", escape(&group.name()));
+            text.extend(line.iter().map(|mean| mean.map_or("  |".into(), |mean| format!(" {mean:.2} |"))));
+            text.push('\n');
+        }
+    }
+    text += &combinations(report);
+    text + "\n## How to read this\n\n" + METHOD + "\n"
+}
+
+fn table(knob: &Knob) -> String {
+    let mut text =
+        "| value | validation, % | deviation | difference | 99 % interval | p | | training, % | runs |\n\
+        |---|---|---|---|---|---|---|---|---|\n"
+            .to_owned();
+    for group in knob.groups.iter().filter(|group| !group.accuracies.is_empty()) {
+        let (mean, deviation) = mean_and_deviation(&group.accuracies);
+        let difference = group.difference.map_or(String::new(), |d| format!("{:+.2}", d.value));
+        let interval = group.difference.and_then(|d| Some((d.value, d.half_width?)));
+        let interval =
+            interval.map_or(String::new(), |(d, half)| format!("{:+.2} to {:+.2}", d - half, d + half));
+        let p = group.difference.and_then(|d| d.corrected).map_or(String::new(), chance);
         text += &format!(
-            "| {}{} | {mean:.2} ± {deviation:.2} | {parameters} | {macs} | {seconds:.0} | {mark} |\n",
+            "| {} | {mean:.2} | {deviation:.2} | {difference} | {interval} | {p} | {} | {:.2} | {} |\n",
+            escape(&group.name()),
+            verdict(group),
+            group.train_accuracy,
+            group.accuracies.len()
+        );
+    }
+    text
+}
+
+fn combinations(report: &Report<'_>) -> String {
+    let mut text = "\n## All combinations\n\n| combination | validation, % | parameters | MACs | s / 1000 images | on the \
+        front of |\n|---|---|---|---|---|---|\n"
+        .to_owned();
+    let fronts = fronts(report);
+    for point in report.distinct() {
+        let (parameters, macs) = (zoo::grouped(point.parameters as u64), zoo::grouped(point.macs));
+        let seconds = report.seconds(point).map_or(String::new(), |seconds| format!("{seconds:.2}"));
+        text += &format!(
+            "| {}{} | {} | {parameters} | {macs} | {seconds} | {} |\n",
             escape(&point.label),
-            stopped(point)
+            stopped(point),
+            escape(&result(point)),
+            on_fronts(report, &fronts, point)
         );
     }
     text

@@ -1,67 +1,106 @@
-//! Effect against noise.
+//! What a difference between runs is worth: established methods, checked against statsmodels and scipy by
+//! `scripts/check_statistics.py`.
+//!
+//! Runs that share a seed share their split, their first weights and the order of their images, so that the seed is a
+//! block (Fisher 1935): differences are taken within seeds.
 
-use statrs::distribution::{ContinuousCDF, FisherSnedecor};
+mod analysis;
+mod least_squares;
+#[cfg(test)]
+mod placebo;
+mod view;
+
+pub(crate) use analysis::{Analysis, Difference, ERROR, Knob, Rules, Run, Table, Test, Verdict, analyse};
+
+use statrs::distribution::{ContinuousCDF, FisherSnedecor, StudentsT};
 
 /// Mean and standard deviation (`n - 1`; 0 for one value).
-pub(super) fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+pub(crate) fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count.max(1.0);
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     (mean, (squares / (count - 1.0).max(1.0)).sqrt())
 }
 
-/// Noise between runs that differ only in the seed.
+/// The variance of a single observation, as estimated, and how well that is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Noise {
-    /// Pooled standard deviation.
-    pub(super) deviation: f64,
-    /// Degrees of freedom: runs minus combinations.
-    pub(super) freedom: usize,
+pub(crate) struct Noise {
+    pub(crate) variance: f64,
+    /// Degrees of freedom, above 0.
+    pub(crate) freedom: usize,
 }
 
-/// Pools the deviation within groups of runs that differ only in the seed; `None` if every group has one.
-pub(super) fn noise(groups: &[Vec<f64>]) -> Option<Noise> {
-    let squares = |group: &Vec<f64>| {
-        let (mean, _) = mean_and_deviation(group);
-        group.iter().map(|value| (value - mean).powi(2)).sum::<f64>()
-    };
-    let freedom: usize = groups.iter().map(|group| group.len().saturating_sub(1)).sum();
-    let deviation = (groups.iter().map(squares).sum::<f64>() / freedom.max(1) as f64).sqrt();
-    (freedom > 0).then_some(Noise { deviation, freedom })
+impl Noise {
+    /// From what a fit left over, and not below what rounding alone makes: accuracies are counts of images, so that few
+    /// runs can agree by accident. `None` without degrees of freedom.
+    fn new(squares: f64, freedom: usize, step: f64) -> Option<Noise> {
+        let rounding = step.powi(2) / 12.0;
+        (freedom > 0).then(|| Noise { variance: (squares / freedom as f64).max(rounding), freedom })
+    }
+
+    /// Probability of a sum of squares at least this large, of so many degrees of freedom, by chance (F test).
+    fn chance(&self, squares: f64, freedom: usize) -> f64 {
+        let ratio = squares / freedom as f64 / self.variance;
+        let distribution = FisherSnedecor::new(freedom as f64, self.freedom as f64);
+        distribution.expect("degrees of freedom are above 0").sf(ratio.max(0.0))
+    }
+
+    fn students_t(&self) -> StudentsT {
+        StudentsT::new(0.0, 1.0, self.freedom as f64).expect("degrees of freedom are above 0")
+    }
+
+    /// Half of the width of a two-sided confidence interval.
+    fn half_width(&self, variance: f64, error: f64) -> f64 {
+        self.students_t().inverse_cdf(1.0 - error / 2.0) * (self.variance * variance).sqrt()
+    }
+
+    /// Probability of a difference at least this large either way, by chance (t test).
+    fn chance_of_difference(&self, difference: f64, variance: f64) -> f64 {
+        let t = difference.abs() / (self.variance * variance).sqrt();
+        2.0 * self.students_t().sf(t)
+    }
 }
 
-/// Probability of a spread between the groups' means at least this large if the knob did nothing:
-/// one-way analysis of variance, F test (Fisher 1925). `None` without noise to compare with.
-pub(super) fn chance(groups: &[Vec<f64>], noise: Option<Noise>) -> Option<f64> {
-    let noise = noise.filter(|noise| noise.deviation > 0.0)?;
-    let all: Vec<f64> = groups.iter().flatten().copied().collect();
-    let (grand, _) = mean_and_deviation(&all);
-    let between: f64 =
-        groups.iter().map(|group| group.len() as f64 * (mean_and_deviation(group).0 - grand).powi(2)).sum();
-    let freedom =
-        groups.iter().filter(|group| !group.is_empty()).count().checked_sub(1).filter(|&f| f > 0)?;
-    let ratio = between / freedom as f64 / noise.deviation.powi(2);
-    Some(FisherSnedecor::new(freedom as f64, noise.freedom as f64).ok()?.sf(ratio))
+/// Probabilities corrected for being several (Holm 1979), in the order given.
+pub(crate) fn holm(probabilities: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+    let mut corrected = vec![0.0; probabilities.len()];
+    let mut least = 0.0f64;
+    for (rank, index) in order.into_iter().enumerate() {
+        least = least.max(probabilities[index] * (probabilities.len() - rank) as f64).min(1.0);
+        corrected[index] = least;
+    }
+    corrected
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Against `scipy.stats.f_oneway([1, 2, 3], [2, 3, 4], [5, 6, 7])`: F = 13, p = 0.006591796875.
+    /// `statsmodels.stats.multitest.multipletests([0.01, 0.04, 0.03, 0.005], method="holm")`.
     #[test]
-    fn analysis_of_variance() {
-        let groups = [vec![1.0, 2.0, 3.0], vec![2.0, 3.0, 4.0], vec![5.0, 6.0, 7.0]];
-        let noise = noise(&groups);
-        assert_eq!(noise, Some(Noise { deviation: 1.0, freedom: 6 }));
-        assert!((chance(&groups, noise).unwrap() - 0.006591796875).abs() < 1e-9);
+    fn holm_corrects_from_the_smallest_on() {
+        let corrected = holm(&[0.01, 0.04, 0.03, 0.005]);
+        for (found, expected) in corrected.iter().zip([0.03, 0.06, 0.06, 0.02]) {
+            assert!((found - expected).abs() < 1e-12, "{corrected:?}");
+        }
+    }
+
+    /// `scipy.stats.f.sf(13, 2, 6)`, `scipy.stats.t.ppf(0.995, 4)`, `2 * scipy.stats.t.sf(3, 4)`.
+    #[test]
+    fn distributions_are_those_of_others() {
+        let noise = Noise { variance: 1.0, freedom: 6 };
+        assert!((noise.chance(26.0, 2) - 0.006591796875).abs() < 1e-9);
+        let noise = Noise { variance: 4.0, freedom: 4 };
+        assert!((noise.half_width(0.25, 0.01) - 4.604094871349993).abs() < 1e-8);
+        assert!((noise.chance_of_difference(3.0, 0.25) - 0.03994196807171886).abs() < 1e-9);
     }
 
     #[test]
-    fn without_a_second_seed_there_is_no_noise_to_compare_with() {
-        let groups = [vec![1.0], vec![2.0]];
-        assert_eq!((noise(&groups), chance(&groups, noise(&groups))), (None, None));
-        assert_eq!(mean_and_deviation(&[3.0]), (3.0, 0.0));
-        assert_eq!(mean_and_deviation(&[1.0, 3.0]), (2.0, 2f64.sqrt()));
+    fn agreement_by_rounding_is_not_certainty() {
+        let noise = Noise::new(0.0, 1, 0.02).unwrap();
+        assert!((noise.variance - 0.02f64.powi(2) / 12.0).abs() < 1e-15);
+        assert_eq!(Noise::new(1.0, 0, 0.02), None);
     }
 }

@@ -1,0 +1,73 @@
+//! How fast a recipe trains here.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use datasets::Dataset;
+use tch::Device;
+
+use crate::error::{Error, Result};
+use crate::history::EpochRow;
+use crate::network::Network;
+use crate::recipe::RecipeFile;
+use crate::run::RunDir;
+use crate::train::{Observer, Options, train};
+
+/// Steps that are not measured: caches and threads are cold.
+const WARM_UP: usize = 5;
+
+/// Training images per second, over about `time` of steps on the CPU; nothing of the training is kept.
+///
+/// # Errors
+/// What is wrong with the recipe or the data, or [`Error::Study`] if it has no more than a few steps.
+pub fn images_per_second(recipe: &RecipeFile, dataset: &Dataset, time: Duration) -> Result<f64> {
+    let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
+    let run = RunDir::open(folder.path(), recipe, false)?;
+    let stop = AtomicBool::new(false);
+    let mut clock =
+        Clock { stop: &stop, time, warm_up: WARM_UP, last: None, images: 0, spent: Duration::ZERO };
+    let options = Options { device: Device::Cpu, resume: false, interrupted: &stop, stop_after: None };
+    match train(recipe, dataset, &run, &options, &mut clock) {
+        Ok(_) | Err(Error::Interrupted { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    if clock.images == 0 {
+        return Err(Error::Study(format!("{}: too few steps to measure", recipe.recipe.name)));
+    }
+    Ok(clock.images as f64 / clock.spent.as_secs_f64())
+}
+
+/// Adds up the time of steps, without validation and checkpoints.
+struct Clock<'a> {
+    stop: &'a AtomicBool,
+    time: Duration,
+    /// Steps to pass over.
+    warm_up: usize,
+    last: Option<Instant>,
+    images: usize,
+    spent: Duration,
+}
+
+impl Observer for Clock<'_> {
+    fn warn(&mut self, _: &str) {}
+
+    fn begin(&mut self, _: &Network, _: u32, _: u32, _: usize) {}
+
+    fn step(&mut self, images: usize, _: f64) {
+        let now = Instant::now();
+        if self.warm_up > 0 {
+            self.warm_up -= 1;
+        } else if let Some(last) = self.last {
+            self.images += images;
+            self.spent += now - last;
+        }
+        self.last = Some(now);
+        if self.spent >= self.time {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn epoch(&mut self, _: &EpochRow) {
+        self.last = None;
+    }
+}

@@ -37,6 +37,7 @@ interop: build tools dist
 	.tools/bin/cargo-deny --all-features check bans licenses sources
 	$(UV) scripts/check_onnx.py
 	$(UV) scripts/check_statistics.py
+	$(PYTHON) scripts/check_explained.py
 	scripts/check_signing.sh $(TARGET)
 	$(UV) scripts/check_serve.py $(TARGET)
 	$(UV) scripts/check_page.py $(TARGET)

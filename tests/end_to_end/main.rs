@@ -12,6 +12,8 @@ mod drawings;
 #[cfg(feature = "trainer")]
 mod environment;
 mod examples;
+#[cfg(feature = "trainer")]
+mod foreign_weights;
 mod gate;
 mod hostile_zoo;
 mod kills;

@@ -144,10 +144,10 @@ fn a_forged_version_is_caught_before_training() {
     let from: zoo::Manifest = datasets::yaml::read(&other.join("manifest.yaml")).unwrap();
     let path = version.join("manifest.yaml");
     let mut manifest: zoo::Manifest = datasets::yaml::read(&path).unwrap();
-    let training = &mut manifest.training;
-    training.epochs_sha256 = from.training.epochs_sha256;
-    training.parameters_sha256 = from.training.parameters_sha256;
-    training.selected_epoch = from.training.selected_epoch;
+    let (training, from) = (manifest.training.as_mut().unwrap(), from.training.unwrap());
+    training.epochs_sha256 = from.epochs_sha256;
+    training.parameters_sha256 = from.parameters_sha256;
+    training.selected_epoch = from.selected_epoch;
     std::fs::write(path, datasets::yaml::to_string(&manifest).unwrap()).unwrap();
     let onnx = std::fs::read(other.join("model.onnx")).unwrap();
     let hash = |recipe: &str| {
@@ -175,8 +175,9 @@ fn a_machine_with_other_arithmetic_says_so_at_once() {
     let version = dir.join("zoo/models/tiny/1");
     let path = version.join("manifest.yaml");
     let mut manifest: zoo::Manifest = datasets::yaml::read(&path).unwrap();
-    assert!(manifest.training.fingerprint.is_some() && manifest.training.numeric_profile.in_force);
-    manifest.training.fingerprint = Some(datasets::Digest::of(b"other"));
+    let training = manifest.training.as_mut().unwrap();
+    assert!(training.fingerprint.is_some() && training.numeric_profile.in_force);
+    training.fingerprint = Some(datasets::Digest::of(b"other"));
     std::fs::write(&path, datasets::yaml::to_string(&manifest).unwrap()).unwrap();
     let (code, report) = reproduce(dir, &[]);
     assert_eq!((code, summary(&report)), (Some(1), ("other-arithmetic", "nothing", 0)));

@@ -147,7 +147,7 @@ fn adjust_hashes(zoo: &Zoo, version: &Path) {
     for (name, record) in &mut manifest.files {
         (record.sha256, record.bytes) = datasets::Digest::of_file(&version.join(name)).unwrap();
     }
-    manifest.training.recipe_sha256 = manifest.files["recipe.yaml"].sha256;
+    manifest.training.as_mut().unwrap().recipe_sha256 = manifest.files["recipe.yaml"].sha256;
     std::fs::write(&path, datasets::yaml::to_string(&manifest).unwrap()).unwrap();
     zoo.write_index().unwrap();
 }

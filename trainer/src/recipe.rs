@@ -142,6 +142,11 @@ impl Recipe {
         Ok(network.with_arithmetic(self.numeric_profile.arithmetic()))
     }
 
+    /// Whether a version is calibrated on validation images.
+    pub fn promises_confidence(&self) -> bool {
+        self.output.confidence
+    }
+
     /// Checks what the types cannot say.
     fn check(&self, path: &Path) -> Result<()> {
         let refuse = |field: &str, found: &dyn ToString, expected: &str| {

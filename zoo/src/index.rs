@@ -61,10 +61,13 @@ pub struct IndexVersion {
     pub parameters: u64,
     /// Multiply-accumulates for one image.
     pub macs: u64,
-    /// Numeric profile that it was trained under: `portable` gives the same bytes on every processor.
-    pub numeric_profile: String,
+    /// Numeric profile that it was trained under: `portable` gives the same bytes on every processor. Absent from
+    /// versions that were not trained here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numeric_profile: Option<String>,
     /// Processor that trained it.
-    pub processor: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
     /// sha256 of its manifest, which has those of all other files.
     pub manifest_sha256: Digest,
     /// sha256 of its network.
@@ -312,8 +315,8 @@ impl IndexVersion {
             test: manifest.test.correct,
             parameters: manifest.network.parameters,
             macs: manifest.network.macs,
-            numeric_profile: manifest.training.numeric_profile.isa,
-            processor: manifest.training.cpu,
+            numeric_profile: manifest.training.as_ref().map(|training| training.numeric_profile.isa.clone()),
+            processor: manifest.training.map(|training| training.cpu),
             manifest_sha256: opened.manifest_sha256,
             onnx_sha256: manifest.files.get(ONNX).map(|record| record.sha256),
         }
@@ -321,9 +324,10 @@ impl IndexVersion {
 
     /// Where retraining gives the same bytes, for a table.
     fn same_bytes_on(&self) -> &str {
-        match self.numeric_profile.as_str() {
-            "portable" => "any x86-64 with AVX2",
-            _ => &self.processor,
+        match (self.numeric_profile.as_deref(), self.processor.as_deref()) {
+            (Some("portable"), _) => "any x86-64 with AVX2",
+            (_, Some(processor)) => processor,
+            (_, None) => "not trained here",
         }
     }
 }

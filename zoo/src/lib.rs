@@ -40,8 +40,9 @@ pub use error::{Error, Result};
 pub use index::{INDEX, Index, IndexModel, IndexVersion, grouped};
 pub use layout::{Engine, Violation};
 pub use manifest::{
-    ClassCount, DatasetInfo, Dim, FileRecord, MANIFEST, Manifest, NetworkInfo, NumericProfileInfo, ONNX,
-    OnnxInfo, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, check_name,
+    Adopted, ClassCount, DatasetInfo, Dim, FileRecord, ForeignWeights, MANIFEST, Manifest, NetworkInfo,
+    NumericProfileInfo, ONNX, OnnxInfo, Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, TrainingInfo,
+    check_name,
 };
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo, parse_version};

@@ -58,8 +58,12 @@ pub struct Manifest {
     pub network: NetworkInfo,
     /// The ONNX file's versions.
     pub onnx: OnnxInfo,
-    /// How it was trained.
-    pub training: TrainingInfo,
+    /// How it was trained; absent from versions that were not trained here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingInfo>,
+    /// Where it comes from, if it was not trained here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What was checked before it was published.
     pub self_check: SelfCheckInfo,
     /// Versions of the programs that made it.
@@ -176,6 +180,50 @@ pub struct TrainingInfo {
     pub cpu: String,
 }
 
+/// Where a version comes from that was not trained here: nobody can retrain it to the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// An ONNX file that was brought into the zoo's form.
+    Adopted(Adopted),
+    /// Weights for the network of a recipe.
+    Weights(ForeignWeights),
+}
+
+/// Fields of `adopted`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Adopted {
+    /// Name of the file.
+    pub file: String,
+    /// sha256 of the file, with its external data if it has any: of the data's files, then of the file, by name.
+    pub sha256: Digest,
+    /// What the file says made it; may be empty.
+    pub producer: String,
+    /// What was changed, in order, as people read it.
+    pub changes: Vec<String>,
+    /// Where the golden outputs come from; absent without any that are independent of the runtime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub golden: Option<String>,
+}
+
+/// Fields of `weights`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ForeignWeights {
+    /// Name of the file.
+    pub file: String,
+    /// sha256 of the file.
+    pub sha256: Digest,
+    /// sha256 of `recipe.yaml`.
+    pub recipe_sha256: Digest,
+    /// sha256 of all parameters, little-endian `f32`, in state-dict order.
+    pub parameters_sha256: Digest,
+}
+
 /// What a model was computed by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -227,6 +275,29 @@ pub fn check_name(name: &str) -> std::result::Result<(), String> {
 }
 
 impl Manifest {
+    /// sha256 of `recipe.yaml`, of versions that have one.
+    pub fn recipe_sha256(&self) -> Option<Digest> {
+        match (&self.training, &self.origin) {
+            (Some(training), _) => Some(training.recipe_sha256),
+            (_, Some(Origin::Weights(weights))) => Some(weights.recipe_sha256),
+            _ => None,
+        }
+    }
+
+    /// sha256 of all parameters, of versions whose weights are those of a recipe's network.
+    pub fn parameters_sha256(&self) -> Option<Digest> {
+        match (&self.training, &self.origin) {
+            (Some(training), _) => Some(training.parameters_sha256),
+            (_, Some(Origin::Weights(weights))) => Some(weights.parameters_sha256),
+            _ => None,
+        }
+    }
+
+    /// Whether its network may have any operator, and not only those of the recipes.
+    pub fn is_adopted(&self) -> bool {
+        matches!(self.origin, Some(Origin::Adopted(_)))
+    }
+
     /// Shape of one input image.
     pub fn image_shape(&self) -> datasets::ImageShape {
         let dim = |index: usize| match self.input.shape.get(index) {
@@ -290,9 +361,14 @@ impl Manifest {
         if self.output.dtype != "float32" {
             return refuse("output.dtype", &self.output.dtype, "float32");
         }
-        if self.training.epochs_sha256.len() != self.training.epochs as usize {
-            let expected = format!("{}, one for each epoch", self.training.epochs);
-            return refuse("training.epochs_sha256", &self.training.epochs_sha256.len(), &expected);
+        match (&self.training, &self.origin) {
+            (Some(training), None) if training.epochs_sha256.len() != training.epochs as usize => {
+                let expected = format!("{}, one for each epoch", training.epochs);
+                return refuse("training.epochs_sha256", &training.epochs_sha256.len(), &expected);
+            }
+            (Some(_), None) | (None, Some(_)) => {}
+            (Some(_), Some(_)) => return refuse("origin", &"together with training", "one of the two"),
+            (None, None) => return refuse("training", &"nothing, and no origin", "one of the two"),
         }
         self.check_counts(&refuse)?;
         self.check_files(&refuse)

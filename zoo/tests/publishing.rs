@@ -43,7 +43,7 @@ fn manifest(name: &str, version: u32, files: BTreeMap<String, FileRecord>) -> Ma
         corruptions: None,
         network: NetworkInfo { parameters: 1, macs: 1 },
         onnx: OnnxInfo { opset: 17, ir_version: 8 },
-        training: TrainingInfo {
+        training: Some(TrainingInfo {
             recipe_sha256: digest,
             seed: 1,
             epochs: 0,
@@ -53,7 +53,8 @@ fn manifest(name: &str, version: u32, files: BTreeMap<String, FileRecord>) -> Ma
             numeric_profile: NumericProfileInfo { threads: 1, isa: "avx2".into(), in_force: true },
             fingerprint: None,
             cpu: "test".into(),
-        },
+        }),
+        origin: None,
         self_check: SelfCheckInfo { golden_images: 0, tolerance: 1e-5, identical_predictions: count },
         tools: BTreeMap::new(),
         files,

@@ -1,13 +1,13 @@
 //! `zoo export`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use datasets::Dataset;
 use infer::cli::ZooArgs;
 use serde_json::json;
 use terminal::ExitStatus;
-use zoo::Spec;
+use zoo::{Spec, VersionDir};
 
 use crate::error::{Error, Result};
 use crate::export;
@@ -31,6 +31,8 @@ enum Form {
     Hf,
     /// CycloneDX 1.6: a bill of materials for each model, with its card and the hashes of files and data.
     Bom,
+    /// PyTorch: a folder for each model with a readable model.py and the weights that it loads.
+    Torch,
     /// `ONNX_HUB_MANIFEST.json`, with paths from the folder in which it is.
     OnnxHub,
 }
@@ -46,13 +48,20 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitStatus> {
     let versions = specs.iter().map(|spec| Ok(zoo.version(spec)?)).collect::<Result<Vec<_>>>()?;
     let mut written = Vec::new();
     match args.form {
-        Form::Hf => {
-            let mut names: Vec<&str> = versions.iter().map(|version| &*version.manifest.name).collect();
-            names.sort_unstable();
-            if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                let problem = "named twice; each model has one folder, expected one version of it";
-                return Err(Error::Usage(format!("{}: {problem}", twice[0])));
+        Form::Torch => {
+            one_of_each(&versions)?;
+            let datasets = zoo.datasets_beside();
+            for version in &versions {
+                let name = &version.manifest.dataset.name;
+                // The normalisation is the dataset's.
+                let folder = datasets.as_deref().unwrap_or(Path::new("datasets"));
+                let description = Dataset::find(folder, name)?.description;
+                let dir = args.dir.join(&version.manifest.name);
+                written.extend(export::torch(version, &description.normalisation, &dir)?);
             }
+        }
+        Form::Hf => {
+            one_of_each(&versions)?;
             for version in &versions {
                 written.extend(export::hugging_face(version, &args.dir.join(&version.manifest.name))?);
             }
@@ -76,4 +85,17 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitStatus> {
         written.iter().for_each(|path| terminal::line(path.display()));
     }
     Ok(ExitStatus::Success)
+}
+
+/// Each model has one folder.
+fn one_of_each(versions: &[VersionDir]) -> Result<()> {
+    let mut names: Vec<&str> = versions.iter().map(|version| &*version.manifest.name).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(twice) => {
+            let problem = "named twice; each model has one folder, expected one version of it";
+            Err(Error::Usage(format!("{}: {problem}", twice[0])))
+        }
+        None => Ok(()),
+    }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use datasets::{Dataset, Digest};
 use serde_json::{Value, json};
-use zoo::{FileRecord, MANIFEST, Manifest, TensorInfo, VersionDir, write_atomic};
+use zoo::{FileRecord, MANIFEST, Manifest, Origin, TensorInfo, VersionDir, write_atomic};
 
 use crate::error::Result;
 
@@ -120,15 +120,29 @@ fn model(version: &VersionDir) -> Value {
             },
             "quantitativeAnalysis": { "performanceMetrics": metrics },
         },
-        "properties": [
-            { "name": "model-zoo:parameters", "value": manifest.network.parameters.to_string() },
-            { "name": "model-zoo:multiply-accumulates", "value": manifest.network.macs.to_string() },
-            { "name": "model-zoo:parameters_sha256", "value": manifest.training.parameters_sha256 },
-            { "name": "model-zoo:recipe_sha256", "value": manifest.training.recipe_sha256 },
-            { "name": "model-zoo:seed", "value": manifest.training.seed.to_string() },
-            { "name": "model-zoo:numeric_profile", "value": manifest.training.numeric_profile.isa },
-        ],
+        "properties": properties(manifest),
     })
+}
+
+/// What there is of it.
+fn properties(manifest: &Manifest) -> Vec<Value> {
+    let training = manifest.training.as_ref();
+    let origin = match &manifest.origin {
+        Some(Origin::Adopted(adopted)) => Some(adopted.sha256),
+        Some(Origin::Weights(weights)) => Some(weights.sha256),
+        None => None,
+    };
+    let all = [
+        ("parameters", Some(manifest.network.parameters.to_string())),
+        ("multiply-accumulates", Some(manifest.network.macs.to_string())),
+        ("parameters_sha256", manifest.parameters_sha256().map(|digest| digest.to_string())),
+        ("recipe_sha256", manifest.recipe_sha256().map(|digest| digest.to_string())),
+        ("seed", training.map(|training| training.seed.to_string())),
+        ("numeric_profile", training.map(|training| training.numeric_profile.isa.clone())),
+        ("original_sha256", origin.map(|digest| digest.to_string())),
+    ];
+    let known = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    known.map(|(name, value)| json!({ "name": format!("model-zoo:{name}"), "value": value })).collect()
 }
 
 fn data_reference(manifest: &Manifest) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use datasets::{Dataset, Digest, yaml};
 use serde::Deserialize;
-use zoo::{Manifest, VersionDir};
+use zoo::{Manifest, TrainingInfo, VersionDir};
 
 use super::weights;
 use crate::network::Description;
@@ -69,11 +69,23 @@ pub(super) fn check_recipe(version: &VersionDir) -> Outcome {
     let text = text(version, RECIPE)?;
     let recipe = parse_recipe(version, &text)?;
     let mut differences = Differences::default();
-    let training = &manifest.training;
-    differences.expect("training.recipe_sha256", training.recipe_sha256, Digest::of(text.as_bytes()));
+    let found = Digest::of(text.as_bytes());
+    differences.expect("recipe_sha256", manifest.recipe_sha256(), Some(found));
     differences.expect("name", &manifest.name, &recipe.name);
     differences.expect("description", &manifest.description, &recipe.description);
     differences.expect("dataset.name", &manifest.dataset.name, &recipe.dataset);
+    if let Some(training) = &manifest.training {
+        compare_training(manifest, training, recipe, &mut differences);
+    }
+    differences.outcome(format!("sha256 {found}"))
+}
+
+fn compare_training(
+    manifest: &Manifest,
+    training: &TrainingInfo,
+    recipe: Recipe,
+    differences: &mut Differences,
+) {
     differences.expect("training.seed", training.seed, recipe.seed);
     let profile = &training.numeric_profile;
     if let Some(asked) = &recipe.numeric_profile {
@@ -97,7 +109,6 @@ pub(super) fn check_recipe(version: &VersionDir) -> Outcome {
     if let Some(confidence) = &manifest.confidence {
         differences.expect("confidence.images", confidence.images, images);
     }
-    differences.outcome(format!("sha256 {}", training.recipe_sha256))
 }
 
 const RECIPE: &str = "recipe.yaml";
@@ -108,8 +119,7 @@ fn parse_recipe(version: &VersionDir, text: &str) -> std::result::Result<Recipe,
 
 /// The history has the manifest's chain of hashes and its result on validation images, and the chain ends in the
 /// weights.
-pub(super) fn check_history(version: &VersionDir) -> Outcome {
-    let training = &version.manifest.training;
+pub(super) fn check_history(version: &VersionDir, training: &TrainingInfo) -> Outcome {
     let text = text(version, "history.csv")?;
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
@@ -163,8 +173,8 @@ pub(super) fn check_network(manifest: &Manifest, network: &Description, macs: u6
         }
     }
     if let Some(found) = network.metadata.get("recipe_sha256") {
-        let claimed = manifest.training.recipe_sha256.to_string();
-        differences.expect("training.recipe_sha256", &claimed, found);
+        let claimed = manifest.recipe_sha256().map(|sha256| sha256.to_string()).unwrap_or_default();
+        differences.expect("recipe_sha256", &claimed, found);
     }
     for (field, claimed) in [("model", manifest.name.clone()), ("version", manifest.version.to_string())] {
         let found = network.metadata.get(field);
@@ -203,7 +213,7 @@ pub(super) fn check_weights(
     let values = ordered.iter().filter_map(|name| whole.get(name)).flat_map(|(_, values)| values);
     let bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
     let hash = Digest::of(&bytes);
-    differences.expect("training.parameters_sha256", manifest.training.parameters_sha256, hash);
+    differences.expect("parameters_sha256", manifest.parameters_sha256(), Some(hash));
     let trainable = whole.iter().filter(|(name, _)| !name.contains(".running_"));
     let parameters: usize = trainable.map(|(_, (_, values))| values.len()).sum();
     differences.expect("network.parameters", manifest.network.parameters, parameters as u64);

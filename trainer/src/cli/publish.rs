@@ -22,6 +22,12 @@ pub(super) struct PublishArgs {
     /// Publish this finished run instead of training.
     #[arg(long, conflicts_with = "recipes")]
     run: Option<PathBuf>,
+    /// Publish these weights (safetensors), trained elsewhere for the recipe's network, instead of training.
+    #[arg(long, conflicts_with_all = ["run", "again"], requires = "recipes")]
+    weights: Option<PathBuf>,
+    /// A YAML file that leads from names of the recipe's tensors (`conv1.weight`) to those in the weights.
+    #[arg(long, requires = "weights")]
+    names: Option<PathBuf>,
     /// Publish a new version even if the newest one is by the same recipe.
     #[arg(long)]
     again: bool,
@@ -49,16 +55,20 @@ pub(super) fn publish_command(args: &PublishArgs) -> Result<()> {
         }
         enter_profile(profile)?;
     }
+    if args.weights.is_some() && jobs.len() != 1 {
+        return Err(Error::run(Path::new("--weights"), format!("for {} recipes, expected one", jobs.len())));
+    }
     let zoo = Zoo::create(&args.zoo)?;
     let mut published = Vec::new();
     for (recipe, run) in &jobs {
         let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
-        let existing =
-            publish::already_published(&zoo, recipe, &dataset)?.filter(|_| !args.again && run.is_none());
+        let skips = !args.again && run.is_none() && args.weights.is_none();
+        let existing = publish::already_published(&zoo, recipe, &dataset)?.filter(|_| skips);
         let new = existing.is_none();
-        let version = match existing {
-            Some(version) => version,
-            None => publish_recipe(recipe, run.as_deref(), &dataset, &zoo, &args.common)?,
+        let version = match (existing, &args.weights) {
+            (Some(version), _) => version,
+            (None, Some(weights)) => publish_weights(recipe, weights, args.names.as_deref(), &dataset, &zoo)?,
+            (None, None) => publish_recipe(recipe, run.as_deref(), &dataset, &zoo, &args.common)?,
         };
         if !args.common.json {
             let manifest = &version.manifest;
@@ -78,6 +88,22 @@ pub(super) fn publish_command(args: &PublishArgs) -> Result<()> {
         terminal::json(&published);
     }
     Ok(())
+}
+
+fn publish_weights(
+    recipe: &RecipeFile,
+    weights: &Path,
+    names: Option<&Path>,
+    dataset: &Dataset,
+    zoo: &Zoo,
+) -> Result<VersionDir> {
+    let names = names.map(datasets::yaml::read).transpose()?.unwrap_or_default();
+    if recipe.recipe.promises_confidence() {
+        terminal::log(
+            "note: nothing is calibrated, since the weights may have been trained on the validation images",
+        );
+    }
+    publish::publish_weights(recipe.clone(), weights, &names, dataset, zoo)
 }
 
 fn publish_recipe(

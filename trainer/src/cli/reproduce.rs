@@ -41,13 +41,13 @@ pub(super) struct ReproduceArgs {
 pub(super) fn command(args: &ReproduceArgs) -> Result<ExitStatus> {
     let key = args.key.as_deref().map(read_key).transpose()?;
     let (zoo, version) = open_version(&args.zoo, &args.model)?;
+    let trained_on = &reproduce::training(&version)?.cpu;
     let recipe = reproduce::published_recipe(&version)?;
     let profile = &recipe.recipe.numeric_profile;
     let here = Processor::detect();
-    if profile.isa != Isa::Portable && !version.manifest.training.cpu.starts_with(&here.name) {
+    if profile.isa != Isa::Portable && !trained_on.starts_with(&here.name) {
         terminal::log(format_args!(
-            "note: numeric profile {profile} gives equal bytes on one kind of processor; published from {}, here is {here}",
-            version.manifest.training.cpu
+            "note: numeric profile {profile} gives equal bytes on one kind of processor; published from {trained_on}, here is {here}"
         ));
     }
     enter_profile(&NumericProfile { isa: args.isa.unwrap_or(profile.isa), ..profile.clone() })?;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use datasets::Description;
-use zoo::{Count, Manifest};
+use zoo::{Count, Manifest, Origin};
 
 use super::drawings::Confusion;
 use crate::network::Network;
@@ -44,7 +44,7 @@ fn sections(
     confusion: &Confusion,
     has_filters: bool,
 ) -> std::fmt::Result {
-    let Manifest { name, version, training, test, .. } = manifest;
+    let Manifest { name, version, test, .. } = manifest;
     let row = |what: &str, count: Count| format!("| {what} | {count} | {:.2} % |\n", 100.0 * count.share());
     writeln!(out, "# {name} {version}\n\n{}\n", manifest.description)?;
     writeln!(out, "| images | right | accuracy |\n|---|---|---|")?;
@@ -54,7 +54,12 @@ fn sections(
     }
     writeln!(
         out,
-        "\n## Use\n\n```\ninfer predict image.png --model {name}@{version}\ninfer verify {name}@{version}\ntrainer reproduce {name}@{version}\n```\n"
+        "\n## Use\n\n```\ninfer predict image.png --model {name}@{version}\ninfer verify {name}@{version}{}\n```\n",
+        if manifest.training.is_some() {
+            format!("\ntrainer reproduce {name}@{version}")
+        } else {
+            String::new()
+        }
     )?;
     writeln!(
         out,
@@ -67,18 +72,15 @@ fn sections(
         manifest.output.dtype,
         shape(&manifest.output.shape),
     )?;
+    if table(network).contains("batch_norm") {
+        writeln!(
+            out,
+            "In `model.onnx`, batch normalisation after a convolution or dense layer is folded into that layer: its `weight` \
+             and `bias` have the names of those in `model.safetensors`, and other values.\n"
+        )?;
+    }
     writeln!(out, "## Network\n\n```\n{}```\n", table(network))?;
-    writeln!(out, "## Training\n\n![learning curve]({LEARNING_CURVE})\n")?;
-    writeln!(
-        out,
-        "`recipe.yaml` determines everything; seed {}, the weights of epoch {} of {}, {} threads, {}. \
-         `history.csv` has the losses, accuracies and a sha256 of the parameters for each epoch.\n",
-        training.seed,
-        training.selected_epoch,
-        training.epochs,
-        training.numeric_profile.threads,
-        training.numeric_profile.isa,
-    )?;
+    training_section(out, manifest)?;
     writeln!(
         out,
         "## Result by class\n\n| class | right | accuracy | most often taken for |\n|---|---|---|---|"
@@ -115,6 +117,30 @@ fn sections(
 }
 
 /// What the probabilities mean.
+fn training_section(out: &mut String, manifest: &Manifest) -> std::fmt::Result {
+    writeln!(out, "## Training\n")?;
+    if let Some(Origin::Weights(weights)) = &manifest.origin {
+        writeln!(
+            out,
+            "Not trained here: the weights are those of `{}` (sha256 `{}`), for the network of `recipe.yaml`. How they were \
+             trained, and whether they saw the test split, is not known.\n",
+            weights.file, weights.sha256
+        )?;
+    }
+    let Some(training) = &manifest.training else { return Ok(()) };
+    writeln!(
+        out,
+        "![learning curve]({LEARNING_CURVE})\n\n\
+         `recipe.yaml` determines everything; seed {}, the weights of epoch {} of {}, {} threads, {}. \
+         `history.csv` has the losses, accuracies and a sha256 of the parameters for each epoch.\n",
+        training.seed,
+        training.selected_epoch,
+        training.epochs,
+        training.numeric_profile.threads,
+        training.numeric_profile.isa,
+    )
+}
+
 fn confidence_section(out: &mut String, confidence: &zoo::Confidence) -> std::fmt::Result {
     writeln!(
         out,

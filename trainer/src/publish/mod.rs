@@ -14,16 +14,20 @@ use infer::golden::Golden;
 use infer::{Evaluation, Session};
 use tch::Device;
 use zoo::{
-    DatasetInfo, Dim, FileRecord, Manifest, NetworkInfo, NumericProfileInfo, OnnxInfo, SCHEMA, SelfCheckInfo,
-    TensorInfo, TestResult, TrainingInfo, VersionDir, Zoo,
+    DatasetInfo, Dim, FileRecord, ForeignWeights, Manifest, NetworkInfo, NumericProfileInfo, OnnxInfo,
+    Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, VersionDir, Zoo,
 };
 
 use crate::batches::Normaliser;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::history::EpochRow;
+use crate::network::Network;
 use crate::onnx::{self, Identity};
-use crate::run::{self, FinishedRun};
+use crate::parameters::Parameters;
+use crate::recipe::RecipeFile;
+use crate::run::{self, FinishedRun, RunSummary};
+use crate::weights;
 use artefacts::Artefacts;
 
 /// Largest allowed difference of a probability between `infer` and libtorch.
@@ -37,22 +41,62 @@ const TOLERANCE: f64 = 1e-5;
 /// # Errors
 /// [`Error::SelfCheck`] if it does not; else what is wrong with run, data or zoo.
 pub fn publish(run: &Path, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
-    let run = run::read(run, dataset)?;
+    let FinishedRun { recipe, network, summary, history, parameters } = run::read(run, dataset)?;
+    release(Source::Trained { summary, history }, recipe, network, parameters, dataset, zoo)
+}
+
+/// Publishes weights that were trained elsewhere for a recipe's network, under the same checks. Nothing is fitted on
+/// validation images, which the weights may have been trained on.
+///
+/// # Errors
+/// As for [`publish`], and what is wrong with the weights.
+pub fn publish_weights(
+    recipe: RecipeFile,
+    file: &Path,
+    names: &BTreeMap<String, String>,
+    dataset: &Dataset,
+    zoo: &Zoo,
+) -> Result<VersionDir> {
+    let network = recipe.recipe.build_network(&dataset.description)?;
+    let (parameters, sha256) = weights::read_foreign(file, &network, names)?;
+    let origin = ForeignWeights {
+        file: file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        sha256,
+        recipe_sha256: recipe.sha256(),
+        parameters_sha256: parameters.sha256(),
+    };
+    release(Source::Weights(origin), recipe, network, parameters, dataset, zoo)
+}
+
+fn release(
+    source: Source,
+    recipe: RecipeFile,
+    network: Network,
+    parameters: Parameters,
+    dataset: &Dataset,
+    zoo: &Zoo,
+) -> Result<VersionDir> {
     let release = Release {
         temperature: 1.0,
         normaliser: Normaliser::new(&dataset.description.normalisation),
         test: dataset.load(Split::Test)?,
-        run,
+        recipe,
+        network,
+        parameters,
+        source,
         dataset,
     };
-    let profile = release.run.recipe.recipe.numeric_profile.clone();
+    let profile = release.recipe.recipe.numeric_profile.clone();
     let (release, test) = profile.run(move || {
-        let FinishedRun { recipe, network, parameters, .. } = &release.run;
-        let temperature = calibration::temperature(recipe, dataset, network, parameters)?;
+        let Release { recipe, network, parameters, .. } = &release;
+        let temperature = match &release.source {
+            Source::Trained { .. } => calibration::temperature(recipe, dataset, network, parameters)?,
+            Source::Weights(_) => 1.0,
+        };
         let test = release.measure();
         Ok((Release { temperature, ..release }, test))
     })?;
-    zoo.publish(&release.run.recipe.recipe.name, |dir, version| release.write(dir, version, &test))
+    zoo.publish(&release.recipe.recipe.name, |dir, version| release.write(dir, version, &test))
 }
 
 /// The version that was made by the same recipe from the same data, if the newest one was.
@@ -71,8 +115,8 @@ pub fn already_published(
         Err(error) => return Err(error.into()),
     };
     let manifest = &newest.manifest;
-    let same =
-        manifest.training.recipe_sha256 == recipe.sha256() && manifest.dataset == dataset_info(dataset);
+    let same = manifest.training.as_ref().is_some_and(|training| training.recipe_sha256 == recipe.sha256())
+        && manifest.dataset == dataset_info(dataset);
     Ok(same.then_some(newest))
 }
 
@@ -84,8 +128,19 @@ pub(crate) fn dataset_info(dataset: &Dataset) -> DatasetInfo {
     }
 }
 
+/// Where weights come from.
+enum Source {
+    /// A finished run, with its history as text.
+    Trained { summary: RunSummary, history: String },
+    /// A file from elsewhere.
+    Weights(ForeignWeights),
+}
+
 struct Release<'a> {
-    run: FinishedRun,
+    recipe: RecipeFile,
+    network: Network,
+    parameters: Parameters,
+    source: Source,
     dataset: &'a Dataset,
     normaliser: Normaliser,
     test: Samples,
@@ -101,8 +156,8 @@ impl Release<'_> {
     /// What libtorch says about the test split.
     fn measure(&self) -> Evaluation {
         let evaluator = Evaluator {
-            network: &self.run.network,
-            parameters: &self.run.parameters,
+            network: &self.network,
+            parameters: &self.parameters,
             normaliser: &self.normaliser,
             samples: &self.test,
             device: Device::Cpu,
@@ -113,10 +168,10 @@ impl Release<'_> {
     }
 
     fn artefacts(&self, version: u32) -> Artefacts<'_> {
-        let recipe = &self.run.recipe;
+        let recipe = &self.recipe;
         Artefacts {
-            network: &self.run.network,
-            parameters: &self.run.parameters,
+            network: &self.network,
+            parameters: &self.parameters,
             normaliser: &self.normaliser,
             test: &self.test,
             temperature: self.temperature,
@@ -133,24 +188,29 @@ impl Release<'_> {
 
     /// Writes every file of the version, the manifest last.
     fn write(&self, dir: &Path, version: u32, test: &Evaluation) -> Result<()> {
-        let recipe = &self.run.recipe;
+        let recipe = &self.recipe;
         let artefacts = self.artefacts(version);
         let golden = artefacts.golden();
         let mut files = artefacts.files(&golden)?;
         let session = self.self_check(&files[zoo::ONNX], &golden, test)?;
         let output = &recipe.recipe.output;
-        let confidence = if output.confidence { Some(self.confidence(&session)?) } else { None };
+        let is_trained = matches!(self.source, Source::Trained { .. });
+        let confidence =
+            if output.confidence && is_trained { Some(self.confidence(&session)?) } else { None };
         let corruptions =
             if output.corruptions { Some(infer::corruptions::measure(&session, &self.test)?) } else { None };
-        let rows = crate::history::parse_csv(&self.run.history, Path::new(run::HISTORY))?;
+        let mut rows = Vec::new();
         let confusion = drawings::confusion(&test.predictions, &self.test.labels, self.labels());
         files.extend([
             (run::RECIPE, recipe.text.clone().into_bytes()),
-            (run::HISTORY, self.run.history.clone().into_bytes()),
-            (card::LEARNING_CURVE, drawings::learning_curve(&rows)?.into_bytes()),
             (card::CONFUSION, drawings::confusion_matrix(&confusion, self.labels())?.into_bytes()),
         ]);
-        if let Some(filters) = drawings::filters(&self.run.network, &self.run.parameters)? {
+        if let Source::Trained { history, .. } = &self.source {
+            rows = crate::history::parse_csv(history, Path::new(run::HISTORY))?;
+            files.insert(run::HISTORY, history.clone().into_bytes());
+            files.insert(card::LEARNING_CURVE, drawings::learning_curve(&rows)?.into_bytes());
+        }
+        if let Some(filters) = drawings::filters(&self.network, &self.parameters)? {
             files.insert(card::FILTERS, filters);
         }
         if let Some(confidence) = &confidence {
@@ -163,7 +223,7 @@ impl Release<'_> {
         let mut manifest = Manifest { confidence, corruptions, ..manifest };
         let card = card::write(
             &manifest,
-            &self.run.network,
+            &self.network,
             &self.dataset.description,
             &confusion,
             files.contains_key(card::FILTERS),
@@ -212,7 +272,7 @@ impl Release<'_> {
     /// What the probabilities promise, fitted on the validation images as `infer` sees them.
     fn confidence(&self, session: &Session) -> Result<zoo::Confidence> {
         let samples = self.dataset.load(Split::Train)?;
-        let (_, validation) = crate::train::split(&self.run.recipe.recipe, &samples)?;
+        let (_, validation) = crate::train::split(&self.recipe.recipe, &samples)?;
         let validation = samples.select(&validation);
         let probabilities = infer::probabilities(session, &validation)?;
         let of_test = infer::probabilities(session, &self.test)?;
@@ -231,12 +291,15 @@ impl Release<'_> {
 
     /// The manifest without its `files`.
     fn manifest(&self, version: u32, test: &Evaluation, golden: &Golden, rows: &[EpochRow]) -> Manifest {
-        let FinishedRun { recipe, summary, .. } = &self.run;
+        let recipe = &self.recipe;
         let shape = self.test.shape;
         let free = || Dim::Free(onnx::BATCH.into());
         let fixed = |lengths: &[usize]| lengths.iter().map(|&d| Dim::Fixed(d)).collect::<Vec<_>>();
-        let profile = &recipe.recipe.numeric_profile;
         let all = self.test.len() as u64;
+        let (summary, origin) = match &self.source {
+            Source::Trained { summary, .. } => (Some(summary), None),
+            Source::Weights(weights) => (None, Some(Origin::Weights(weights.clone()))),
+        };
         Manifest {
             schema: SCHEMA,
             name: recipe.recipe.name.clone(),
@@ -260,39 +323,49 @@ impl Release<'_> {
                 per_class: test.per_class.clone(),
                 predictions_sha256: test.predictions_sha256(),
             },
-            validation: summary.validation,
+            validation: summary.and_then(|summary| summary.validation),
             confidence: None,
             corruptions: None,
             network: NetworkInfo {
-                parameters: self.run.network.parameter_count() as u64,
-                macs: self.run.network.macs(),
+                parameters: self.network.parameter_count() as u64,
+                macs: self.network.macs(),
             },
             onnx: OnnxInfo { opset: onnx::OPSET, ir_version: onnx::IR_VERSION },
-            training: TrainingInfo {
-                recipe_sha256: recipe.sha256(),
-                seed: recipe.recipe.seed,
-                epochs: summary.epochs,
-                selected_epoch: summary.selected_epoch,
-                parameters_sha256: summary.parameters_sha256,
-                epochs_sha256: rows.iter().map(|row| row.parameters_sha256).collect(),
-                numeric_profile: NumericProfileInfo {
-                    threads: profile.threads,
-                    isa: profile.isa.name().into(),
-                    in_force: summary.numeric_profile_in_force,
-                },
-                fingerprint: summary.fingerprint,
-                cpu: summary.cpu.clone(),
-            },
+            training: summary.map(|summary| training_info(recipe, summary, rows)),
+            origin,
             self_check: SelfCheckInfo {
                 golden_images: golden.shape[0] as u64,
                 tolerance: TOLERANCE,
                 identical_predictions: zoo::Count { correct: all, total: all },
             },
             tools: BTreeMap::from([
-                ("libtorch".into(), summary.libtorch.clone()),
+                (
+                    "libtorch".into(),
+                    summary
+                        .map_or_else(|| crate::LIBTORCH_VERSION.into(), |summary| summary.libtorch.clone()),
+                ),
                 ("trainer".into(), env!("CARGO_PKG_VERSION").into()),
             ]),
             files: BTreeMap::new(),
         }
+    }
+}
+
+fn training_info(recipe: &RecipeFile, summary: &RunSummary, rows: &[EpochRow]) -> TrainingInfo {
+    let profile = &recipe.recipe.numeric_profile;
+    TrainingInfo {
+        recipe_sha256: recipe.sha256(),
+        seed: recipe.recipe.seed,
+        epochs: summary.epochs,
+        selected_epoch: summary.selected_epoch,
+        parameters_sha256: summary.parameters_sha256,
+        epochs_sha256: rows.iter().map(|row| row.parameters_sha256).collect(),
+        numeric_profile: NumericProfileInfo {
+            threads: profile.threads,
+            isa: profile.isa.name().into(),
+            in_force: summary.numeric_profile_in_force,
+        },
+        fingerprint: summary.fingerprint,
+        cpu: summary.cpu.clone(),
     }
 }

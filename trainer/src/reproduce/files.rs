@@ -3,10 +3,10 @@
 use datasets::{Dataset, Samples};
 use infer::golden::{self, Golden};
 use serde::Serialize;
-use zoo::VersionDir;
+use zoo::{TrainingInfo, VersionDir};
 
 use crate::batches::Normaliser;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::history::{self, EpochRow};
 use crate::network::Network;
 use crate::onnx::Identity;
@@ -25,6 +25,16 @@ pub struct FileComparison {
     pub identical: bool,
 }
 
+/// How a version was trained.
+///
+/// # Errors
+/// [`Error::Run`] if it was not trained here.
+pub fn training(version: &VersionDir) -> Result<&TrainingInfo> {
+    let problem =
+        "was not trained here, so there is nothing to retrain; `infer verify` checks what it claims";
+    version.manifest.training.as_ref().ok_or_else(|| Error::run(&version.path, problem))
+}
+
 /// A version and what its files are compared by.
 pub(super) struct Published<'a> {
     pub(super) version: &'a VersionDir,
@@ -41,7 +51,7 @@ impl Published<'_> {
     /// # Errors
     /// If a file is damaged or no such file.
     pub(super) fn contradictions(&self) -> Result<Vec<String>> {
-        let training = &self.version.manifest.training;
+        let training = training(self.version)?;
         let rows = self.history()?;
         let mut found = Vec::new();
         let mut expect = |what: &str, holds: bool| {

@@ -9,8 +9,8 @@ use datasets::{Dataset, Digest, Split};
 use tch::Device;
 use zoo::{Count, VersionDir};
 
-pub use files::FileComparison;
 use files::Published;
+pub use files::{FileComparison, training};
 pub use report::{Claim, Difference, Reproduction, Start, Verdict};
 
 use crate::batches::Normaliser;
@@ -76,11 +76,11 @@ pub fn reproduce(
         problems: Vec::new(),
         numeric_profile_in_force: false,
         processor: Processor::detect().to_string(),
-        published_processor: manifest.training.cpu.clone(),
+        published_processor: training(version)?.cpu.clone(),
         libtorch: crate::LIBTORCH_VERSION.into(),
     };
     if request.isa.is_none() {
-        outcome.problems = other_arithmetic(&recipe, dataset, manifest.training.fingerprint)?;
+        outcome.problems = other_arithmetic(&recipe, dataset, training(version)?.fingerprint)?;
         if !outcome.problems.is_empty() {
             return Ok(outcome);
         }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::report::{Report as RetrainingReport, Reproduction};
-use crate::{MANIFEST, VersionDir};
+use crate::{MANIFEST, Origin, VersionDir};
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const MODEL_SIGNATURE: &str = "https://model_signing/signature/v1.0";
@@ -47,24 +47,55 @@ pub(super) fn model_signature(version: &VersionDir, files: &BTreeMap<String, Dig
     statement(version, files, MODEL_SIGNATURE, predicate)
 }
 
-/// SLSA provenance v1: what went in (recipe, data) and what worked on it (tools).
+/// SLSA provenance v1: what went in (recipe, data, or a file from elsewhere) and what worked on it (tools).
 pub(super) fn provenance(version: &VersionDir, files: &BTreeMap<String, Digest>) -> Value {
     let manifest = &version.manifest;
-    let recipe = json!({ "name": "recipe.yaml", "digest": { "sha256": manifest.training.recipe_sha256 } });
-    let profile = &manifest.training.numeric_profile;
+    let mut dependencies = data_files(version);
+    let (program, kind, external, internal) = match (&manifest.training, &manifest.origin) {
+        (Some(training), _) => {
+            let profile = &training.numeric_profile;
+            (
+                "trainer",
+                "publish",
+                json!({ "recipe": recipe(version), "seed": training.seed, "epochs": training.epochs }),
+                json!({ "threads": profile.threads, "isa": profile.isa, "cpu": training.cpu }),
+            )
+        }
+        (None, Some(Origin::Weights(weights))) => {
+            dependencies.push(foreign(&weights.file, weights.sha256));
+            ("trainer", "publish-weights", json!({ "recipe": recipe(version) }), json!({}))
+        }
+        (None, Some(Origin::Adopted(adopted))) => {
+            dependencies.push(foreign(&adopted.file, adopted.sha256));
+            ("zoo", "adopt", json!({ "changes": adopted.changes }), json!({}))
+        }
+        (None, None) => unreachable!("a manifest has training or origin, which is checked on reading"),
+    };
+    let parameters = manifest.parameters_sha256().into_iter();
+    let parameters = parameters.map(|sha256| json!({ "name": "parameters", "digest": { "sha256": sha256 } }));
     let predicate = json!({
         "buildDefinition": {
-            "buildType": "urn:model-zoo:trainer:publish:v1",
-            "externalParameters": { "recipe": recipe, "seed": manifest.training.seed, "epochs": manifest.training.epochs },
-            "internalParameters": { "threads": profile.threads, "isa": profile.isa, "cpu": manifest.training.cpu },
-            "resolvedDependencies": data_files(version),
+            "buildType": format!("urn:model-zoo:{program}:{kind}:v1"),
+            "externalParameters": external,
+            "internalParameters": internal,
+            "resolvedDependencies": dependencies,
         },
         "runDetails": {
-            "builder": { "id": "urn:model-zoo:trainer", "version": manifest.tools },
-            "byproducts": [{ "name": "parameters", "digest": { "sha256": manifest.training.parameters_sha256 } }],
+            "builder": { "id": format!("urn:model-zoo:{program}"), "version": manifest.tools },
+            "byproducts": parameters.collect::<Vec<_>>(),
         },
     });
     statement(version, files, PROVENANCE, predicate)
+}
+
+/// The recipe as an in-toto resource descriptor; `null` without one.
+fn recipe(version: &VersionDir) -> Value {
+    let sha256 = version.manifest.recipe_sha256();
+    sha256.map_or(Value::Null, |sha256| json!({ "name": "recipe.yaml", "digest": { "sha256": sha256 } }))
+}
+
+fn foreign(file: &str, sha256: Digest) -> Value {
+    json!({ "name": file, "digest": { "sha256": sha256 } })
 }
 
 /// in-toto test result v0.1: the claim about the test split.
@@ -87,9 +118,7 @@ pub(super) fn reproduction(
     report: &RetrainingReport<'_>,
 ) -> Value {
     let (result, list) = if report.passed { ("PASSED", "passedTests") } else { ("FAILED", "failedTests") };
-    let recipe =
-        json!({ "name": "recipe.yaml", "digest": { "sha256": version.manifest.training.recipe_sha256 } });
-    let configuration = [vec![recipe], data_files(version)].concat();
+    let configuration = [vec![recipe(version)], data_files(version)].concat();
     let predicate = json!({
         "result": result,
         "configuration": configuration,

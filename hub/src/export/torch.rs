@@ -1,0 +1,383 @@
+//! A version as PyTorch: a readable `model.py`, and weights that `load_state_dict(strict=True)` takes.
+//!
+//! Layers are those of the recipe, under the names of the weights; what a layer means is in `docs/reference/recipe.md`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use datasets::{Normalisation, yaml};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use zoo::{VersionDir, write_atomic};
+
+use crate::error::{Error, Result};
+
+/// The weights, under their state-dict names.
+const WEIGHTS: &str = "model.safetensors";
+/// Deepest nesting of blocks.
+const DEEPEST: usize = 16;
+
+/// What matters of a recipe.
+#[derive(Deserialize)]
+struct Recipe {
+    network: Vec<Value>,
+}
+
+/// Writes `model.py` and the weights into `dir` and returns the files.
+///
+/// # Errors
+/// [`Error::Usage`] for a version without a recipe, or a layer that is not known; [`Error::Zoo`] for a damaged file.
+pub fn torch(version: &VersionDir, normalisation: &Normalisation, dir: &Path) -> Result<Vec<PathBuf>> {
+    let manifest = &version.manifest;
+    let model = format!("{}@{}", manifest.name, manifest.version);
+    if manifest.recipe_sha256().is_none() {
+        return Err(Error::Usage(format!("{model}: has no recipe, of whose layers a module could be made")));
+    }
+    let path = version.path.join("recipe.yaml");
+    let text = String::from_utf8_lossy(&version.read("recipe.yaml")?).into_owned();
+    let recipe: Recipe = yaml::parse(&text, &path)?;
+    let weights = version.read(WEIGHTS)?;
+    let tensors =
+        SafeTensors::deserialize(&weights).map_err(|e| Error::Usage(format!("{model}: {WEIGHTS}: {e}")))?;
+    let shapes = tensors.tensors().into_iter().map(|(name, view)| (name, view.shape().to_vec())).collect();
+    let shape = manifest.image_shape();
+    let input = vec![shape.channels, shape.height, shape.width];
+    let mut modules = Modules { shapes, lines: Vec::new(), model: &model };
+    let mut forward = Vec::new();
+    modules.chain(&recipe.network, "", input, 0, &mut forward)?;
+    let temperature = manifest.confidence.as_ref().map_or(1.0, |confidence| confidence.temperature);
+    let python = module(manifest, normalisation, temperature, &modules.lines, &forward);
+    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    let write = |(name, bytes): (&str, Vec<u8>)| {
+        let path = dir.join(name);
+        write_atomic(&path, &bytes)?;
+        Ok(path)
+    };
+    [("model.py", python.into_bytes()), (WEIGHTS, weights)].into_iter().map(write).collect()
+}
+
+/// The file's text.
+fn module(
+    manifest: &zoo::Manifest,
+    normalisation: &Normalisation,
+    temperature: f32,
+    modules: &[String],
+    forward: &[String],
+) -> String {
+    let indented =
+        |lines: &[String]| lines.iter().map(|line| format!("        {line}\n")).collect::<String>();
+    let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
+    let labels =
+        serde_json::to_string(&manifest.labels).expect("texts are JSON, and JSON's texts are Python's");
+    let (name, version) = (&manifest.name, manifest.version);
+    let last = match temperature {
+        1.0 => "return torch.softmax(x, dim=1)".to_owned(),
+        _ => {
+            format!("return torch.softmax(x / {temperature:?}, dim=1)  # the temperature of its calibration")
+        }
+    };
+    format!(
+        "\"\"\"{name} {version}, as published: the probabilities of its model.onnx.\n\n\
+         model = load(\"{WEIGHTS}\")\n\
+         probabilities = model(images)  # uint8 [N, C, H, W]\n\
+         \"\"\"\n\n\
+         import torch\n\
+         from safetensors.torch import load_file\n\
+         from torch import nn\n\
+         from torch.nn import functional as F\n\n\
+         LABELS = {labels}\n\
+         MEAN = torch.tensor([{mean}]).view(1, -1, 1, 1)\n\
+         STD = torch.tensor([{std}]).view(1, -1, 1, 1)\n\n\n\
+         class Model(nn.Module):\n\
+         \x20   def __init__(self):\n\
+         \x20       super().__init__()\n\
+         {modules}\n\
+         \x20   def forward(self, images):\n\
+         \x20       x = (images.float() / 255 - MEAN.to(images.device)) / STD.to(images.device)\n\
+         {forward}\
+         \x20       {last}\n\n\n\
+         def load(path=\"{WEIGHTS}\"):\n\
+         \x20   model = Model()\n\
+         \x20   missing = {{name for name in model.state_dict() if name.endswith(\"num_batches_tracked\")}}\n\
+         \x20   counters = {{name: torch.tensor(0) for name in missing}}\n\
+         \x20   model.load_state_dict(load_file(path) | counters, strict=True)\n\
+         \x20   return model.eval()\n",
+        mean = list(&normalisation.mean),
+        std = list(&normalisation.std),
+        modules = indented(modules),
+        forward = indented(forward),
+    )
+}
+
+/// What `__init__` sets up.
+struct Modules<'a> {
+    /// Of every tensor of the weights.
+    shapes: BTreeMap<String, Vec<usize>>,
+    lines: Vec<String>,
+    /// For errors.
+    model: &'a str,
+}
+
+impl Modules<'_> {
+    /// Layers one after the other, from a shape without the batch; returns the shape that comes out.
+    fn chain(
+        &mut self,
+        layers: &[Value],
+        prefix: &str,
+        mut shape: Vec<usize>,
+        depth: usize,
+        forward: &mut Vec<String>,
+    ) -> Result<Vec<usize>> {
+        if depth > DEEPEST {
+            return Err(self.refuse("blocks within blocks", &DEEPEST.to_string()));
+        }
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for layer in layers {
+            let (kind, fields) = self.parts(layer)?;
+            let stem = kind.strip_suffix("2d").unwrap_or(&kind).to_owned();
+            let count = counts.entry(stem.clone()).or_default();
+            *count += 1;
+            let name = format!("{prefix}{stem}{count}");
+            shape = self.layer(&kind, &fields, &name, shape, depth, forward)?;
+        }
+        Ok(shape)
+    }
+
+    /// Kind and fields.
+    fn parts(&self, layer: &Value) -> Result<(String, Map<String, Value>)> {
+        match layer {
+            Value::String(kind) => Ok((kind.clone(), Map::new())),
+            Value::Object(map) if map.len() == 1 => {
+                let (kind, fields) = map.iter().next().expect("there is one");
+                Ok((kind.clone(), fields.as_object().cloned().unwrap_or_default()))
+            }
+            other => Err(self.refuse("layer", &other.to_string())),
+        }
+    }
+
+    fn refuse(&self, what: &str, found: &str) -> Error {
+        Error::Usage(format!(
+            "{}: recipe.yaml: {what}: {found}, which cannot be written as PyTorch",
+            self.model
+        ))
+    }
+
+    fn shape_of(&self, name: &str) -> Result<&Vec<usize>> {
+        self.shapes.get(name).ok_or_else(|| self.refuse("weights", &format!("no tensor {name}")))
+    }
+
+    /// Adds a layer, and returns the shape that it gives.
+    fn layer(
+        &mut self,
+        kind: &str,
+        fields: &Map<String, Value>,
+        name: &str,
+        shape: Vec<usize>,
+        depth: usize,
+        forward: &mut Vec<String>,
+    ) -> Result<Vec<usize>> {
+        let number =
+            |field: &str, or: usize| fields.get(field).and_then(Value::as_u64).map_or(or, |n| n as usize);
+        let mut function = |call: &str| forward.push(format!("x = {call}  # {name}"));
+        let image = |window: &Window| window.image(&shape);
+        match kind {
+            "relu" => function("F.relu(x)"),
+            "leaky_relu" => function("F.leaky_relu(x)"),
+            "elu" => function("F.elu(x)"),
+            "gelu" => function("F.gelu(x)"),
+            "silu" => function("F.silu(x)"),
+            "hard_swish" => function("F.hardswish(x)"),
+            "tanh" => function("torch.tanh(x)"),
+            "sigmoid" => function("torch.sigmoid(x)"),
+            // Its place is at the end, with the temperature.
+            "softmax" => {}
+            "flatten" => {
+                function("x.flatten(1)");
+                return Ok(vec![shape.iter().product()]);
+            }
+            "global_avg_pool" => {
+                function("x.mean(dim=(2, 3))");
+                return Ok(shape[..1].to_vec());
+            }
+            "global_max_pool" => {
+                function("x.amax(dim=(2, 3))");
+                return Ok(shape[..1].to_vec());
+            }
+            "max_pool" | "avg_pool" => {
+                let window =
+                    Window::pool(number("kernel_size", 1), number("stride", 1), number("padding", 0));
+                let Window { kernel: [kernel, _], strides: [stride, _], padding: [[padding, _], _], .. } =
+                    window;
+                let (call, rest) = match kind {
+                    "max_pool" => ("max_pool2d", ""),
+                    _ => ("avg_pool2d", ", count_include_pad=False"),
+                };
+                function(&format!("F.{call}(x, {kernel}, {stride}, {padding}{rest})"));
+                return image(&window);
+            }
+            "dropout" => {
+                let rate = fields.get("rate").map_or_else(|| "0.5".into(), Value::to_string);
+                function(&format!("F.dropout(x, {rate}, self.training)"));
+            }
+            "dense" => {
+                let weight = self.shape_of(&format!("{name}.weight"))?.clone();
+                let bias = self.shapes.contains_key(&format!("{name}.bias"));
+                self.add(name, &format!("nn.Linear({}, {}{})", weight[1], weight[0], no_bias(bias)), forward);
+                return Ok(weight[..1].to_vec());
+            }
+            "batch_norm" => {
+                let channels = self.shape_of(&format!("{name}.weight"))?[0];
+                let dimensions = if shape.len() == 3 { "2d" } else { "1d" };
+                self.add(name, &format!("nn.BatchNorm{dimensions}({channels})"), forward);
+            }
+            "layer_norm" => self.add(name, &format!("nn.LayerNorm({shape:?})"), forward),
+            "conv2d" => {
+                let window = Window::convolution(fields, &shape, number("stride", 1));
+                return self.convolution(name, &window, number("groups", 1), &shape, forward);
+            }
+            "residual" => return self.residual(fields, name, shape, depth, forward),
+            other => return Err(self.refuse("layer", other)),
+        }
+        Ok(shape)
+    }
+
+    /// A layer with weights.
+    fn add(&mut self, name: &str, module: &str, forward: &mut Vec<String>) {
+        self.lines.push(format!("self.{name} = {module}"));
+        forward.push(format!("x = self.{name}(x)"));
+    }
+
+    fn convolution(
+        &mut self,
+        name: &str,
+        window: &Window,
+        groups: usize,
+        shape: &[usize],
+        forward: &mut Vec<String>,
+    ) -> Result<Vec<usize>> {
+        let weight = self.shape_of(&format!("{name}.weight"))?.clone();
+        let bias = self.shapes.contains_key(&format!("{name}.bias"));
+        let [[top, bottom], [left, right]] = window.padding;
+        let mut options = String::new();
+        if window.strides != [1, 1] {
+            options += &match window.strides {
+                [down, across] if down == across => format!(", stride={down}"),
+                [down, across] => format!(", stride=({down}, {across})"),
+            };
+        }
+        if window.dilation != 1 {
+            options += &format!(", dilation={}", window.dilation);
+        }
+        if groups != 1 {
+            options += &format!(", groups={groups}");
+        }
+        // PyTorch pads both sides alike; an odd pixel is padded before.
+        if top == bottom && left == right {
+            if (top, left) != (0, 0) {
+                options += &format!(", padding=({top}, {left})");
+            }
+        } else {
+            forward.push(format!("x = F.pad(x, ({left}, {right}, {top}, {bottom}))"));
+        }
+        let channels = shape[0];
+        let (features, kernel) = (weight[0], (weight[2], weight[3]));
+        let module = format!("nn.Conv2d({channels}, {features}, {kernel:?}{options}{})", no_bias(bias));
+        self.add(name, &module, forward);
+        let mut output = window.image(shape)?;
+        output[0] = features;
+        Ok(output)
+    }
+
+    /// `body(x) + x`, or a convolution of `x` where the shapes differ.
+    fn residual(
+        &mut self,
+        fields: &Map<String, Value>,
+        name: &str,
+        shape: Vec<usize>,
+        depth: usize,
+        forward: &mut Vec<String>,
+    ) -> Result<Vec<usize>> {
+        let body = fields.get("body").and_then(Value::as_array).cloned().unwrap_or_default();
+        let before = format!("before_{}", name.replace('.', "_"));
+        self.lines.push(format!("self.{name} = nn.Module()"));
+        forward.push(format!("{before} = x"));
+        let output = self.chain(&body, &format!("{name}."), shape.clone(), depth + 1, forward)?;
+        if output == shape {
+            forward.push(format!("x = x + {before}  # {name}"));
+            return Ok(output);
+        }
+        let skip = format!("{name}.skip");
+        let weight = self.shape_of(&format!("{skip}.weight"))?.clone();
+        let steps = self.steps(&shape, &output, name)?;
+        let bias = no_bias(self.shapes.contains_key(&format!("{skip}.bias")));
+        let stride = match steps {
+            [1, 1] => String::new(),
+            [down, across] => format!(", stride=({down}, {across})"),
+        };
+        self.lines
+            .push(format!("self.{skip} = nn.Conv2d({}, {}, (1, 1){stride}{bias})", shape[0], weight[0]));
+        forward.push(format!("x = x + self.{skip}({before})  # {name}"));
+        Ok(output)
+    }
+
+    /// The steps of the 1x1 convolution that leads from one shape to another: the smallest along rows and columns alike,
+    /// or else along each.
+    fn steps(&self, from: &[usize], to: &[usize], name: &str) -> Result<[usize; 2]> {
+        let (&[_, height, width], &[_, rows, columns]) = (from, to) else {
+            return Err(self.refuse(name, "a block of vectors of different lengths"));
+        };
+        let leads = |from: usize, step: usize, to: usize| from.div_ceil(step) == to;
+        let both =
+            (1..=height.max(width)).find(|&step| leads(height, step, rows) && leads(width, step, columns));
+        Ok(both.map_or([height.div_ceil(rows.max(1)), width.div_ceil(columns.max(1))], |step| [step; 2]))
+    }
+}
+
+fn no_bias(bias: bool) -> &'static str {
+    if bias { "" } else { ", bias=False" }
+}
+
+/// A sliding window, as in a recipe.
+struct Window {
+    kernel: [usize; 2],
+    strides: [usize; 2],
+    dilation: usize,
+    /// `[[top, bottom], [left, right]]`.
+    padding: [[usize; 2]; 2],
+}
+
+impl Window {
+    fn pool(kernel: usize, stride: usize, padding: usize) -> Window {
+        Window { kernel: [kernel; 2], strides: [stride; 2], dilation: 1, padding: [[padding; 2]; 2] }
+    }
+
+    fn convolution(fields: &Map<String, Value>, shape: &[usize], stride: usize) -> Window {
+        let number = |field: &str| fields.get(field).and_then(Value::as_u64).map_or(1, |n| n as usize);
+        let (kernel, dilation) = (number("kernel_size"), number("dilation"));
+        let span = (kernel.max(1) - 1) * dilation + 1;
+        let amounts = |length: usize| match fields.get("padding") {
+            Some(Value::String(word)) if word == "same" => {
+                let total = ((length.div_ceil(stride).max(1) - 1) * stride + span).saturating_sub(length);
+                [total / 2, total - total / 2]
+            }
+            Some(Value::Number(pixels)) => [pixels.as_u64().unwrap_or(0) as usize; 2],
+            _ => [0, 0],
+        };
+        let padding = [amounts(shape[1]), amounts(shape[2])];
+        Window { kernel: [kernel; 2], strides: [stride; 2], dilation, padding }
+    }
+
+    /// The shape of what comes out, with the channels that go in.
+    fn image(&self, shape: &[usize]) -> Result<Vec<usize>> {
+        let &[channels, height, width] = shape else {
+            return Err(Error::Usage(format!("recipe.yaml: a window over {shape:?}, which is no image")));
+        };
+        let length = |length: usize, side: usize| {
+            let span = (self.kernel[side].max(1) - 1) * self.dilation + 1;
+            let padded = length + self.padding[side][0] + self.padding[side][1];
+            padded.saturating_sub(span) / self.strides[side].max(1) + 1
+        };
+        Ok(vec![channels, length(height, 0), length(width, 1)])
+    }
+}

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adopt;
 #[doc(hidden)]
 pub mod cli;
 mod error;

@@ -107,7 +107,7 @@ impl Predictor {
     }
 
     fn new(manifest: Manifest, onnx: impl Into<Bytes>, path: &Path, source: Source) -> Result<Predictor> {
-        let session = Session::load(onnx, manifest.image_shape(), manifest.labels.len(), path)?;
+        let session = Session::of_version(&manifest, onnx, path)?;
         Ok(Predictor { session, manifest, source })
     }
 

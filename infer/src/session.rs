@@ -51,8 +51,44 @@ impl Session {
     /// # Errors
     /// [`Error::Model`] for anything else.
     pub fn load(onnx: impl Into<Bytes>, shape: ImageShape, classes: usize, path: &Path) -> Result<Session> {
+        let onnx = onnx.into();
+        Session::of(|| Network::read(onnx, shape), shape, classes, path)
+    }
+
+    /// Loads the network of a version: if that was adopted, with any operator.
+    ///
+    /// # Errors
+    /// As for [`Session::load`].
+    pub fn of_version(manifest: &zoo::Manifest, onnx: impl Into<Bytes>, path: &Path) -> Result<Session> {
+        let (shape, classes) = (manifest.image_shape(), manifest.labels.len());
+        match manifest.is_adopted() {
+            false => Session::load(onnx, shape, classes, path),
+            true => Session::load_adopted(onnx, shape, classes, path),
+        }
+    }
+
+    /// Loads a network from elsewhere, which may have any operator that tract knows.
+    ///
+    /// # Errors
+    /// As for [`Session::load`].
+    pub fn load_adopted(
+        onnx: impl Into<Bytes>,
+        shape: ImageShape,
+        classes: usize,
+        path: &Path,
+    ) -> Result<Session> {
+        let onnx = onnx.into();
+        Session::of(|| Network::read_adopted(onnx, shape), shape, classes, path)
+    }
+
+    fn of(
+        read: impl FnOnce() -> TractResult<Network>,
+        shape: ImageShape,
+        classes: usize,
+        path: &Path,
+    ) -> Result<Session> {
         let plans = || -> TractResult<_> {
-            let mut network = Network::read(onnx.into(), shape)?;
+            let mut network = read()?;
             let head = network.head.take().map(plan).transpose()?;
             Ok((plan(network.body_of(1)?)?, head, network))
         };
@@ -85,7 +121,7 @@ impl Session {
     }
 
     /// Multiply-accumulates of convolutions and dense layers for one image.
-    pub(crate) fn macs(&self) -> u64 {
+    pub fn macs(&self) -> u64 {
         self.network.macs
     }
 

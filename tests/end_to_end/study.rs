@@ -93,8 +93,7 @@ fn the_report_says_what_was_found() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["combinations"].as_array().unwrap().len(), 6);
     let page = std::fs::read_to_string(dir.path().join("knobs/report.html")).unwrap();
-    for part in
-        ["<h1>What &lt;two&gt; knobs do</h1>", "Of equal means: F(", "<td>50 (base)</td>", "compared with"]
+    for part in ["<h1>What &lt;two&gt; knobs do</h1>", "same mean: F(", "<td>50 (base)</td>", "compared with"]
     {
         assert!(page.contains(part), "no {part:?}");
     }

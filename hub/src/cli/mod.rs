@@ -1,5 +1,6 @@
 //! The command line of `zoo`.
 
+mod adopt;
 mod aliases;
 mod export;
 mod index;
@@ -34,6 +35,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Serves models over HTTP (Open Inference Protocol v2), with a page to draw on.
     Serve(serve::ServeArgs),
+    /// Brings an ONNX file from elsewhere into the zoo: checked, measured, published with its origin.
+    Adopt(adopt::AdoptArgs),
     /// Copies a version into an OCI registry, as a CNCF ModelPack.
     Push(registry::PushArgs),
     /// Copies a version from an OCI registry into the zoo, which is made if it is not there.
@@ -61,6 +64,7 @@ fn run(command: Command) -> Result<ExitStatus> {
         Command::Show(args) => Ok(infer::cli::show(&args)?),
         Command::Verify(args) => Ok(infer::cli::verify(&args)?),
         Command::Serve(args) => serve::serve(args),
+        Command::Adopt(args) => adopt::adopt(&args),
         Command::Push(args) => registry::push(&args),
         Command::Pull(args) => registry::pull(&args),
         Command::Export(args) => export::export(&args),

@@ -42,7 +42,19 @@ struct OperatorSetIdProto {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct TensorProto {
+    #[prost(int64, repeated, tag = "1")]
+    dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    data_type: i32,
+    #[prost(string, tag = "8")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct GraphProto {
+    #[prost(message, repeated, tag = "5")]
+    initializer: Vec<TensorProto>,
     #[prost(message, repeated, tag = "11")]
     input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
@@ -64,20 +76,66 @@ pub(crate) struct Description {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) input: TensorInfo,
     pub(crate) output: TensorInfo,
-    /// By name.
+    /// By name; of an adopted network none.
     pub(crate) constants: BTreeMap<String, Values>,
+    /// Values of all constants of floating point, but those that adopting added.
+    pub(crate) parameters: u64,
 }
+
+/// What an ONNX file says of itself in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Operator set.
+    pub opset: u32,
+    /// File format.
+    pub ir_version: u32,
+    /// Values of all constants of floating point, but those that adopting added.
+    pub parameters: u64,
+}
+
+/// Counts what is in an ONNX file in the form of adopted versions.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn describe_adopted(onnx: &[u8]) -> Result<Summary, String> {
+    let found = Description::read_adopted(Bytes::copy_from_slice(onnx)).map_err(|e| e.to_string())?;
+    let number = |value: i64| u32::try_from(value).map_err(|_| format!("version {value}"));
+    Ok(Summary {
+        opset: number(found.opset)?,
+        ir_version: number(found.ir_version)?,
+        parameters: found.parameters,
+    })
+}
+
+/// How the names of values begin that adopting a network adds.
+pub const ADDED: &str = "adopted.";
 
 impl Description {
     pub(crate) fn read(onnx: Bytes) -> TractResult<Description> {
         let graph = Graph::read(onnx.clone())?;
+        let constants = graph.constants.iter();
+        let constants =
+            constants.map(|(name, constant)| (name.clone(), (constant.shape.clone(), constant.values())));
+        Ok(Description { constants: constants.collect(), ..Description::read_adopted(onnx)? })
+    }
+
+    /// The same without the constants, which may be of any type.
+    pub(crate) fn read_adopted(onnx: Bytes) -> TractResult<Description> {
         let model = ModelProto::decode(onnx)?;
         let values = model.graph.context("without a graph")?;
         let ([input], [output]) = (values.input.as_slice(), values.output.as_slice()) else {
             bail!("expected one input and one output");
         };
-        let standard = model.opset_import.iter().find(|set| set.domain.is_empty());
-        let constants = graph.constants.iter();
+        let standard = model.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
+        let floats =
+            [DataType::Float, DataType::Double, DataType::Float16, DataType::Bfloat16].map(i32::from);
+        let weights = values.initializer.iter();
+        let weights =
+            weights.filter(|tensor| floats.contains(&tensor.data_type) && !tensor.name.starts_with(ADDED));
+        let count = |tensor: &TensorProto| {
+            tensor.dims.iter().fold(1u64, |all, &d| all.saturating_mul(u64::try_from(d).unwrap_or(0)))
+        };
+        let parameters = weights.map(count).fold(0, u64::saturating_add);
         Ok(Description {
             ir_version: model.ir_version,
             opset: standard.map_or(0, |set| set.version),
@@ -87,9 +145,8 @@ impl Description {
             metadata: model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect(),
             input: tensor(input)?,
             output: tensor(output)?,
-            constants: constants
-                .map(|(name, constant)| (name.clone(), (constant.shape.clone(), constant.values())))
-                .collect(),
+            constants: BTreeMap::new(),
+            parameters,
         })
     }
 }

@@ -5,6 +5,8 @@
 //! would keep NNEF, Fourier transforms and recurrent networks in the binary. (tract-nnef registers
 //! itself from a constructor, so its part stays.)
 
+#[cfg(feature = "adopted")]
+pub(crate) mod adopted;
 mod description;
 mod facts;
 mod file;
@@ -13,6 +15,7 @@ mod operator;
 mod operators;
 
 pub(crate) use description::Description;
+pub use description::{ADDED, Summary, describe_adopted};
 use facts::{ALL_VALUES, MAX_VALUES, only, per_image};
 use file::Graph;
 use operator::{Input, take};
@@ -49,6 +52,20 @@ impl Network {
     pub(crate) fn body_of(&self, images: usize) -> TractResult<TypedModel> {
         let n = self.body.symbols.sym(BATCH);
         self.body.set_symbols(&HashMap::from([(n, images.to_dim())]))
+    }
+
+    /// Reads a network that was adopted, with any operator.
+    #[cfg(feature = "adopted")]
+    pub(crate) fn read_adopted(onnx: Bytes, shape: ImageShape) -> TractResult<Network> {
+        adopted::read(onnx, shape)
+    }
+
+    /// Says why it is not read.
+    #[cfg(not(feature = "adopted"))]
+    pub(crate) fn read_adopted(_: Bytes, _: ImageShape) -> TractResult<Network> {
+        bail!(
+            "an adopted network, which this small program does not read; `zoo` and a build with the feature `adopted` do"
+        )
     }
 
     /// Reads an ONNX file with one input and one output.

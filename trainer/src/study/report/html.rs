@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::charts::{self, Line, Value};
 use super::costs::{Front, fronts, on_fronts};
 use super::model::{Curves, Group, Interaction, Knob, Report, accuracies, problems};
-use super::wording::{METHOD, chance, effect, interaction, setting, stopped, verdict};
+use super::wording::{METHOD, chance, difference, effect, interaction, setting, stopped, verdict};
 use crate::error::Result;
 use crate::study::results::PointResult;
 use crate::study::statistics::mean_and_deviation;
@@ -101,8 +101,8 @@ fn table(knob: &Knob) -> Markup {
             table {
                 thead {
                     tr {
-                        @for name in [&*knob.name, "validation, %", "deviation", "difference", "99 % interval", "p",
-                            "", "training, %", "training loss", "validation loss", "runs"]
+                        @for name in [&*knob.name, "validation, %", "difference, 99 % interval", "p", "",
+                            "training, %", "training loss", "validation loss", "runs"]
                         { th scope="col" { (name) } }
                     }
                 }
@@ -111,10 +111,8 @@ fn table(knob: &Knob) -> Markup {
                         @let (mean, deviation) = mean_and_deviation(&group.accuracies);
                         tr {
                             td { (group.name()) }
-                            td { (format!("{mean:.2}")) }
-                            td { (format!("{deviation:.2}")) }
-                            td { (group.difference.map_or(String::new(), |d| format!("{:+.2}", d.value))) }
-                            td { (interval(group)) }
+                            td { (format!("{mean:.2} ± {deviation:.2}")) }
+                            td { (difference(group)) }
                             td { (group.difference.and_then(|d| d.corrected).map_or(String::new(), chance)) }
                             td { (verdict(group)) }
                             td { (format!("{:.2}", group.train_accuracy)) }
@@ -127,11 +125,6 @@ fn table(knob: &Knob) -> Markup {
             }
         }
     }
-}
-
-fn interval(group: &Group) -> String {
-    let known = group.difference.and_then(|d| Some((d.value, d.half_width?)));
-    known.map_or(String::new(), |(value, half)| format!("{:+.2} to {:+.2}", value - half, value + half))
 }
 
 /// Two knobs of a grid.
@@ -209,9 +202,9 @@ fn combinations(report: &Report<'_>) -> Markup {
                 table {
                     thead {
                         tr {
-                            @for name in ["combination", "validation, %", "parameters", "MACs", "s / 1000 images",
-                                "on the front of"]
-                            { th scope="col" { (name) } }
+                            @for name in ["combination", "validation, %", "parameters", "MACs"] { th scope="col" { (name) } }
+                            @if report.timing.is_some() { th scope="col" { "s / 1000 images" } }
+                            @if !fronts.is_empty() { th scope="col" { "on the front of" } }
                         }
                     }
                     tbody {
@@ -221,8 +214,8 @@ fn combinations(report: &Report<'_>) -> Markup {
                                 td { (result(point)) }
                                 td { (zoo::grouped(point.parameters as u64)) }
                                 td { (zoo::grouped(point.macs)) }
-                                td { (seconds(point)) }
-                                td { (on_fronts(report, &fronts, point)) }
+                                @if report.timing.is_some() { td { (seconds(point)) } }
+                                @if !fronts.is_empty() { td { (on_fronts(report, &fronts, point)) } }
                             }
                         }
                     }

@@ -3,7 +3,7 @@
 use super::costs::{fronts, on_fronts};
 use super::html::result;
 use super::model::{Knob, Report};
-use super::wording::{METHOD, chance, effect, interaction, setting, stopped, verdict};
+use super::wording::{METHOD, chance, difference, effect, interaction, setting, stopped, verdict};
 use crate::study::statistics::mean_and_deviation;
 
 pub(super) fn text(report: &Report<'_>) -> String {
@@ -34,20 +34,16 @@ pub(super) fn text(report: &Report<'_>) -> String {
 }
 
 fn table(knob: &Knob) -> String {
-    let mut text =
-        "| value | validation, % | deviation | difference | 99 % interval | p | | training, % | runs |\n\
-        |---|---|---|---|---|---|---|---|---|\n"
-            .to_owned();
+    let mut text = "| value | validation, % | difference, 99 % interval | p | | training, % | runs |\n\
+        |---|---|---|---|---|---|---|\n"
+        .to_owned();
     for group in knob.groups.iter().filter(|group| !group.accuracies.is_empty()) {
         let (mean, deviation) = mean_and_deviation(&group.accuracies);
-        let difference = group.difference.map_or(String::new(), |d| format!("{:+.2}", d.value));
-        let interval = group.difference.and_then(|d| Some((d.value, d.half_width?)));
-        let interval =
-            interval.map_or(String::new(), |(d, half)| format!("{:+.2} to {:+.2}", d - half, d + half));
         let p = group.difference.and_then(|d| d.corrected).map_or(String::new(), chance);
         text += &format!(
-            "| {} | {mean:.2} | {deviation:.2} | {difference} | {interval} | {p} | {} | {:.2} | {} |\n",
+            "| {} | {mean:.2} ± {deviation:.2} | {} | {p} | {} | {:.2} | {} |\n",
             escape(&group.name()),
+            difference(group),
             verdict(group),
             group.train_accuracy,
             group.accuracies.len()
@@ -57,20 +53,24 @@ fn table(knob: &Knob) -> String {
 }
 
 fn combinations(report: &Report<'_>) -> String {
-    let mut text = "\n## All combinations\n\n| combination | validation, % | parameters | MACs | s / 1000 images | on the \
-        front of |\n|---|---|---|---|---|---|\n"
-        .to_owned();
     let fronts = fronts(report);
+    let mut names = vec!["combination", "validation, %", "parameters", "MACs"];
+    names.extend(report.timing.map(|_| "s / 1000 images"));
+    names.extend((!fronts.is_empty()).then_some("on the front of"));
+    let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let mut text =
+        format!("\n## All combinations\n\n| {} |\n|{}\n", names.join(" | "), "---|".repeat(names.len()));
     for point in report.distinct() {
-        let (parameters, macs) = (zoo::grouped(point.parameters as u64), zoo::grouped(point.macs));
-        let seconds = report.seconds(point).map_or(String::new(), |seconds| format!("{seconds:.2}"));
-        text += &format!(
-            "| {}{} | {} | {parameters} | {macs} | {seconds} | {} |\n",
-            escape(&point.label),
-            stopped(point),
+        let mut cells = vec![
+            escape(&point.label) + &stopped(point),
             escape(&result(point)),
-            on_fronts(report, &fronts, point)
-        );
+            zoo::grouped(point.parameters as u64),
+            zoo::grouped(point.macs),
+        ];
+        let seconds = || report.seconds(point).map_or(String::new(), |seconds| format!("{seconds:.2}"));
+        cells.extend(report.timing.map(|_| seconds()));
+        cells.extend((!fronts.is_empty()).then(|| on_fronts(report, &fronts, point)));
+        text += &row(&cells);
     }
     text
 }

@@ -33,7 +33,7 @@ pub(super) fn setting(report: &Report<'_>) -> String {
         runs().count(),
         plural("epoch", most),
         report.dataset,
-        report.validation,
+        zoo::grouped(report.validation as u64),
     )
 }
 
@@ -96,7 +96,7 @@ pub(super) fn effect(report: &Report<'_>, knob: &Knob) -> String {
         some => format!(" Beside {}, {}.", knob.reference, some.join("; ")),
     };
     let test = match (&found.test, found.uneven) {
-        (Some(test), false) => format!(" Of equal means: {}.", f_test(test)),
+        (Some(test), false) => format!(" If all values had the same mean: {}.", f_test(test)),
         (Some(test), true) => format!(
             " The values scatter so differently that each difference has its own scatter, and the F test ({}) assumes too \
              much.",
@@ -108,6 +108,15 @@ pub(super) fn effect(report: &Report<'_>, knob: &Knob) -> String {
         format!(" A run scatters by {deviation:.2} points (standard deviation) beside what its seed does to all values.")
     });
     format!("{verdict}{extremes}{test}{deviation}")
+}
+
+/// `-0.52 (-0.71 to -0.33)`; empty for the value that others are compared with.
+pub(super) fn difference(group: &Group) -> String {
+    match group.difference.map(|difference| (difference.value, difference.half_width)) {
+        Some((value, Some(half))) => format!("{value:+.2} ({:+.2} to {:+.2})", value - half, value + half),
+        Some((value, None)) => format!("{value:+.2}"),
+        None => String::new(),
+    }
 }
 
 /// `-0.52 points, -0.71 to -0.33`.
@@ -155,9 +164,9 @@ pub(super) fn interaction(report: &Report<'_>, interaction: &Interaction) -> Str
     let verdict = if interaction.test.corrected < crate::study::statistics::ERROR {
         format!("What {one} does depends on {two}: the lines are not parallel.")
     } else {
-        format!("That what {one} does depends on {two} was not found.")
+        format!("That what {one} does depends on {two} was not found: the lines may be parallel.")
     };
-    format!("{verdict} Of parallel lines: {}.", f_test(&interaction.test))
+    format!("{verdict} If they were: {}.", f_test(&interaction.test))
 }
 
 /// How to read the numbers.

@@ -103,9 +103,9 @@ fn around(values: impl Iterator<Item = f64>, least: f64) -> (f64, f64) {
     if low > high { (0.0, 1.0) } else { (low - air, high + air) }
 }
 
-/// About five round numbers.
+/// Up to seven round numbers.
 fn linear_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
-    let (step, decimals) = round_step((high - low) / 5.0);
+    let (step, decimals) = round_step((high - low) / 7.0);
     let first = (low / step).ceil() as i64;
     let last = (high / step).floor() as i64;
     (first..=last).map(|k| k as f64 * step).map(|value| (value, format!("{value:.decimals$}"))).collect()

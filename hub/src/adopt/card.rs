@@ -1,0 +1,63 @@
+//! The card of an adopted version.
+
+use std::fmt::Write;
+
+use datasets::Dataset;
+use zoo::{Manifest, Origin};
+
+/// The card as Markdown.
+pub(super) fn write(manifest: &Manifest, dataset: &Dataset) -> String {
+    let mut card = String::new();
+    sections(&mut card, manifest, dataset).expect("writing into a string cannot fail");
+    card
+}
+
+fn sections(out: &mut String, manifest: &Manifest, dataset: &Dataset) -> std::fmt::Result {
+    let Manifest { name, version, test, .. } = manifest;
+    writeln!(out, "# {name} {version}\n\n{}\n", manifest.description)?;
+    writeln!(out, "| images | right | accuracy |\n|---|---|---|")?;
+    writeln!(out, "| test split | {} | {:.2} % |", test.correct, 100.0 * test.correct.share())?;
+    writeln!(
+        out,
+        "\n## Use\n\n```\ninfer predict image.png --model {name}@{version}\ninfer verify {name}@{version}\n```\n\n\
+         `model.onnx` takes `image`, raw pixels 0 to 255, `uint8 [N, C, H, W]`, and gives `probabilities`.\n"
+    )?;
+    if let Some(Origin::Adopted(adopted)) = &manifest.origin {
+        writeln!(
+            out,
+            "## Origin\n\nAdopted, not trained here: how it was trained, and whether it saw the test split, is not known. The \
+             original is `{}`, sha256 `{}`{}.\n",
+            adopted.file,
+            adopted.sha256,
+            if adopted.producer.is_empty() {
+                String::new()
+            } else {
+                format!(", made by `{}`", adopted.producer)
+            }
+        )?;
+        for change in &adopted.changes {
+            writeln!(out, "- {change}")?;
+        }
+        let golden = adopted.golden.as_deref();
+        writeln!(
+            out,
+            "\nGolden data: {}.\n",
+            golden.unwrap_or(
+                "none that is independent of the runtime, so only its own results can be re-checked"
+            )
+        )?;
+    }
+    writeln!(
+        out,
+        "## Network\n\nopset {}, {} parameters, {} multiply-accumulates an image.\n",
+        manifest.onnx.opset,
+        zoo::grouped(manifest.network.parameters),
+        zoo::grouped(manifest.network.macs)
+    )?;
+    writeln!(out, "## Result by class\n\n| class | right | accuracy |\n|---|---|---|")?;
+    for class in &test.per_class {
+        writeln!(out, "| {} | {} | {:.2} % |", class.label, class.correct, 100.0 * class.correct.share())?;
+    }
+    let data = &dataset.description;
+    writeln!(out, "\n## Data\n\n{}, {}. Licence: {}.", data.title, data.source, data.licence)
+}

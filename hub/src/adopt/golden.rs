@@ -1,0 +1,157 @@
+//! Golden data that come with a foreign file: inputs and the outputs that the framework gave, in ONNX's own form.
+
+use std::path::{Path, PathBuf};
+
+use datasets::files;
+use infer::golden::Golden;
+use prost::Message;
+use tract_onnx::pb::TensorProto;
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::graph::{Ends, Kind, Pixels};
+use crate::error::{Error, Result};
+
+/// Longest file.
+const MAX_BYTES: u64 = 1 << 30;
+/// Most images that are kept.
+const MAX_IMAGES: usize = 64;
+/// A pixel may be off by this much for having been converted to a float and back.
+const ROUNDING: f64 = 0.02;
+
+/// Inputs and outputs of one `test_data_set_*`.
+pub(super) struct Pair {
+    pub(super) folder: PathBuf,
+    /// Shape and values of the input.
+    pub(super) input: (Vec<usize>, Vec<f32>),
+    /// Values of the output, for each image.
+    pub(super) output: (Vec<usize>, Vec<f32>),
+}
+
+/// Reads every `test_data_set_*` of a folder, or the folder itself if it is one.
+///
+/// # Errors
+/// [`Error::Usage`] naming the file.
+pub(super) fn read(dir: &Path) -> Result<Vec<Pair>> {
+    let mut folders = Vec::new();
+    if dir.join("input_0.pb").exists() {
+        folders.push(dir.to_owned());
+    } else {
+        for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
+            let path = entry.map_err(Error::io(dir))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with("test_data_set_") && path.join("input_0.pb").exists() {
+                folders.push(path);
+            }
+        }
+        folders.sort();
+    }
+    if folders.is_empty() {
+        let expected =
+            "expected test_data_set_0/input_0.pb and output_0.pb, as scripts/export_torch.py writes";
+        return Err(Error::Usage(format!("{}: no golden data; {expected}", dir.display())));
+    }
+    folders
+        .into_iter()
+        .map(|folder| {
+            let input = floats(&folder.join("input_0.pb"))?;
+            let output = floats(&folder.join("output_0.pb"))?;
+            Ok(Pair { folder, input, output })
+        })
+        .collect()
+}
+
+fn floats(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
+    let wrong = |problem: String| Error::Usage(format!("{}: {problem}", path.display()));
+    let bytes = files::read(path, MAX_BYTES).map_err(Error::io(path))?;
+    let tensor =
+        TensorProto::decode(bytes.as_slice()).map_err(|e| wrong(format!("not a TensorProto: {e}")))?;
+    let shape: Vec<usize> = tensor.dims.iter().map(|&length| usize::try_from(length).unwrap_or(0)).collect();
+    let raw = tensor.raw_data.as_slice();
+    let values: Vec<f32> = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float) if raw.is_empty() => tensor.float_data.clone(),
+        Ok(DataType::Float) => raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+        Ok(DataType::Uint8) => raw.iter().map(|&byte| byte.into()).collect(),
+        other => return Err(wrong(format!("{other:?}, expected Float or Uint8"))),
+    };
+    let expected = shape.iter().try_fold(1usize, |all, &length| all.checked_mul(length));
+    if expected != Some(values.len()) || !values.iter().all(|value| value.is_finite()) {
+        return Err(wrong(format!("{} values for {shape:?}, expected as many finite ones", values.len())));
+    }
+    Ok((shape, values))
+}
+
+/// The pairs in the zoo's form: pixels, and the probabilities that follow from what the framework gave.
+///
+/// # Errors
+/// Why they cannot be that: an input that is no image of 256 levels, or another number of classes.
+pub(super) fn in_zoo_form(
+    pairs: &[Pair],
+    ends: &Ends,
+    pixels: Option<&Pixels>,
+    [channels, height, width]: [usize; 3],
+    is_last: bool,
+    kind: Kind,
+    order: Option<&[usize]>,
+    classes: usize,
+) -> Result<Golden> {
+    let numel = channels * height * width;
+    let affine = pixels
+        .map_or(Ok(vec![(1.0, 0.0); channels]), |pixels| pixels.affine(channels))
+        .map_err(Error::Usage)?;
+    let mut golden = Golden { shape: Vec::new(), images: Vec::new(), probabilities: Vec::new() };
+    for Pair { folder, input, output } in pairs {
+        let wrong = |problem: String| Error::Usage(format!("{}: {problem}", folder.display()));
+        let count = input.1.len() / numel.max(1);
+        if count == 0 || input.1.len() != count * numel {
+            return Err(wrong(format!(
+                "input of {:?}, expected images of {channels}x{height}x{width}",
+                input.0
+            )));
+        }
+        if output.1.len() != count * classes {
+            return Err(wrong(format!("output of {:?}, expected {count} times {classes} values", output.0)));
+        }
+        for image in input.1.chunks_exact(numel) {
+            for place in 0..numel {
+                let (channel, rest) = (place / (height * width), place % (height * width));
+                let at = if is_last { rest * channels + channel } else { place };
+                let (factor, addend) = affine[channel];
+                let pixel = (f64::from(image[at]) - addend) / factor;
+                if (pixel - pixel.round()).abs() > ROUNDING || !(-0.5..255.5).contains(&pixel) {
+                    return Err(wrong(format!(
+                        "input {:?}: {} would be a pixel of {pixel:.3}, expected a whole number of 0 to 255: golden inputs \
+                         are to be real images, as the network sees them",
+                        ends.input, image[at]
+                    )));
+                }
+                golden.images.push(pixel.round() as u8);
+            }
+        }
+        for values in output.1.chunks_exact(classes) {
+            let found = probabilities(values, kind);
+            let ordered =
+                order.map_or(found.clone(), |order| order.iter().map(|&place| found[place]).collect());
+            golden.probabilities.extend(ordered.iter().map(|&probability| probability as f32));
+        }
+    }
+    let count = (golden.images.len() / numel).min(MAX_IMAGES);
+    golden.images.truncate(count * numel);
+    golden.probabilities.truncate(count * classes);
+    golden.shape = vec![count, channels, height, width];
+    Ok(golden)
+}
+
+/// What follows from a network's outputs for one image.
+pub(super) fn probabilities(values: &[f32], kind: Kind) -> Vec<f64> {
+    let values = values.iter().map(|&value| f64::from(value));
+    match kind {
+        Kind::Probabilities => values.collect(),
+        Kind::LogProbabilities => values.map(f64::exp).collect(),
+        Kind::Logits => {
+            let most = values.clone().fold(f64::MIN, f64::max);
+            let all: Vec<f64> = values.map(|value| (value - most).exp()).collect();
+            let sum: f64 = all.iter().sum();
+            all.into_iter().map(|value| value / sum).collect()
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Bringing an ONNX graph into the zoo's form: raw pixels in, probabilities out, any number of images.
+
+use std::collections::HashSet;
+
+use datasets::ImageShape;
+use infer::ADDED;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, attribute_proto, type_proto,
+};
+
+/// Name of the input, as of every version.
+pub(super) const INPUT: &str = "image";
+/// Name of the output.
+pub(super) const OUTPUT: &str = "probabilities";
+/// Name of the free dimension.
+const BATCH: &str = "N";
+
+/// What a file's pixels are: `(pixel * scale - mean) / std` for each channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pixels {
+    /// Multiplies pixels of 0 to 255.
+    pub scale: f64,
+    /// Subtracted, for each channel or for all.
+    pub mean: Vec<f64>,
+    /// Divides, for each channel or for all.
+    pub std: Vec<f64>,
+}
+
+impl Pixels {
+    /// Factor and addend for each channel.
+    pub(super) fn affine(&self, channels: usize) -> Result<Vec<(f64, f64)>, String> {
+        let of = |values: &[f64], channel: usize, or: f64| match values {
+            [] => Some(or),
+            [one] => Some(*one),
+            several => several.get(channel).copied().filter(|_| several.len() == channels),
+        };
+        let one = |channel| {
+            let (mean, std) = (of(&self.mean, channel, 0.0)?, of(&self.std, channel, 1.0)?);
+            let (factor, addend) = (self.scale / std, -mean / std);
+            (factor.is_finite() && addend.is_finite() && factor != 0.0).then_some((factor, addend))
+        };
+        let all: Option<Vec<(f64, f64)>> = (0..channels).map(one).collect();
+        all.ok_or_else(|| {
+            format!(
+                "scale {}, mean {:?}, std {:?}: expected finite numbers, std above 0, one or {channels} of each",
+                self.scale, self.mean, self.std
+            )
+        })
+    }
+}
+
+/// Where the channels are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `[N, C, H, W]`, as PyTorch has it.
+    ChannelsFirst,
+    /// `[N, H, W, C]`, as Keras has it.
+    ChannelsLast,
+}
+
+/// What a network's output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Logits,
+    LogProbabilities,
+    Probabilities,
+}
+
+/// The only input and output of a file, as it describes them.
+pub(super) struct Ends {
+    pub(super) input: String,
+    /// ONNX's number of the element type.
+    pub(super) element: i32,
+    /// Lengths; `None` for those that are free.
+    pub(super) shape: Vec<Option<usize>>,
+    pub(super) output: String,
+}
+
+impl Ends {
+    /// Finds them; `output` chooses where there are several.
+    pub(super) fn find(graph: &GraphProto, output: Option<&str>) -> Result<Ends, String> {
+        let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+        let inputs: Vec<&ValueInfoProto> =
+            graph.input.iter().filter(|input| !constants.contains(input.name.as_str())).collect();
+        let names = |values: &[&ValueInfoProto]| {
+            values.iter().map(|value| format!("{:?}", value.name)).collect::<Vec<_>>().join(", ")
+        };
+        let [input] = inputs.as_slice() else {
+            return Err(format!("inputs {}, expected one", names(&inputs)));
+        };
+        let outputs: Vec<&ValueInfoProto> =
+            graph.output.iter().filter(|value| output.is_none_or(|name| value.name == name)).collect();
+        let [output] = outputs.as_slice() else {
+            let all: Vec<&ValueInfoProto> = graph.output.iter().collect();
+            return Err(format!("outputs {}, expected one; --output NAME chooses", names(&all)));
+        };
+        let kind = input.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+        let Some(type_proto::Value::TensorType(tensor)) = kind else {
+            return Err(format!("input {:?}: no type, expected a tensor", input.name));
+        };
+        let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
+        let length = |dim: &Dimension| match dim.value {
+            Some(dimension::Value::DimValue(length)) if length > 0 => usize::try_from(length).ok(),
+            _ => None,
+        };
+        Ok(Ends {
+            input: input.name.clone(),
+            element: tensor.elem_type,
+            shape: dims.map(length).collect(),
+            output: output.name.clone(),
+        })
+    }
+}
+
+/// Changes to a graph, and what they are in words.
+pub(super) struct Rewriter<'a> {
+    pub(super) graph: &'a mut GraphProto,
+    pub(super) changes: Vec<String>,
+}
+
+impl Rewriter<'_> {
+    /// Makes every value that is computed from constants alone by a `Constant` node a constant, so that shapes are found.
+    pub(super) fn lift_constants(&mut self) {
+        let graph = &mut *self.graph;
+        let mut lifted = Vec::new();
+        graph.node.retain(|node| {
+            let value = node.attribute.iter().find(|attribute| attribute.name == "value");
+            let tensor = value.and_then(|attribute| attribute.t.clone());
+            match (node.op_type.as_str(), tensor, node.output.first()) {
+                ("Constant", Some(tensor), Some(name)) => {
+                    lifted.push(TensorProto { name: name.clone(), ..tensor });
+                    false
+                }
+                _ => true,
+            }
+        });
+        graph.initializer.extend(lifted);
+    }
+
+    /// Lets the first length of input, outputs and constant shapes be any number.
+    pub(super) fn free_batch(&mut self, ends: &Ends) {
+        let Some(&Some(fixed)) = ends.shape.first() else { return };
+        let shapes: Vec<(usize, TensorProto)> = self
+            .graph
+            .node
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.op_type == "Reshape")
+            .filter_map(|(index, node)| {
+                let name = node.input.get(1)?;
+                let shape = self.graph.initializer.iter().find(|tensor| tensor.name == *name)?;
+                let mut lengths = int64s(shape);
+                if lengths.first() != Some(&(fixed as i64)) {
+                    return None;
+                }
+                // 0 is the length that goes in, -1 what is left.
+                let open = lengths.contains(&-1);
+                *lengths.first_mut()? = if open { 0 } else { -1 };
+                Some((index, int64_tensor(&format!("{ADDED}shape{index}"), &lengths)))
+            })
+            .collect();
+        for (index, tensor) in shapes {
+            if let Some(place) = self.graph.node.get_mut(index).and_then(|node| node.input.get_mut(1)) {
+                *place = tensor.name.clone();
+            }
+            self.graph.initializer.push(tensor);
+        }
+        self.changes.push(format!("number of images freed, which was {fixed}"));
+        // They may hold the old number.
+        self.graph.value_info.clear();
+    }
+
+    /// Puts pixels of `uint8 [N, C, H, W]` before the old input. Returns the layout that was found.
+    pub(super) fn take_pixels(
+        &mut self,
+        ends: &Ends,
+        shape: ImageShape,
+        layout: Option<Layout>,
+        pixels: Option<&Pixels>,
+    ) -> Result<(), String> {
+        let ImageShape { channels, height, width } = shape;
+        let mut front = Front { nodes: Vec::new(), constants: Vec::new(), at: INPUT.into() };
+        match (pixels, ends.element == i32::from(DataType::Uint8)) {
+            (Some(_), true) => {
+                return Err(format!(
+                    "input {:?} is uint8 already; expected no --scale, --mean, --std, --like",
+                    ends.input
+                ));
+            }
+            (None, true) => {}
+            (None, false) => return Err("what its pixels are is not known".into()),
+            (Some(pixels), false) => {
+                front.add("Cast", &[], vec![int_attribute("to", i32::from(DataType::Float).into())], "float");
+                let affine = pixels.affine(channels)?;
+                let factors: Vec<f32> = affine.iter().map(|(factor, _)| *factor as f32).collect();
+                let addends: Vec<f32> = affine.iter().map(|(_, addend)| *addend as f32).collect();
+                for (operator, name, values, nothing) in
+                    [("Mul", "factor", factors, 1.0), ("Add", "addend", addends, 0.0)]
+                {
+                    if values.iter().any(|value| *value != nothing) {
+                        front.constants.push(float_tensor(
+                            &format!("{ADDED}{name}"),
+                            &[1, channels, 1, 1],
+                            &values,
+                        ));
+                        front.add(
+                            operator,
+                            &[format!("{ADDED}{name}")],
+                            Vec::new(),
+                            &format!("{name}.applied"),
+                        );
+                        self.changes
+                            .push(format!("pixels: {} by channel {values:?}", operator.to_lowercase()));
+                    }
+                }
+                if ends.element != i32::from(DataType::Float) {
+                    front.add("Cast", &[], vec![int_attribute("to", ends.element.into())], "cast");
+                    self.changes.push(format!("cast to element type {}", ends.element));
+                }
+            }
+        }
+        self.arrange(&mut front, ends, [channels, height, width], layout)?;
+        // The last node gives the old input.
+        match front.nodes.last_mut().and_then(|node| node.output.first_mut()) {
+            Some(name) => *name = ends.input.clone(),
+            None => front.add_named("Identity", &[], Vec::new(), &ends.input),
+        }
+        self.graph.input.retain(|input| input.name != ends.input);
+        let dims = [free(), fixed(channels), fixed(height), fixed(width)];
+        self.graph.input.insert(0, value_info(INPUT, DataType::Uint8, dims.into()));
+        // Constants are no inputs any more, which older files list.
+        self.graph.input.truncate(1);
+        self.graph.initializer.extend(front.constants);
+        self.graph.node.splice(0..0, front.nodes);
+        Ok(())
+    }
+
+    /// From `[N, C, H, W]` to the shape that the file takes.
+    fn arrange(
+        &mut self,
+        front: &mut Front,
+        ends: &Ends,
+        [channels, height, width]: [usize; 3],
+        layout: Option<Layout>,
+    ) -> Result<(), String> {
+        let is = |expected: &[usize]| {
+            let given = ends.shape.get(1..).unwrap_or(&[]);
+            given.len() == expected.len()
+                && given
+                    .iter()
+                    .zip(expected)
+                    .all(|(given, expected)| given.is_none_or(|given| given == *expected))
+        };
+        let (first, last) = (is(&[channels, height, width]), is(&[height, width, channels]));
+        let flat = channels * height * width;
+        match ends.shape.len() {
+            4 if first
+                && layout != Some(Layout::ChannelsLast)
+                && (!last || layout.is_some() || channels == 1) =>
+            {
+                Ok(())
+            }
+            4 if last && layout != Some(Layout::ChannelsFirst) && (!first || layout.is_some()) => {
+                front.add("Transpose", &[], vec![ints_attribute("perm", &[0, 2, 3, 1])], "channels_last");
+                self.changes.push("channels moved last".into());
+                Ok(())
+            }
+            4 if first && last => Err(format!(
+                "input {:?} {}: channels first or last? name it with --layout",
+                ends.input,
+                described(&ends.shape)
+            )),
+            2 if is(&[flat]) => {
+                front.add("Flatten", &[], vec![int_attribute("axis", 1)], "flat");
+                self.changes.push("image flattened".into());
+                Ok(())
+            }
+            3 if channels == 1 && is(&[height, width]) => {
+                front
+                    .constants
+                    .push(int64_tensor(&format!("{ADDED}plane"), &[0, height as i64, width as i64]));
+                front.add("Reshape", &[format!("{ADDED}plane")], Vec::new(), "plane_of_image");
+                self.changes.push("channel dropped".into());
+                Ok(())
+            }
+            _ => Err(format!(
+                "input {:?} {}: expected images of {channels}x{height}x{width}, as the dataset's are",
+                ends.input,
+                described(&ends.shape)
+            )),
+        }
+    }
+
+    /// Lets the old output be probabilities in the order of the dataset's classes.
+    pub(super) fn give_probabilities(
+        &mut self,
+        ends: &Ends,
+        kind: Kind,
+        order: Option<&[usize]>,
+        classes: usize,
+    ) {
+        let mut at = ends.output.clone();
+        let mut add =
+            |operator: &str, extra: Option<String>, attributes: Vec<AttributeProto>, output: &str| {
+                let inputs = std::iter::once(at.clone()).chain(extra).collect();
+                at = if output == OUTPUT { OUTPUT.into() } else { format!("{ADDED}{output}") };
+                let node = NodeProto {
+                    name: format!("{ADDED}{output}"),
+                    op_type: operator.into(),
+                    input: inputs,
+                    output: vec![at.clone()],
+                    attribute: attributes,
+                    ..NodeProto::default()
+                };
+                self.graph.node.push(node);
+            };
+        match kind {
+            Kind::Logits => add("Softmax", None, vec![int_attribute("axis", 1)], "softmax"),
+            Kind::LogProbabilities => add("Exp", None, Vec::new(), "exp"),
+            Kind::Probabilities => {}
+        }
+        if let Some(order) = order {
+            let places: Vec<i64> = order.iter().map(|&place| place as i64).collect();
+            self.graph.initializer.push(int64_tensor(&format!("{ADDED}order"), &places));
+            add("Gather", Some(format!("{ADDED}order")), vec![int_attribute("axis", 1)], "ordered");
+            self.changes.push(format!("classes put in the order {order:?}"));
+        }
+        add("Identity", None, Vec::new(), OUTPUT);
+        match kind {
+            Kind::Logits => self.changes.push("softmax added: it gives logits".into()),
+            Kind::LogProbabilities => self.changes.push("exp added: it gives log-probabilities".into()),
+            Kind::Probabilities => {}
+        }
+        self.graph.output = vec![value_info(OUTPUT, DataType::Float, vec![free(), fixed(classes)])];
+    }
+}
+
+/// Nodes before the old input, one after the other.
+struct Front {
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    /// The value that the next one takes.
+    at: String,
+}
+
+impl Front {
+    fn add(&mut self, operator: &str, extra: &[String], attributes: Vec<AttributeProto>, output: &str) {
+        self.add_named(operator, extra, attributes, &format!("{ADDED}{output}"));
+    }
+
+    fn add_named(&mut self, operator: &str, extra: &[String], attributes: Vec<AttributeProto>, output: &str) {
+        let input = std::iter::once(self.at.clone()).chain(extra.iter().cloned()).collect();
+        self.nodes.push(NodeProto {
+            name: format!("{ADDED}{}", operator.to_lowercase()) + &self.nodes.len().to_string(),
+            op_type: operator.into(),
+            input,
+            output: vec![output.into()],
+            attribute: attributes,
+            ..NodeProto::default()
+        });
+        self.at = output.into();
+    }
+}
+
+/// Gives values other names that would be taken for ours.
+pub(super) fn reserve_names(model: &mut ModelProto) -> Result<(), String> {
+    let Some(graph) = &mut model.graph else { return Err("without a graph".into()) };
+    let inputs = graph.input.iter().map(|value| value.name.as_str());
+    let constants = graph.initializer.iter().map(|tensor| tensor.name.as_str());
+    let values = graph.node.iter().flat_map(|node| &node.output).map(String::as_str);
+    let mut taken = inputs.chain(constants).chain(values);
+    if let Some(name) = taken.find(|name| name.starts_with(ADDED)) {
+        return Err(format!(
+            "{name:?}: expected no names that begin with {ADDED:?}: was it adopted already?"
+        ));
+    }
+    let rename = |name: &mut String| {
+        if [INPUT, OUTPUT].contains(&name.as_str()) {
+            *name = format!("original.{name}");
+        }
+    };
+    graph
+        .input
+        .iter_mut()
+        .chain(&mut graph.output)
+        .chain(&mut graph.value_info)
+        .for_each(|value| rename(&mut value.name));
+    graph.initializer.iter_mut().for_each(|tensor| rename(&mut tensor.name));
+    for node in &mut graph.node {
+        node.input.iter_mut().chain(&mut node.output).for_each(rename);
+    }
+    Ok(())
+}
+
+fn described(shape: &[Option<usize>]) -> String {
+    let lengths: Vec<String> =
+        shape.iter().map(|length| length.map_or("?".into(), |l| l.to_string())).collect();
+    format!("[{}]", lengths.join(", "))
+}
+
+fn int_attribute(name: &str, value: i64) -> AttributeProto {
+    let kind = attribute_proto::AttributeType::Int.into();
+    AttributeProto { name: name.into(), i: value, r#type: kind, ..AttributeProto::default() }
+}
+
+fn ints_attribute(name: &str, values: &[i64]) -> AttributeProto {
+    let kind = attribute_proto::AttributeType::Ints.into();
+    AttributeProto { name: name.into(), ints: values.to_vec(), r#type: kind, ..AttributeProto::default() }
+}
+
+fn float_tensor(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: dims.iter().map(|&length| length as i64).collect(),
+        data_type: DataType::Float.into(),
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ..TensorProto::default()
+    }
+}
+
+fn int64_tensor(name: &str, values: &[i64]) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: vec![values.len() as i64],
+        data_type: DataType::Int64.into(),
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ..TensorProto::default()
+    }
+}
+
+fn int64s(tensor: &TensorProto) -> Vec<i64> {
+    match tensor.raw_data.as_slice() {
+        [] => tensor.int64_data.clone(),
+        raw => raw.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
+    }
+}
+
+fn value_info(name: &str, element: DataType, dim: Vec<Dimension>) -> ValueInfoProto {
+    let tensor = type_proto::Tensor { elem_type: element.into(), shape: Some(TensorShapeProto { dim }) };
+    let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+    ValueInfoProto { name: name.into(), r#type: Some(kind), ..ValueInfoProto::default() }
+}
+
+fn free() -> Dimension {
+    Dimension { value: Some(dimension::Value::DimParam(BATCH.into())), ..Dimension::default() }
+}
+
+fn fixed(length: usize) -> Dimension {
+    Dimension { value: Some(dimension::Value::DimValue(length as i64)), ..Dimension::default() }
+}

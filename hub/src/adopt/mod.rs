@@ -1,0 +1,430 @@
+//! Adopting a network from elsewhere: checked, brought into the zoo's form, measured, published.
+//!
+//! Nothing is trained, and no test image decides anything: what the pixels are is said by the caller, and what the outputs
+//! are is seen on training images.
+
+mod card;
+mod file;
+mod golden;
+mod graph;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use datasets::{Dataset, Digest, Samples, Split};
+use infer::golden::Golden;
+use infer::{Evaluation, Session};
+use prost::Message;
+use tract_onnx::pb::{ModelProto, StringStringEntryProto};
+use zoo::{
+    Adopted, DatasetInfo, Dim, FileRecord, Manifest, NetworkInfo, OnnxInfo, Origin, SCHEMA, SelfCheckInfo,
+    TensorInfo, TestResult, VersionDir, Zoo,
+};
+
+pub use graph::{Layout, Pixels};
+
+use crate::error::{Error, Result};
+use file::Original;
+use graph::{Ends, Kind, Rewriter};
+
+/// What to adopt, and what the file does not say.
+pub struct Request<'a> {
+    /// The ONNX file.
+    pub file: &'a Path,
+    /// The name under which it is published.
+    pub name: &'a str,
+    /// One line for people.
+    pub description: &'a str,
+    /// The dataset by which it is measured.
+    pub dataset: &'a Dataset,
+    /// What its pixels are; `None` for a network that takes `uint8`.
+    pub pixels: Option<Pixels>,
+    /// Where its channels are, if its input could be either.
+    pub layout: Option<Layout>,
+    /// The class of each output, if they are not in the dataset's order.
+    pub labels: Option<Vec<String>>,
+    /// Which output, if there are several.
+    pub output: Option<&'a str>,
+    /// Folder of golden data.
+    pub golden: Option<&'a Path>,
+}
+
+/// Largest difference of a probability from golden data.
+const TOLERANCE: f64 = 1e-5;
+/// Training images on which it is seen what outputs are.
+const PROBE: usize = 64;
+/// Training images by which ways to scale pixels are compared for a hint.
+const HINT: usize = 1000;
+/// A sum of probabilities may be off by this much.
+const SUM_ERROR: f64 = 1e-3;
+
+/// A network in the zoo's form, ready to be measured.
+struct Form {
+    model: ModelProto,
+    changes: Vec<String>,
+    kind: Kind,
+    ends: Ends,
+    is_last: bool,
+    order: Option<Vec<usize>>,
+}
+
+/// Publishes a network from elsewhere as the next version of a name.
+///
+/// # Errors
+/// [`Error::Usage`] with what is wrong with the file, naming the node, and what was expected; else what is wrong with
+/// dataset or zoo. Nothing is published then.
+pub fn adopt(zoo: &Zoo, request: &Request<'_>) -> Result<VersionDir> {
+    zoo::check_name(request.name)
+        .map_err(|expected| Error::Usage(format!("name {:?}: expected {expected}", request.name)))?;
+    let original = Original::read(request.file)?;
+    let producer = [original.model.producer_name.as_str(), original.model.producer_version.as_str()];
+    let producer = producer.join(" ").trim().to_owned();
+    let sha256 = original.sha256;
+    let beside = original.beside.clone();
+    let training = request.dataset.load(Split::Train)?;
+    let form = bring_into_form(request, original.model, &training)?;
+    let classes = request.dataset.description.classes.len();
+    let shape = training.shape;
+    let golden = request.golden.map(golden::read).transpose()?.map(|pairs| {
+        let sides = [shape.channels, shape.height, shape.width];
+        let pixels = request.pixels.as_ref();
+        golden::in_zoo_form(
+            &pairs,
+            &form.ends,
+            pixels,
+            sides,
+            form.is_last,
+            form.kind,
+            form.order.as_deref(),
+            classes,
+        )
+    });
+    let golden = golden.transpose()?;
+    let session = load(request, &form.model)?;
+    if let Some(golden) = &golden {
+        let difference = golden.max_difference(&session)?;
+        if f64::from(difference) > TOLERANCE {
+            return Err(wrong(
+                request,
+                format!(
+                    "differs from its golden data by {difference:.2e}, expected at most {TOLERANCE:.0e}: are scale, mean and std \
+                 those that it was trained with?"
+                ),
+            ));
+        }
+    }
+    let test = request.dataset.load(Split::Test)?;
+    let evaluation = infer::evaluate(&session, &test, &request.dataset.description.classes)?;
+    let mut changes: Vec<String> =
+        beside.iter().map(|name| format!("data of {name} taken into the file")).collect();
+    changes.extend(form.changes.iter().cloned());
+    let adopted = Adopted {
+        file: request.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        sha256,
+        producer,
+        changes,
+        golden: golden.as_ref().map(|golden| {
+            format!("outputs of the framework that exported it, for {} images", golden.shape[0])
+        }),
+    };
+    let release = Release { request, form: &form, session: &session, golden, adopted, evaluation, shape };
+    Ok(zoo.publish(request.name, |dir, version| release.write(dir, version))?)
+}
+
+fn wrong(request: &Request<'_>, problem: impl std::fmt::Display) -> Error {
+    Error::Usage(format!("{}: {problem}", request.file.display()))
+}
+
+/// Loads a network whose input is pixels already.
+fn load(request: &Request<'_>, model: &ModelProto) -> Result<Session> {
+    let (shape, classes) = (request.dataset.description.image, request.dataset.description.classes.len());
+    Ok(Session::load_adopted(model.encode_to_vec(), shape, classes, request.file)?)
+}
+
+fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samples) -> Result<Form> {
+    graph::reserve_names(&mut model).map_err(|problem| wrong(request, problem))?;
+    let order = order(request)?;
+    let ends = {
+        let graph = model.graph.as_ref().ok_or_else(|| wrong(request, "without a graph"))?;
+        let output =
+            request.output.map(|name| if name == graph::OUTPUT { "original.probabilities" } else { name });
+        Ends::find(graph, output).map_err(|problem| wrong(request, problem))?
+    };
+    let changes =
+        |pixels: Option<&Pixels>, model: &mut ModelProto| -> std::result::Result<Vec<String>, String> {
+            let graph = model.graph.as_mut().ok_or("without a graph")?;
+            let mut rewriter = Rewriter { graph, changes: Vec::new() };
+            rewriter.lift_constants();
+            rewriter.free_batch(&ends);
+            rewriter.take_pixels(&ends, training.shape, request.layout, pixels)?;
+            rewriter.graph.output.retain(|value| value.name == ends.output);
+            Ok(rewriter.changes)
+        };
+    let raw_element = i32::from(tract_onnx::pb::tensor_proto::DataType::Uint8);
+    if request.pixels.is_none() && ends.element != raw_element {
+        return Err(wrong(request, hint(request, &model, training, &changes)));
+    }
+    let before = model.clone();
+    let mut found =
+        changes(request.pixels.as_ref(), &mut model).map_err(|problem| wrong(request, problem))?;
+    let is_last = found.iter().any(|change| change == "channels moved last");
+    let session = load(request, &model).map_err(|error| wrong(request, explained(&error, &before)))?;
+    let outputs = outputs(request, &session, training)?;
+    let classes = request.dataset.description.classes.len();
+    let kind = kind(&outputs, classes);
+    let graph = model.graph.as_mut().ok_or_else(|| wrong(request, "without a graph"))?;
+    let mut rewriter = Rewriter { graph, changes: Vec::new() };
+    rewriter.give_probabilities(&ends, kind, order.as_deref(), classes);
+    found.append(&mut rewriter.changes);
+    Ok(Form { model, changes: found, kind, ends, is_last, order })
+}
+
+/// What tract does not take, with what can be done about it where that is known.
+fn explained(error: &Error, original: &ModelProto) -> String {
+    let opset = original.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
+    let opset = opset.map_or(0, |set| set.version);
+    format!("{error} (opset {opset})")
+}
+
+/// The raw outputs for some training images, one by one and together: both must give the same.
+fn outputs(request: &Request<'_>, session: &Session, training: &Samples) -> Result<Vec<f32>> {
+    let size = training.shape.numel();
+    let images = training.images.get(..(PROBE.min(training.len()) * size)).unwrap_or(&[]);
+    let mut worker = session.worker()?;
+    let together = worker.probabilities(images)?;
+    let mut alone = Vec::with_capacity(together.len());
+    for image in images.chunks_exact(size) {
+        alone.extend(worker.probabilities(image)?);
+    }
+    let largest = together.iter().fold(1f32, |most, value| most.max(value.abs()));
+    let differs = together.iter().zip(&alone).position(|(a, b)| (a - b).abs() > 1e-4 * largest);
+    match differs {
+        None => Ok(together),
+        Some(place) => {
+            let image = place / session.classes().max(1);
+            Err(wrong(
+                request,
+                format!(
+                    "image {image} of {PROBE} gives {} alone and {} together with others: expected a network whose number of \
+                 images can be freed",
+                    alone[place], together[place]
+                ),
+            ))
+        }
+    }
+}
+
+/// What rows of outputs are: probabilities add up to 1, log-probabilities do so after the exponential.
+fn kind(outputs: &[f32], classes: usize) -> Kind {
+    let rows = || outputs.chunks_exact(classes.max(1));
+    let sums_to_one = |row: &[f32], of: fn(f64) -> f64| {
+        (row.iter().map(|&value| of(value.into())).sum::<f64>() - 1.0).abs() < SUM_ERROR
+    };
+    if rows()
+        .all(|row| row.iter().all(|value| (-1e-6..=1.0 + 1e-6).contains(value)) && sums_to_one(row, |v| v))
+    {
+        Kind::Probabilities
+    } else if rows().all(|row| row.iter().all(|&value| value <= 1e-6) && sums_to_one(row, f64::exp)) {
+        Kind::LogProbabilities
+    } else {
+        Kind::Logits
+    }
+}
+
+/// For every class of the dataset the output that is it; `None` if the outputs are in the dataset's order.
+fn order(request: &Request<'_>) -> Result<Option<Vec<usize>>> {
+    let Some(labels) = &request.labels else { return Ok(None) };
+    let classes = &request.dataset.description.classes;
+    let place = |class: &String| {
+        let found = labels.iter().position(|label| label == class);
+        found.ok_or_else(|| {
+            Error::Usage(format!("labels {labels:?}: without {class:?}, a class of the dataset"))
+        })
+    };
+    let order = classes.iter().map(place).collect::<Result<Vec<usize>>>()?;
+    if labels.len() != classes.len() {
+        return Err(Error::Usage(format!(
+            "{} labels, expected the dataset's {} classes",
+            labels.len(),
+            classes.len()
+        )));
+    }
+    Ok((!order.iter().copied().eq(0..classes.len())).then_some(order))
+}
+
+/// What the usual ways to scale pixels give on training images.
+fn hint(
+    request: &Request<'_>,
+    model: &ModelProto,
+    training: &Samples,
+    changes: &dyn Fn(Option<&Pixels>, &mut ModelProto) -> std::result::Result<Vec<String>, String>,
+) -> String {
+    let count = HINT.min(training.len());
+    let some = training.select(&(0..count).collect::<Vec<usize>>());
+    let classes = &request.dataset.description.classes;
+    let normalisation = &request.dataset.description.normalisation;
+    let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+    let own =
+        format!("--like torchvision --mean {} --std {}", list(&normalisation.mean), list(&normalisation.std));
+    let ways = [
+        ("--like raw".to_owned(), Pixels { scale: 1.0, mean: vec![], std: vec![] }),
+        (
+            "--like torchvision (or keras)".to_owned(),
+            Pixels { scale: 1.0 / 255.0, mean: vec![], std: vec![] },
+        ),
+        (
+            "--scale 0.00784313725490196 --mean 1".to_owned(),
+            Pixels { scale: 2.0 / 255.0, mean: vec![1.0], std: vec![] },
+        ),
+        (
+            own,
+            Pixels { scale: 1.0 / 255.0, mean: normalisation.mean.clone(), std: normalisation.std.clone() },
+        ),
+    ];
+    let mut lines = Vec::new();
+    for (name, pixels) in ways {
+        let mut model = model.clone();
+        let measured = changes(Some(&pixels), &mut model).and_then(|_| {
+            let session = load(request, &model).map_err(|error| error.to_string())?;
+            infer::evaluate(&session, &some, classes).map_err(|error| error.to_string())
+        });
+        match measured {
+            Ok(found) => lines.push(format!("{name}: {:.1} %", 100.0 * found.correct.share())),
+            // It is the same for every way.
+            Err(problem) => return problem,
+        }
+    }
+    format!(
+        "what its pixels are is not in the file: name it by --like, or by --scale, --mean and --std. Of {count} training images \
+         it gets right with {}",
+        lines.join("; ")
+    )
+}
+
+struct Release<'a> {
+    request: &'a Request<'a>,
+    form: &'a Form,
+    session: &'a Session,
+    golden: Option<Golden>,
+    adopted: Adopted,
+    evaluation: Evaluation,
+    shape: datasets::ImageShape,
+}
+
+impl Release<'_> {
+    /// Writes every file of the version, the manifest last.
+    fn write(&self, dir: &Path, version: u32) -> zoo::Result<()> {
+        let onnx = self.onnx(version);
+        let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        if let Some(golden) = &self.golden {
+            let (input, output) = golden.to_files();
+            files.insert(infer::golden::INPUT.into(), input);
+            files.insert(infer::golden::OUTPUT.into(), output);
+        }
+        let summary = infer::describe_adopted(&onnx).map_err(|problem| zoo::Error::Damaged {
+            path: PathBuf::from(zoo::ONNX),
+            problem: problem.to_string(),
+        })?;
+        let mut manifest = self.manifest(version, &summary);
+        files.insert(zoo::ONNX.into(), onnx);
+        files.insert("README.md".into(), card::write(&manifest, self.request.dataset).into_bytes());
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| zoo::Error::Io { path, source }
+        };
+        for (name, bytes) in &files {
+            let path = dir.join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(io(parent))?;
+            }
+            std::fs::write(&path, bytes).map_err(io(&path))?;
+            let record = FileRecord { bytes: bytes.len() as u64, sha256: Digest::of(bytes) };
+            manifest.files.insert(name.clone(), record);
+        }
+        let path = dir.join(zoo::MANIFEST);
+        std::fs::write(&path, datasets::yaml::to_string(&manifest)?).map_err(io(&path))
+    }
+
+    /// The network with what every version's says of itself.
+    fn onnx(&self, version: u32) -> Vec<u8> {
+        let mut model = self.form.model.clone();
+        model.model_version = version.into();
+        model.doc_string = self.request.description.into();
+        let labels = &self.request.dataset.description.classes;
+        let labels = serde_json::to_string(labels).expect("texts always serialise");
+        model.metadata_props = [
+            ("model", self.request.name.to_owned()),
+            ("version", version.to_string()),
+            ("labels", labels),
+            ("original_sha256", self.adopted.sha256.to_string()),
+        ]
+        .map(|(key, value)| StringStringEntryProto { key: key.into(), value })
+        .into();
+        model.encode_to_vec()
+    }
+
+    fn manifest(&self, version: u32, summary: &infer::Summary) -> Manifest {
+        let Release { request, evaluation, shape, .. } = self;
+        let description = &request.dataset.description;
+        let free = || Dim::Free("N".into());
+        let fixed = |lengths: &[usize]| lengths.iter().map(|&d| Dim::Fixed(d)).collect::<Vec<_>>();
+        let none = zoo::Count { correct: 0, total: 0 };
+        let golden_images = self.golden.as_ref().map_or(0, |golden| golden.shape[0] as u64);
+        Manifest {
+            schema: SCHEMA,
+            name: request.name.into(),
+            version,
+            description: request.description.into(),
+            labels: description.classes.clone(),
+            input: TensorInfo {
+                name: graph::INPUT.into(),
+                dtype: "uint8".into(),
+                shape: [vec![free()], fixed(&[shape.channels, shape.height, shape.width])].concat(),
+            },
+            output: TensorInfo {
+                name: graph::OUTPUT.into(),
+                dtype: "float32".into(),
+                shape: [vec![free()], fixed(&[description.classes.len()])].concat(),
+            },
+            preprocessing: description.preprocessing.clone(),
+            dataset: DatasetInfo {
+                name: description.name.clone(),
+                files: request
+                    .dataset
+                    .files()
+                    .into_iter()
+                    .map(|entry| (entry.file.clone(), entry.sha256))
+                    .collect(),
+            },
+            test: TestResult {
+                correct: evaluation.correct,
+                per_class: evaluation.per_class.clone(),
+                predictions_sha256: evaluation.predictions_sha256(),
+            },
+            validation: None,
+            confidence: None,
+            corruptions: None,
+            network: NetworkInfo { parameters: summary.parameters, macs: self.session.macs() },
+            onnx: OnnxInfo { opset: summary.opset, ir_version: summary.ir_version },
+            training: None,
+            origin: Some(Origin::Adopted(self.adopted.clone())),
+            self_check: SelfCheckInfo { golden_images, tolerance: TOLERANCE, identical_predictions: none },
+            tools: BTreeMap::from([("zoo".into(), env!("CARGO_PKG_VERSION").into())]),
+            files: BTreeMap::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_tell_what_they_are() {
+        assert_eq!(kind(&[0.25, 0.75, 1.0, 0.0], 2), Kind::Probabilities);
+        assert_eq!(kind(&[0.25f32.ln(), 0.75f32.ln(), 0.5f32.ln(), 0.5f32.ln()], 2), Kind::LogProbabilities);
+        assert_eq!(kind(&[3.0, -1.0, 0.2, 0.8], 2), Kind::Logits);
+        // One row that adds up by accident is not enough.
+        assert_eq!(kind(&[0.5, 0.5, 2.0, -1.0], 2), Kind::Logits);
+    }
+}

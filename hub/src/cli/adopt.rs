@@ -1,0 +1,146 @@
+//! `zoo adopt`.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use datasets::Dataset;
+use infer::cli::ZooArgs;
+use serde_json::json;
+use terminal::ExitStatus;
+use zoo::Zoo;
+
+use crate::adopt::{Layout, Pixels, Request, adopt as publish};
+use crate::error::{Error, Result};
+
+#[derive(clap::Args)]
+pub(super) struct AdoptArgs {
+    /// The ONNX file.
+    file: PathBuf,
+    /// The name under which it is published.
+    #[arg(long)]
+    name: String,
+    /// The dataset by which it is measured.
+    #[arg(long)]
+    dataset: String,
+    /// One line for people [default: the name of the file].
+    #[arg(long)]
+    description: Option<String>,
+    /// What its pixels are.
+    #[arg(long, value_enum)]
+    like: Option<Like>,
+    /// Multiplies pixels of 0 to 255.
+    #[arg(long, conflicts_with = "like")]
+    scale: Option<f64>,
+    /// Subtracted after that: one number, or one for each channel.
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
+    mean: Vec<f64>,
+    /// Divides after that: one number, or one for each channel.
+    #[arg(long, value_delimiter = ',')]
+    std: Vec<f64>,
+    /// Where the channels are, if the input could be either.
+    #[arg(long, value_enum)]
+    layout: Option<Order>,
+    /// A text file with the class of each output, a line each [default: the dataset's order].
+    #[arg(long)]
+    labels: Option<PathBuf>,
+    /// Which output, if there are several.
+    #[arg(long)]
+    output: Option<String>,
+    /// Folder of golden data: `test_data_set_0/input_0.pb` and `output_0.pb`, made by the framework that exported the file.
+    #[arg(long)]
+    golden: Option<PathBuf>,
+    /// Folder of the datasets [default: the one beside the zoo].
+    #[arg(long)]
+    datasets: Option<PathBuf>,
+    #[command(flatten)]
+    zoo: ZooArgs,
+}
+
+/// How pixels of 0 to 255 are given to a network.
+#[derive(Clone, Copy, ValueEnum)]
+enum Like {
+    /// Divided by 255, as `ToTensor` does.
+    Torchvision,
+    /// Divided by 255, as `Rescaling(1/255)` does.
+    Keras,
+    /// As they are.
+    Raw,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Order {
+    /// Channels first, as in PyTorch.
+    Nchw,
+    /// Channels last, as in Keras.
+    Nhwc,
+}
+
+/// Longest file of labels.
+const MAX_LABELS: u64 = 1 << 20;
+
+/// Adopts a network, and prints what came out.
+pub(super) fn adopt(args: &AdoptArgs) -> Result<ExitStatus> {
+    let scale = match (args.like, args.scale) {
+        (Some(Like::Torchvision | Like::Keras), _) => Some(1.0 / 255.0),
+        (Some(Like::Raw), _) => Some(1.0),
+        (None, scale) => scale,
+    };
+    let (mean, std) = (args.mean.clone(), args.std.clone());
+    let pixels = match scale {
+        Some(scale) => Some(Pixels { scale, mean, std }),
+        None if mean.is_empty() && std.is_empty() => None,
+        None => {
+            return Err(Error::Usage(
+                "--mean or --std without --scale or --like, which come before them".into(),
+            ));
+        }
+    };
+    let zoo = Zoo::create(&args.zoo.path())?;
+    let beside = zoo.datasets_beside();
+    let datasets = args.datasets.as_deref().or(beside.as_deref()).unwrap_or(Path::new("datasets"));
+    let dataset = Dataset::find(datasets, &args.dataset)?;
+    let labels = args.labels.as_deref().map(labels).transpose()?;
+    let name = args.file.file_name().unwrap_or_default().to_string_lossy();
+    let description = args.description.clone().unwrap_or_else(|| format!("Adopted from {name}."));
+    let request = Request {
+        file: &args.file,
+        name: &args.name,
+        description: &description,
+        dataset: &dataset,
+        pixels,
+        layout: args.layout.map(|order| match order {
+            Order::Nchw => Layout::ChannelsFirst,
+            Order::Nhwc => Layout::ChannelsLast,
+        }),
+        labels,
+        output: args.output.as_deref(),
+        golden: args.golden.as_deref(),
+    };
+    let version = publish(&zoo, &request)?;
+    let manifest = &version.manifest;
+    if args.zoo.json {
+        terminal::json(&json!({ "path": version.path.display().to_string(), "manifest": manifest }));
+        return Ok(ExitStatus::Success);
+    }
+    let share = 100.0 * manifest.test.correct.share();
+    terminal::line(format_args!(
+        "adopted {}@{}  test {} = {share:.2} %  {}",
+        manifest.name,
+        manifest.version,
+        manifest.test.correct,
+        version.path.display()
+    ));
+    if let Some(zoo::Origin::Adopted(adopted)) = &manifest.origin {
+        adopted.changes.iter().for_each(|change| terminal::line(format_args!("  {change}")));
+        if adopted.golden.is_none() {
+            terminal::line("  no golden data that is independent of the runtime");
+        }
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn labels(path: &Path) -> Result<Vec<String>> {
+    let bytes = datasets::files::read(path, MAX_LABELS).map_err(Error::io(path))?;
+    let text = String::from_utf8(bytes).map_err(|e| Error::Usage(format!("{}: {e}", path.display())))?;
+    Ok(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+}

@@ -63,14 +63,14 @@ tools: .tools/bin/uv .tools/bin/cargo-deny
 .tools/bin/cargo-deny:
 	cargo install --quiet --debug --locked --root .tools cargo-deny@0.20.2
 
-## `infer` for shipping: small and statically linked, in target/<host>/dist.
+## `infer` for shipping: small and statically linked, in target/<host>/dist. It leaves out the reader of adopted networks.
 # Backtraces' unwind tables go, equal functions are merged, relocations are packed.
 DIST = -C target-feature=+crt-static -C force-unwind-tables=no \
 	-C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 dist:
-	RUSTFLAGS="$(DIST)" cargo build --profile dist --package infer --target $(HOST)
+	RUSTFLAGS="$(DIST)" cargo build --profile dist --package infer --no-default-features --features cli --target $(HOST)
 
 ## `zoo` for servers: statically linked, optimised for speed, in target/<host>/release.
 SERVER = -C target-feature=+crt-static -C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr

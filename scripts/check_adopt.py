@@ -22,7 +22,6 @@ import numpy as np
 import onnxruntime
 import torch
 from export_torch import export
-from onnx import numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
@@ -95,13 +94,18 @@ def one_image(model, images, path):
     torch.onnx.export(model, (images[:1],), str(path), dynamo=False, opset_version=17)
 
 
+def one_image_dynamo(model, images, path):
+    export(model, images[:1], path)
+    torch.onnx.export(model, (images[:1],), str(path), dynamo=True, external_data=False)
+
+
 KINDS = {
     "logits": (logits, old),
     "view-log-softmax": (View, old),
     "dynamo": (logits, dynamo),
     "external-data": (View, external),
     "fixed-batch": (View, one_image),
-    "fixed-batch-dynamo": (logits, lambda m, i, p: (export(m, i[:1], p), torch.onnx.export(m, (i[:1],), str(p), dynamo=True, external_data=False))),
+    "fixed-batch-dynamo": (logits, one_image_dynamo),
     "depthwise-dilated": (depthwise, old),
     "perceptron": (perceptron, dynamo),
 }

@@ -21,7 +21,8 @@ fn workspace() -> tempfile::TempDir {
 }
 
 /// Name, type, shape and bytes.
-type Tensors = Vec<(String, Dtype, Vec<usize>, Vec<u8>)>;
+type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
+type Tensors = Vec<Stored>;
 
 fn tensors(dir: &Path) -> Tensors {
     let bytes = std::fs::read(dir.join("weights.safetensors")).unwrap();
@@ -122,7 +123,7 @@ fn weights_that_do_not_fit_are_refused_by_name() {
     let path = dir.join("weights.safetensors");
     let at = |name: &str| good.iter().position(|(other, ..)| other == name).unwrap();
     let (weight, bias) = (at("conv1.weight"), at("dense1.bias"));
-    let changed = |index: usize, change: &dyn Fn(&mut (String, Dtype, Vec<usize>, Vec<u8>))| {
+    let changed = |index: usize, change: &dyn Fn(&mut Stored)| {
         let mut tensors = good.clone();
         change(&mut tensors[index]);
         tensors

@@ -1,6 +1,7 @@
 //! The end-to-end tests, one program: a module for each concern.
 #![allow(clippy::unwrap_used)]
 
+mod adopt;
 mod bad_input;
 #[cfg(feature = "trainer")]
 mod bad_training_input;

@@ -35,8 +35,11 @@ impl Original {
         if bytes.starts_with(LFS_POINTER) {
             return Err(wrong("a pointer of Git LFS, not the file; `git lfs pull` fetches it".into()));
         }
-        let mut model = ModelProto::decode(bytes.as_slice()).map_err(|e| {
-            wrong(format!("not an ONNX file: {e}; expected what torch.onnx.export or tf2onnx write"))
+        let mut model = ModelProto::decode(bytes.as_slice()).map_err(|error| {
+            // The innermost reason; what is around it may be long.
+            let error = error.to_string();
+            let reason = error.rsplit(": ").next().unwrap_or_default();
+            wrong(format!("not an ONNX file: {reason}; expected what torch.onnx.export or tf2onnx write"))
         })?;
         let mut external =
             External { folder: path.parent().unwrap_or(Path::new("")), read: BTreeMap::new(), total: 0 };

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use datasets::files;
+use datasets::{ImageShape, files};
 use infer::golden::Golden;
 use prost::Message;
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::graph::{Ends, Kind, Pixels};
+use super::Form;
+use super::graph::{Kind, Pixels};
 use crate::error::{Error, Result};
 
 /// Longest file.
@@ -86,15 +87,12 @@ fn floats(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
 /// Why they cannot be that: an input that is no image of 256 levels, or another number of classes.
 pub(super) fn in_zoo_form(
     pairs: &[Pair],
-    ends: &Ends,
+    form: &Form,
     pixels: Option<&Pixels>,
-    [channels, height, width]: [usize; 3],
-    is_last: bool,
-    kind: Kind,
-    order: Option<&[usize]>,
-    classes: usize,
+    shape: ImageShape,
 ) -> Result<Golden> {
-    let numel = channels * height * width;
+    let Form { ends, kind, is_last, order, classes, .. } = form;
+    let (ImageShape { channels, height, width }, numel, classes) = (shape, shape.numel(), *classes);
     let affine = pixels
         .map_or(Ok(vec![(1.0, 0.0); channels]), |pixels| pixels.affine(channels))
         .map_err(Error::Usage)?;
@@ -114,7 +112,7 @@ pub(super) fn in_zoo_form(
         for image in input.1.chunks_exact(numel) {
             for place in 0..numel {
                 let (channel, rest) = (place / (height * width), place % (height * width));
-                let at = if is_last { rest * channels + channel } else { place };
+                let at = if *is_last { rest * channels + channel } else { place };
                 let (factor, addend) = affine[channel];
                 let pixel = (f64::from(image[at]) - addend) / factor;
                 if (pixel - pixel.round()).abs() > ROUNDING || !(-0.5..255.5).contains(&pixel) {
@@ -128,9 +126,10 @@ pub(super) fn in_zoo_form(
             }
         }
         for values in output.1.chunks_exact(classes) {
-            let found = probabilities(values, kind);
-            let ordered =
-                order.map_or(found.clone(), |order| order.iter().map(|&place| found[place]).collect());
+            let found = probabilities(values, *kind);
+            let ordered = order
+                .as_ref()
+                .map_or(found.clone(), |order| order.iter().map(|&place| found[place]).collect());
             golden.probabilities.extend(ordered.iter().map(|&probability| probability as f32));
         }
     }

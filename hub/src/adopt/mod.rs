@@ -66,6 +66,7 @@ struct Form {
     ends: Ends,
     is_last: bool,
     order: Option<Vec<usize>>,
+    classes: usize,
 }
 
 /// Publishes a network from elsewhere as the next version of a name.
@@ -83,22 +84,9 @@ pub fn adopt(zoo: &Zoo, request: &Request<'_>) -> Result<VersionDir> {
     let beside = original.beside.clone();
     let training = request.dataset.load(Split::Train)?;
     let form = bring_into_form(request, original.model, &training)?;
-    let classes = request.dataset.description.classes.len();
     let shape = training.shape;
-    let golden = request.golden.map(golden::read).transpose()?.map(|pairs| {
-        let sides = [shape.channels, shape.height, shape.width];
-        let pixels = request.pixels.as_ref();
-        golden::in_zoo_form(
-            &pairs,
-            &form.ends,
-            pixels,
-            sides,
-            form.is_last,
-            form.kind,
-            form.order.as_deref(),
-            classes,
-        )
-    });
+    let golden = request.golden.map(golden::read).transpose()?;
+    let golden = golden.map(|pairs| golden::in_zoo_form(&pairs, &form, request.pixels.as_ref(), shape));
     let golden = golden.transpose()?;
     let session = load(request, &form.model)?;
     if let Some(golden) = &golden {
@@ -176,7 +164,7 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
     let mut rewriter = Rewriter { graph, changes: Vec::new() };
     rewriter.give_probabilities(&ends, kind, order.as_deref(), classes);
     found.append(&mut rewriter.changes);
-    Ok(Form { model, changes: found, kind, ends, is_last, order })
+    Ok(Form { model, changes: found, kind, ends, is_last, order, classes })
 }
 
 /// What tract does not take, with what can be done about it where that is known.
@@ -252,13 +240,11 @@ fn order(request: &Request<'_>) -> Result<Option<Vec<usize>>> {
     Ok((!order.iter().copied().eq(0..classes.len())).then_some(order))
 }
 
+/// Brings a model's input into the zoo's form, and says what was changed.
+type Changes<'a> = dyn Fn(Option<&Pixels>, &mut ModelProto) -> std::result::Result<Vec<String>, String> + 'a;
+
 /// What the usual ways to scale pixels give on training images.
-fn hint(
-    request: &Request<'_>,
-    model: &ModelProto,
-    training: &Samples,
-    changes: &dyn Fn(Option<&Pixels>, &mut ModelProto) -> std::result::Result<Vec<String>, String>,
-) -> String {
+fn hint(request: &Request<'_>, model: &ModelProto, training: &Samples, changes: &Changes<'_>) -> String {
     let count = HINT.min(training.len());
     let some = training.select(&(0..count).collect::<Vec<usize>>());
     let classes = &request.dataset.description.classes;

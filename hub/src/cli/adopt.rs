@@ -1,10 +1,12 @@
 //! `zoo adopt`.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use clap::ValueEnum;
 use datasets::Dataset;
 use infer::cli::ZooArgs;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use terminal::ExitStatus;
 use zoo::Zoo;
@@ -52,6 +54,15 @@ pub(super) struct AdoptArgs {
     /// Folder of the datasets [default: the one beside the zoo].
     #[arg(long)]
     datasets: Option<PathBuf>,
+    /// Most memory that reading and running the file may take, in GiB.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..1 << 20))]
+    memory: u64,
+    /// Most minutes of computing.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..1 << 20))]
+    minutes: u64,
+    /// Set by the program itself, for the process that works within these limits.
+    #[arg(long, hide = true)]
+    within_limits: bool,
     #[command(flatten)]
     zoo: ZooArgs,
 }
@@ -78,8 +89,52 @@ enum Order {
 /// Longest file of labels.
 const MAX_LABELS: u64 = 1 << 20;
 
-/// Adopts a network, and prints what came out.
+/// Adopts a network, and prints what came out. A file from elsewhere may make the reader fail, or ask for all memory or
+/// time: it is read and run in a process of its own, which has limits.
 pub(super) fn adopt(args: &AdoptArgs) -> Result<ExitStatus> {
+    if args.within_limits {
+        limit(Resource::As, args.memory << 30);
+        limit(Resource::Cpu, 60 * args.minutes);
+        return adopt_here(args);
+    }
+    let program = std::env::current_exe().map_err(Error::system("this program"))?;
+    let mut child = Command::new(program);
+    child.args(std::env::args_os().skip(1)).arg("--within-limits").stdin(Stdio::null());
+    let done =
+        child.stdout(Stdio::inherit()).stderr(Stdio::piped()).output().map_err(Error::system("a process"))?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    match done.status.code() {
+        Some(0..=2) => {
+            if !said.trim().is_empty() {
+                terminal::log(said.trim_end());
+            }
+            let is_good = done.status.success();
+            Ok(if is_good { ExitStatus::Success } else { ExitStatus::Usage })
+        }
+        code => {
+            let first = said.lines().next().unwrap_or_default();
+            let what = match code {
+                Some(_) => format!("the reader of ONNX files fails on it: {first}"),
+                None => format!(
+                    "ended within {} GiB of memory and {} minutes (--memory, --minutes): {first}",
+                    args.memory, args.minutes
+                ),
+            };
+            Err(Error::Usage(format!("{}: {what}", args.file.display())))
+        }
+    }
+}
+
+/// Lowers a limit of this process; where the system does not let it, there is none.
+fn limit(resource: Resource, most: u64) {
+    let now = getrlimit(resource);
+    let most = now.maximum.map_or(most, |maximum| maximum.min(most));
+    if let Err(error) = setrlimit(resource, Rlimit { current: Some(most), maximum: now.maximum }) {
+        tracing::debug!(%error, ?resource, "without a limit");
+    }
+}
+
+fn adopt_here(args: &AdoptArgs) -> Result<ExitStatus> {
     let scale = match (args.like, args.scale) {
         (Some(Like::Torchvision | Like::Keras), _) => Some(1.0 / 255.0),
         (Some(Like::Raw), _) => Some(1.0),
@@ -95,7 +150,7 @@ pub(super) fn adopt(args: &AdoptArgs) -> Result<ExitStatus> {
             ));
         }
     };
-    let zoo = Zoo::create(&args.zoo.path())?;
+    let zoo = Zoo::create(args.zoo.path())?;
     let beside = zoo.datasets_beside();
     let datasets = args.datasets.as_deref().or(beside.as_deref()).unwrap_or(Path::new("datasets"));
     let dataset = Dataset::find(datasets, &args.dataset)?;

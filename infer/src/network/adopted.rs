@@ -3,6 +3,8 @@
 //! What a version of a recipe may contain is narrower ([`super::operators`]); this way is only taken for versions that say
 //! that they were adopted.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use datasets::ImageShape;
 use prost::Message;
@@ -17,6 +19,8 @@ use super::{BATCH, Network};
 
 /// Largest number of operators, those of inner graphs too.
 const MAX_NODES: usize = 10_000;
+/// Operator sets that are read.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 /// Deepest nesting of graphs.
 const MAX_DEPTH: usize = 4;
 /// Most bytes of all constants.
@@ -97,8 +101,11 @@ pub(crate) fn check(proto: &ModelProto) -> TractResult<()> {
         "{} functions; expected a file in which they are written out (onnx.inliner does that)",
         proto.functions.len()
     );
+    let standard = proto.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
+    let opset = standard.map_or(0, |set| set.version);
+    ensure!(OPSETS.contains(&opset), "opset {opset} of the standard operators, expected {OPSETS:?}");
     let mut totals = Totals::default();
-    totals.graph(graph, 0)
+    totals.graph(graph, &HashSet::new(), 0)
 }
 
 #[derive(Default)]
@@ -108,29 +115,46 @@ struct Totals {
 }
 
 impl Totals {
-    fn graph(&mut self, graph: &GraphProto, depth: usize) -> TractResult<()> {
+    /// `outer` are the values of the graphs around it.
+    fn graph(&mut self, graph: &GraphProto, outer: &HashSet<&str>, depth: usize) -> TractResult<()> {
         ensure!(depth <= MAX_DEPTH, "graphs within graphs, more than {MAX_DEPTH}");
         ensure!(graph.sparse_initializer.is_empty(), "sparse constants, which are not read here");
         self.nodes += graph.node.len();
         ensure!(self.nodes <= MAX_NODES, "{} nodes, at most {MAX_NODES} expected", self.nodes);
+        let mut known = outer.clone();
+        known.extend(graph.input.iter().map(|value| value.name.as_str()));
         for tensor in &graph.initializer {
+            known.insert(&tensor.name);
             self.tensor(tensor).with_context(|| format!("constant {:?}", tensor.name))?;
         }
         for node in &graph.node {
             let place = || format!("node {:?} ({})", node.name, node.op_type);
             let domain = node.domain.as_str();
             ensure!(matches!(domain, "" | "ai.onnx"), "{}: unknown domain {domain:?}", place());
-            let attributes = node.attribute.iter();
-            attributes
-                .clone()
-                .try_for_each(|attribute| self.attribute(attribute, depth))
-                .with_context(place)?;
+            // In order (ONNX IR specification, "Graphs"): what is not there yet is missing, or in a circle.
+            for name in node.input.iter().filter(|name| !name.is_empty()) {
+                ensure!(known.contains(name.as_str()), "{}: input {name:?} is nowhere before it", place());
+            }
+            for attribute in &node.attribute {
+                self.attribute(attribute, &known, depth).with_context(place)?;
+            }
             self.filled(graph, node).with_context(place)?;
+            for name in node.output.iter().filter(|name| !name.is_empty()) {
+                ensure!(known.insert(name), "{}: output {name:?} is there twice", place());
+            }
+        }
+        for output in &graph.output {
+            ensure!(known.contains(output.name.as_str()), "output {:?} is nowhere", output.name);
         }
         Ok(())
     }
 
-    fn attribute(&mut self, attribute: &AttributeProto, depth: usize) -> TractResult<()> {
+    fn attribute(
+        &mut self,
+        attribute: &AttributeProto,
+        known: &HashSet<&str>,
+        depth: usize,
+    ) -> TractResult<()> {
         ensure!(
             attribute.sparse_tensor.is_none() && attribute.sparse_tensors.is_empty(),
             "attribute {:?}: a sparse tensor, which is not read here",
@@ -139,7 +163,7 @@ impl Totals {
         for tensor in attribute.t.iter().chain(&attribute.tensors) {
             self.tensor(tensor).with_context(|| format!("attribute {:?}", attribute.name))?;
         }
-        attribute.g.iter().chain(&attribute.graphs).try_for_each(|graph| self.graph(graph, depth + 1))
+        attribute.g.iter().chain(&attribute.graphs).try_for_each(|graph| self.graph(graph, known, depth + 1))
     }
 
     /// A tensor has as many values as it declares.

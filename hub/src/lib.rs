@@ -7,6 +7,7 @@
 pub mod adopt;
 #[doc(hidden)]
 pub mod cli;
+pub mod compare;
 mod error;
 pub mod export;
 pub mod oci;

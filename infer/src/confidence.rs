@@ -134,6 +134,11 @@ pub fn fit(temperature: f32, validation: Predictions<'_>, test: Predictions<'_>)
     Some(confidence)
 }
 
+/// Mean distance of accuracy and confidence over 15 bins, weighted by images (Guo et al. 2017, arXiv:1706.04599).
+pub fn calibration_error(predictions: Predictions<'_>) -> f64 {
+    error(&bins(predictions))
+}
+
 /// Counts anew, on a test split, what a version's thresholds give.
 pub fn measure(confidence: &mut Confidence, test: Predictions<'_>) {
     confidence.bins = bins(test);

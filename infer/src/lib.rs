@@ -38,7 +38,7 @@ pub use confidence::Status;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, probabilities};
 pub use explain::{Explainer, Planes};
-pub use network::{ADDED, Summary, describe_adopted};
+pub use network::{ADDED, Outline, OutlineConstant, OutlineNode, Summary, describe_adopted, outline};
 pub use predictor::{ClassProbability, Prediction, Predictor, Source};
 pub use reading::{ReadObject, Reading, Row};
 pub use session::{Session, Worker};

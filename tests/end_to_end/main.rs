@@ -9,6 +9,7 @@ mod bad_training_input;
 mod confidence;
 mod corpus;
 mod dependency_fence;
+mod diff;
 mod drawings;
 #[cfg(feature = "trainer")]
 mod environment;

@@ -4,6 +4,7 @@ use infer::cli::ZooArgs;
 use terminal::ExitStatus;
 use zoo::Spec;
 
+use crate::compare::{Side, is_worse};
 use crate::error::{Error, Result};
 
 #[derive(clap::Args)]
@@ -12,6 +13,10 @@ pub(super) struct AliasArgs {
     model: String,
     /// The alias to set.
     alias: Option<String>,
+    /// Set it only if the version is not significantly worse than this one on the test split: an alias, or a number. By
+    /// McNemar's exact test at 5 %.
+    #[arg(long, requires = "alias")]
+    not_worse_than: Option<String>,
     #[command(flatten)]
     zoo: ZooArgs,
 }
@@ -20,6 +25,18 @@ pub(super) struct AliasArgs {
 pub(super) fn alias(args: &AliasArgs) -> Result<ExitStatus> {
     let spec: Spec = args.model.parse().map_err(Error::Usage)?;
     let zoo = args.zoo.open()?;
+    if let (Some(alias), Some(previous)) = (&args.alias, &args.not_worse_than) {
+        let previous: Spec = format!("{}@{previous}", spec.name).parse().map_err(Error::Usage)?;
+        let (a, b) = (Side::version(&zoo, &previous)?, Side::version(&zoo, &spec)?);
+        if let Some(found) = is_worse(&zoo, &a, &b)? {
+            let problem = format!(
+                "{alias} stays: {} is worse than {}; only {} of both are right on {} images, only the other on {}, p {:.4}",
+                b.name, a.name, a.name, found.only_a, found.only_b, found.probability
+            );
+            terminal::error(&problem, None);
+            return Ok(ExitStatus::CheckFailed);
+        }
+    }
     let entries = match &args.alias {
         Some(alias) => vec![zoo.set_alias(&spec, alias)?],
         None => zoo.alias_history()?.into_iter().filter(|entry| entry.model == spec.name).collect(),

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod aliases;
+mod diff;
 mod export;
 mod index;
 mod lint;
@@ -47,6 +48,8 @@ enum Command {
     Lint(ZooArgs),
     /// Writes index.json from the manifests, and prints the table of results.
     Index(index::IndexArgs),
+    /// Compares two versions: recipe, data, graph, weights, answers and speed.
+    Diff(diff::DiffArgs),
     /// Lets an alias such as `stable` point to a version, or lists a model's aliases with their history.
     Alias(aliases::AliasArgs),
     /// Signs a published version in the OpenSSF Model Signing format, with provenance and test result.
@@ -70,6 +73,7 @@ fn run(command: Command) -> Result<ExitStatus> {
         Command::Export(args) => export::export(&args),
         Command::Lint(args) => lint::lint(&args),
         Command::Index(args) => index::index(&args),
+        Command::Diff(args) => diff::diff(&args),
         Command::Alias(args) => aliases::alias(&args),
         Command::Sign(args) => sign::sign(&args),
     }

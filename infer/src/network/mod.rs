@@ -13,12 +13,14 @@ mod file;
 mod layers;
 mod operator;
 mod operators;
+mod outline;
 
 pub(crate) use description::Description;
 pub use description::{ADDED, Summary, describe_adopted};
 use facts::{ALL_VALUES, MAX_VALUES, only, per_image};
 use file::Graph;
 use operator::{Input, take};
+pub use outline::{Outline, OutlineConstant, OutlineNode, outline};
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};

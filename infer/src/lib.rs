@@ -28,6 +28,8 @@ mod network;
 mod predictor;
 pub mod preprocess;
 mod reading;
+#[cfg(feature = "adopted")]
+pub mod run;
 mod session;
 mod speed;
 mod threads;

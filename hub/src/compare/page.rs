@@ -42,7 +42,7 @@ pub fn page(found: &Comparison) -> String {
                         (disagreements(found))
                     }
                     h2 { "Size and speed" }
-                    (changes("", &found.sizes, found))
+                    @if !found.sizes.is_empty() { (changes("", &found.sizes, found)) }
                     (speed(found))
                     @if let Some(recipe) = &found.recipe { (section("Recipe", recipe, found)) }
                     (section("Data", &found.data, found))

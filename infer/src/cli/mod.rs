@@ -6,6 +6,8 @@ mod models;
 mod predict;
 mod read;
 mod render;
+#[cfg(feature = "adopted")]
+mod run;
 mod verify;
 
 use std::process::ExitCode;
@@ -39,6 +41,9 @@ enum Command {
     Show(ShowArgs),
     /// Re-checks files, golden outputs and the exact test accuracy of published models.
     Verify(VerifyArgs),
+    /// Runs any ONNX file once, on tensors from files.
+    #[cfg(feature = "adopted")]
+    Run(run::RunArgs),
     /// Measures how fast models run on this machine.
     Bench(bench::BenchArgs),
 }
@@ -69,6 +74,8 @@ fn run(command: Command) -> Result<ExitStatus> {
         Command::List(args) => list(&args),
         Command::Show(args) => show(&args),
         Command::Verify(args) => verify(&args),
+        #[cfg(feature = "adopted")]
+        Command::Run(args) => run::run_file(&args),
         Command::Bench(args) => bench::bench(&args),
     }
 }

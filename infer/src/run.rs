@@ -1,0 +1,78 @@
+//! Any ONNX file on any tensors, as it is: to see what a foreign network gives before it is adopted, and to hold the reader
+//! against the ONNX backend tests.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use prost::Message;
+use tract_onnx::data_resolver;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{ModelProto, TensorProto};
+use tract_onnx::prelude::*;
+use tract_onnx::tensor::load_tensor;
+use tract_onnx::tract_core::internal::*;
+
+use crate::error::{Error, Result};
+use crate::network::adopted::check;
+use crate::session::problem;
+
+/// Runs a network once. `inputs` are serialised `TensorProto`s in the order of the graph's inputs, as are the outputs.
+/// `path` is only for the error.
+///
+/// # Errors
+/// [`Error::Model`] for what is not read here, naming the node.
+pub fn run(onnx: impl Into<Bytes>, inputs: &[Vec<u8>], path: &Path) -> Result<Vec<Vec<u8>>> {
+    run_proto(onnx.into(), inputs).map_err(|e| Error::model(path, problem(&e)))
+}
+
+fn run_proto(onnx: Bytes, inputs: &[Vec<u8>]) -> TractResult<Vec<Vec<u8>>> {
+    let proto = ModelProto::decode(onnx)?;
+    check(&proto)?;
+    let framework = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
+    let mut model = framework.model_for_proto_model(&proto)?;
+    let expected = model.input_outlets()?.len();
+    ensure!(inputs.len() == expected, "{} inputs given, {expected} expected", inputs.len());
+    let mut values = TVec::new();
+    for (index, input) in inputs.iter().enumerate() {
+        let tensor = TensorProto::decode(input.as_slice())?;
+        let value = load_tensor(&*data_resolver::default(), &tensor, None)
+            .with_context(|| format!("input {index}: {:?}", tensor.name))?;
+        model.set_input_fact(index, InferenceFact::dt_shape(value.datum_type(), value.shape()))?;
+        values.push(value.into_tvalue());
+    }
+    let names: Vec<String> =
+        proto.graph.iter().flat_map(|graph| &graph.output).map(|v| v.name.clone()).collect();
+    let outputs = model.into_optimized()?.into_runnable()?.run(values)?;
+    let named = outputs.into_iter().zip(names);
+    named.map(|(output, name)| Ok(tensor_proto(&output, name)?.encode_to_vec())).collect()
+}
+
+/// A tensor in ONNX's form.
+fn tensor_proto(value: &TValue, name: String) -> TractResult<TensorProto> {
+    let value = value.clone().into_tensor();
+    // Lengths are 64-bit integers outside of tract.
+    let value =
+        if value.datum_type() == TDim::datum_type() { value.cast_to::<i64>()?.into_owned() } else { value };
+    let data_type = match value.datum_type() {
+        DatumType::Bool => DataType::Bool,
+        DatumType::U8 => DataType::Uint8,
+        DatumType::U16 => DataType::Uint16,
+        DatumType::U32 => DataType::Uint32,
+        DatumType::U64 => DataType::Uint64,
+        DatumType::I8 => DataType::Int8,
+        DatumType::I16 => DataType::Int16,
+        DatumType::I32 => DataType::Int32,
+        DatumType::I64 => DataType::Int64,
+        DatumType::F16 => DataType::Float16,
+        DatumType::F32 => DataType::Float,
+        DatumType::F64 => DataType::Double,
+        other => bail!("output {name:?}: {other:?}, which has no form in ONNX"),
+    };
+    Ok(TensorProto {
+        name,
+        dims: value.shape().iter().map(|&length| length as i64).collect(),
+        data_type: data_type.into(),
+        raw_data: value.try_as_plain_ram()?.as_bytes().to_vec(),
+        ..TensorProto::default()
+    })
+}

@@ -19,6 +19,7 @@ pub mod cli;
 pub mod confidence;
 pub mod corruptions;
 pub mod decode;
+pub mod drawing;
 mod error;
 mod evaluate;
 mod explain;
@@ -40,6 +41,8 @@ pub use confidence::Status;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, probabilities};
 pub use explain::{Explainer, Planes};
+#[cfg(feature = "adopted")]
+pub use network::shapes;
 pub use network::{ADDED, Outline, OutlineConstant, OutlineNode, Summary, describe_adopted, outline};
 pub use predictor::{ClassProbability, Prediction, Predictor, Source};
 pub use reading::{ReadObject, Reading, Row};

@@ -160,7 +160,10 @@ fn a_foreign_network_is_adopted_verified_signed_and_used() {
 
     let verified = succeed("infer", dir, ["verify", "foreign@1"]);
     assert!(verified.contains("golden") && !verified.contains("recipe"), "{verified}");
-    succeed("infer", dir, ["show", "foreign"]);
+    succeed("infer", dir, ["show", "foreign", "--graph", "graph.svg"]);
+    let drawn = std::fs::read_to_string(dir.join("graph.svg")).unwrap();
+    assert!(drawn.contains("Gemm") && drawn.contains("N x 10 · 7,850 parameters"), "{drawn}");
+    assert_eq!(drawn, std::fs::read_to_string(dir.join("zoo/models/foreign/1/graph.svg")).unwrap());
     let image = tests::root().join("docs/seven.png");
     succeed("infer", dir, ["predict", image.to_str().unwrap(), "--model", "foreign"]);
     assert_refused("no recipe", &run("zoo", dir, ["export", "torch", "out", "foreign"]), &["has no recipe"]);

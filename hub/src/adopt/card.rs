@@ -49,7 +49,7 @@ fn sections(out: &mut String, manifest: &Manifest, dataset: &Dataset) -> std::fm
     }
     writeln!(
         out,
-        "## Network\n\nopset {}, {} parameters, {} multiply-accumulates an image.\n",
+        "## Network\n\nopset {}, {} parameters, {} multiply-accumulates an image.\n\n![operators, shapes, parameters](graph.svg)\n",
         manifest.onnx.opset,
         zoo::grouped(manifest.network.parameters),
         zoo::grouped(manifest.network.macs)

@@ -307,11 +307,11 @@ impl Release<'_> {
             files.insert(infer::golden::INPUT.into(), input);
             files.insert(infer::golden::OUTPUT.into(), output);
         }
-        let summary = infer::describe_adopted(&onnx).map_err(|problem| zoo::Error::Damaged {
-            path: PathBuf::from(zoo::ONNX),
-            problem: problem.to_string(),
-        })?;
+        let damaged = |problem: String| zoo::Error::Damaged { path: PathBuf::from(zoo::ONNX), problem };
+        let summary = infer::describe_adopted(&onnx).map_err(damaged)?;
         let mut manifest = self.manifest(version, &summary);
+        files
+            .insert("graph.svg".into(), infer::drawing::of(&onnx, self.shape).map_err(damaged)?.into_bytes());
         files.insert(zoo::ONNX.into(), onnx);
         files.insert("README.md".into(), card::write(&manifest, self.request.dataset).into_bytes());
         let io = |path: &Path| {

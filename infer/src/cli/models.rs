@@ -13,6 +13,10 @@ use crate::error::{Error, Result};
 pub struct ShowArgs {
     /// NAME or NAME@VERSION.
     model: String,
+    /// Also draw the network as SVG: operators, shapes, parameters.
+    #[cfg(feature = "adopted")]
+    #[arg(long)]
+    graph: Option<std::path::PathBuf>,
     #[command(flatten)]
     zoo: ZooArgs,
 }
@@ -71,6 +75,13 @@ pub fn show(args: &ShowArgs) -> Result<ExitStatus> {
     let spec: Spec = args.model.parse().map_err(Error::Usage)?;
     let zoo = args.zoo.open()?;
     let version = zoo.version(&spec)?;
+    #[cfg(feature = "adopted")]
+    if let Some(path) = &args.graph {
+        let onnx = version.read(zoo::ONNX)?;
+        let svg = crate::drawing::of(&onnx, version.manifest.image_shape());
+        let svg = svg.map_err(|problem| Error::model(&version.path.join(zoo::ONNX), problem))?;
+        zoo::write_atomic(path, svg.as_bytes())?;
+    }
     if args.zoo.json {
         terminal::json(&version.manifest);
     } else {

@@ -13,8 +13,10 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, TensorProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::Cost;
+use tract_onnx::tract_hir::infer::Factoid;
 
 use super::facts::{ALL_VALUES, MAX_VALUES, per_image};
+use super::substitute::substitute;
 use super::{BATCH, Network};
 
 /// Largest number of operators, those of inner graphs too.
@@ -40,6 +42,7 @@ pub(super) fn read(onnx: Bytes, shape: ImageShape) -> TractResult<Network> {
     let images = |n: TDim| tvec![n, channels.to_dim(), height.to_dim(), width.to_dim()];
     let body = typed(&proto, u8::datum_type(), images)?;
     let (values, macs) = measure(&body)?;
+    let body = substitute(body)?;
     Ok(Network { body, head: None, values, macs })
 }
 
@@ -258,4 +261,31 @@ pub(crate) fn int64s(tensor: &TensorProto) -> Vec<i64> {
         [] => tensor.int64_data.clone(),
         raw => raw.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
     }
+}
+
+/// Shapes of values by name, as far as they follow from a network's input `[N, C, H, W]`: `N x 10`.
+///
+/// # Errors
+/// If the file is not read here.
+pub fn shapes(onnx: &[u8], shape: ImageShape) -> Result<std::collections::BTreeMap<String, String>, String> {
+    shapes_of(onnx, shape).map_err(|error| crate::session::problem(&error))
+}
+
+fn shapes_of(onnx: &[u8], shape: ImageShape) -> TractResult<std::collections::BTreeMap<String, String>> {
+    let proto = ModelProto::decode(onnx)?;
+    check(&proto)?;
+    let framework = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
+    let tract_onnx::model::ParseResult { mut model, outlets_by_name, .. } = framework.parse(&proto, None)?;
+    let n = model.symbols.sym(BATCH).to_dim();
+    let ImageShape { channels, height, width } = shape;
+    let image = tvec![n, channels.to_dim(), height.to_dim(), width.to_dim()];
+    model.set_input_fact(0, InferenceFact::dt_shape(u8::datum_type(), image))?;
+    // What cannot be told is left out of the picture.
+    let _ = model.analyse(false);
+    let known = outlets_by_name.into_iter().filter_map(|(name, outlet)| {
+        let dims = model.outlet_fact(outlet).ok()?.shape.concretize()?;
+        let dims: Vec<String> = dims.iter().map(ToString::to_string).collect();
+        Some((name, dims.join(" x ")))
+    });
+    Ok(known.collect())
 }

@@ -97,6 +97,13 @@ impl Graph {
 }
 
 impl Constant {
+    /// Of values, row-major.
+    #[cfg(feature = "adopted")]
+    pub(super) fn new(shape: Vec<usize>, values: &[f32]) -> Constant {
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        Constant { shape, data: data.into() }
+    }
+
     fn read(tensor: TensorProto) -> TractResult<Constant> {
         let TensorProto { dims, data_type, raw_data: data, .. } = tensor;
         ensure!(data_type == i32::from(DataType::Float), "element type {data_type}, expected float");

@@ -14,7 +14,11 @@ mod layers;
 mod operator;
 mod operators;
 mod outline;
+#[cfg(feature = "adopted")]
+mod substitute;
 
+#[cfg(feature = "adopted")]
+pub use adopted::shapes;
 pub(crate) use description::Description;
 pub use description::{ADDED, Summary, describe_adopted};
 use facts::{ALL_VALUES, MAX_VALUES, only, per_image};

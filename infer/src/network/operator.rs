@@ -11,11 +11,11 @@ use super::facts::{MAX_VALUES, only, per_image};
 use super::file::Constant;
 
 /// Largest number of rows and columns of a window.
-const MAX_KERNEL: usize = 1024;
+pub(super) const MAX_KERNEL: usize = 1024;
 /// Largest padding on one side, and largest stride.
-const MAX_PADDING: usize = 65_536;
+pub(super) const MAX_PADDING: usize = 65_536;
 /// Largest number of values of a padded image.
-const MAX_PADDED: usize = 2 * MAX_VALUES;
+pub(super) const MAX_PADDED: usize = 2 * MAX_VALUES;
 
 /// Takes `bytes` of what is left.
 pub(super) fn take(left: &Cell<usize>, bytes: usize, what: &str) -> TractResult<()> {

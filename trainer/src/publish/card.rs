@@ -13,6 +13,8 @@ use crate::table::table;
 pub(crate) const FILE: &str = "README.md";
 /// File name of the learning curve.
 pub(crate) const LEARNING_CURVE: &str = "learning_curve.svg";
+/// File name of the drawing of the network.
+pub(crate) const GRAPH: &str = "graph.svg";
 /// File name of the confusion matrix.
 pub(crate) const CONFUSION: &str = "confusion_matrix.svg";
 /// File name of the reliability plot.
@@ -80,6 +82,7 @@ fn sections(
         )?;
     }
     writeln!(out, "## Network\n\n```\n{}```\n", table(network))?;
+    writeln!(out, "As in `model.onnx`: [operators, shapes, parameters]({GRAPH}).\n")?;
     training_section(out, manifest)?;
     writeln!(
         out,

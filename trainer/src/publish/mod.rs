@@ -205,6 +205,9 @@ impl Release<'_> {
             (run::RECIPE, recipe.text.clone().into_bytes()),
             (card::CONFUSION, drawings::confusion_matrix(&confusion, self.labels())?.into_bytes()),
         ]);
+        let drawn = infer::drawing::of(&files[zoo::ONNX], self.test.shape);
+        let drawn = drawn.map_err(|problem| Error::Drawing(format!("{}: {problem}", zoo::ONNX)))?;
+        files.insert(card::GRAPH, drawn.into_bytes());
         if let Source::Trained { history, .. } = &self.source {
             rows = crate::history::parse_csv(history, Path::new(run::HISTORY))?;
             files.insert(run::HISTORY, history.clone().into_bytes());

@@ -14,6 +14,7 @@ use tract_onnx::tract_core::internal::*;
 
 use crate::error::{Error, Result};
 use crate::network::adopted::check;
+use crate::network::substitute::substitute;
 use crate::session::problem;
 
 /// Runs a network once. `inputs` are serialised `TensorProto`s in the order of the graph's inputs, as are the outputs.
@@ -42,6 +43,7 @@ fn run_proto(onnx: Bytes, inputs: &[Vec<u8>]) -> TractResult<Vec<Vec<u8>>> {
     }
     let names: Vec<String> =
         proto.graph.iter().flat_map(|graph| &graph.output).map(|v| v.name.clone()).collect();
+    let model = substitute(model.into_typed()?.into_decluttered()?)?;
     let outputs = model.into_optimized()?.into_runnable()?.run(values)?;
     let named = outputs.into_iter().zip(names);
     named.map(|(output, name)| Ok(tensor_proto(&output, name)?.encode_to_vec())).collect()

@@ -15,7 +15,7 @@ mod operator;
 mod operators;
 mod outline;
 #[cfg(feature = "adopted")]
-mod substitute;
+pub(crate) mod substitute;
 
 #[cfg(feature = "adopted")]
 pub use adopted::shapes;

@@ -12,7 +12,7 @@ use super::layers::{Convolution, Pool};
 use super::operator::{MAX_KERNEL, MAX_PADDED, MAX_PADDING};
 
 /// Replaces all that can be.
-pub(super) fn substitute(mut model: TypedModel) -> TractResult<TypedModel> {
+pub(crate) fn substitute(mut model: TypedModel) -> TractResult<TypedModel> {
     // Patches only add nodes, so that these numbers stay.
     for id in 0..model.nodes().len() {
         let Some(layer) = layer(&model, id)? else { continue };

@@ -51,6 +51,8 @@ def cells(value):
     if difference is None:
         return [accuracy, ""]
     points, half = difference["points"], difference["half_width"]
+    if half is None:
+        return [accuracy, f"{points:+.2f}"]
     return [accuracy, f"{points:+.2f} ({points - half:+.2f} to {points + half:+.2f}){MARKS[difference['verdict']]}"]
 
 
@@ -82,7 +84,7 @@ def numbers(found):
                 known += [mean, deviation, value["train_accuracy"], value["train_accuracy"] - mean]
                 means.append(mean)
             if difference := value["difference"]:
-                points, half = difference["points"], difference["half_width"]
+                points, half = difference["points"], difference["half_width"] or 0
                 known += [points, points - half, points + half]
         known += [a - b for a in means for b in means]
         known += [knob["deviation"] or 0]

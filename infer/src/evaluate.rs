@@ -44,7 +44,7 @@ impl Evaluation {
     ///
     /// # Panics
     /// As for [`Evaluation::new`].
-    pub(crate) fn of(probabilities: &[f32], samples: &Samples, labels: &[String]) -> Evaluation {
+    pub fn of(probabilities: &[f32], samples: &Samples, labels: &[String]) -> Evaluation {
         let predictions = probabilities.chunks_exact(labels.len().max(1)).map(argmax).collect();
         Evaluation::new(predictions, samples, labels)
     }

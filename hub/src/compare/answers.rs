@@ -41,11 +41,7 @@ impl Answers {
         let found = probabilities(&side.session, test)?;
         let classes = side.labels.len();
         let predictions = Predictions { probabilities: &found, labels: &test.labels, classes };
-        let best = |row: &[f32]| {
-            let most = row.iter().copied().enumerate();
-            most.fold((0, f32::MIN), |best, (class, p)| if p > best.1 { (class, p) } else { best }).0 as u8
-        };
-        let evaluation = Evaluation::new(found.chunks_exact(classes).map(best).collect(), test, &side.labels);
+        let evaluation = Evaluation::of(&found, test, &side.labels);
         Ok(Answers { evaluation, calibration_error: calibration_error(predictions) })
     }
 }

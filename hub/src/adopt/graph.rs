@@ -7,16 +7,17 @@ use infer::ADDED;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, attribute_proto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto,
+};
+
+use super::proto::{
+    described, fixed, float_tensor, free, int_attribute, int64_tensor, int64s, ints_attribute, value_info,
 };
 
 /// Name of the input, as of every version.
 pub(super) const INPUT: &str = "image";
 /// Name of the output.
 pub(super) const OUTPUT: &str = "probabilities";
-/// Name of the free dimension.
-const BATCH: &str = "N";
 
 /// What a file's pixels are: `(pixel * scale - mean) / std` for each channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -393,61 +394,4 @@ pub(super) fn reserve_names(model: &mut ModelProto) -> Result<(), String> {
         node.input.iter_mut().chain(&mut node.output).for_each(rename);
     }
     Ok(())
-}
-
-fn described(shape: &[Option<usize>]) -> String {
-    let lengths: Vec<String> =
-        shape.iter().map(|length| length.map_or("?".into(), |l| l.to_string())).collect();
-    format!("[{}]", lengths.join(", "))
-}
-
-fn int_attribute(name: &str, value: i64) -> AttributeProto {
-    let kind = attribute_proto::AttributeType::Int.into();
-    AttributeProto { name: name.into(), i: value, r#type: kind, ..AttributeProto::default() }
-}
-
-fn ints_attribute(name: &str, values: &[i64]) -> AttributeProto {
-    let kind = attribute_proto::AttributeType::Ints.into();
-    AttributeProto { name: name.into(), ints: values.to_vec(), r#type: kind, ..AttributeProto::default() }
-}
-
-fn float_tensor(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
-    TensorProto {
-        name: name.into(),
-        dims: dims.iter().map(|&length| length as i64).collect(),
-        data_type: DataType::Float.into(),
-        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        ..TensorProto::default()
-    }
-}
-
-fn int64_tensor(name: &str, values: &[i64]) -> TensorProto {
-    TensorProto {
-        name: name.into(),
-        dims: vec![values.len() as i64],
-        data_type: DataType::Int64.into(),
-        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        ..TensorProto::default()
-    }
-}
-
-fn int64s(tensor: &TensorProto) -> Vec<i64> {
-    match tensor.raw_data.as_slice() {
-        [] => tensor.int64_data.clone(),
-        raw => raw.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
-    }
-}
-
-fn value_info(name: &str, element: DataType, dim: Vec<Dimension>) -> ValueInfoProto {
-    let tensor = type_proto::Tensor { elem_type: element.into(), shape: Some(TensorShapeProto { dim }) };
-    let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
-    ValueInfoProto { name: name.into(), r#type: Some(kind), ..ValueInfoProto::default() }
-}
-
-fn free() -> Dimension {
-    Dimension { value: Some(dimension::Value::DimParam(BATCH.into())), ..Dimension::default() }
-}
-
-fn fixed(length: usize) -> Dimension {
-    Dimension { value: Some(dimension::Value::DimValue(length as i64)), ..Dimension::default() }
 }

@@ -7,6 +7,7 @@ mod card;
 mod file;
 mod golden;
 mod graph;
+mod proto;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -95,7 +95,7 @@ impl Server {
     }
 
     /// Waits up to 20 s.
-    pub fn wait_for(&self, what: &str, condition: impl Fn(&Server) -> bool) {
+    pub fn wait_for(&self, what: &str, mut condition: impl FnMut(&Server) -> bool) {
         let start = Instant::now();
         while !condition(self) {
             assert!(start.elapsed() < Duration::from_secs(20), "waited for {what}; log:\n{}", self.log());

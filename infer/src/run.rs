@@ -2,6 +2,7 @@
 //! against the ONNX backend tests.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
@@ -17,16 +18,24 @@ use crate::network::adopted::check;
 use crate::network::substitute::substitute;
 use crate::session::problem;
 
-/// Runs a network once. `inputs` are serialised `TensorProto`s in the order of the graph's inputs, as are the outputs.
-/// `path` is only for the error.
+/// What a network gave.
+pub struct Ran {
+    /// Serialised `TensorProto`s in the order of the graph's outputs.
+    pub outputs: Vec<Vec<u8>>,
+    /// Times of the runs after the first, ascending.
+    pub times: Vec<Duration>,
+}
+
+/// Runs a network once, and `repeat` times more to see how long that takes. `inputs` are serialised `TensorProto`s in the
+/// order of the graph's inputs. `path` is only for the error.
 ///
 /// # Errors
 /// [`Error::Model`] for what is not read here, naming the node.
-pub fn run(onnx: impl Into<Bytes>, inputs: &[Vec<u8>], path: &Path) -> Result<Vec<Vec<u8>>> {
-    run_proto(onnx.into(), inputs).map_err(|e| Error::model(path, problem(&e)))
+pub fn run(onnx: impl Into<Bytes>, inputs: &[Vec<u8>], repeat: usize, path: &Path) -> Result<Ran> {
+    run_proto(onnx.into(), inputs, repeat).map_err(|e| Error::model(path, problem(&e)))
 }
 
-fn run_proto(onnx: Bytes, inputs: &[Vec<u8>]) -> TractResult<Vec<Vec<u8>>> {
+fn run_proto(onnx: Bytes, inputs: &[Vec<u8>], repeat: usize) -> TractResult<Ran> {
     let proto = ModelProto::decode(onnx)?;
     check(&proto)?;
     let framework = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
@@ -44,9 +53,18 @@ fn run_proto(onnx: Bytes, inputs: &[Vec<u8>]) -> TractResult<Vec<Vec<u8>>> {
     let names: Vec<String> =
         proto.graph.iter().flat_map(|graph| &graph.output).map(|v| v.name.clone()).collect();
     let model = substitute(model.into_typed()?.into_decluttered()?)?;
-    let outputs = model.into_optimized()?.into_runnable()?.run(values)?;
+    let mut state = model.into_optimized()?.into_runnable()?.spawn()?;
+    let outputs = state.run(values.clone())?;
+    let mut times = Vec::new();
+    for _ in 0..repeat {
+        let started = Instant::now();
+        state.run(values.clone())?;
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
     let named = outputs.into_iter().zip(names);
-    named.map(|(output, name)| Ok(tensor_proto(&output, name)?.encode_to_vec())).collect()
+    let outputs = named.map(|(output, name)| Ok(tensor_proto(&output, name)?.encode_to_vec()));
+    Ok(Ran { outputs: outputs.collect::<TractResult<_>>()?, times })
 }
 
 /// A tensor in ONNX's form.

@@ -16,13 +16,13 @@
 //!    for the edge; without padding nothing is copied.
 //! 2. 3x3, 4x4 and 5x5 kernels of stride 1 with channels and features in multiples of 16 go by Winograd's
 //!    minimal filtering ([`winograd`](crate::winograd)); which, is decided by the shape alone.
-//! 3. All others are matrix products through an indirection buffer ([`gemm`](crate::gemm)). Its runs are
+//! 3. With a group for each channel and one feature of each, by the [`depthwise`](crate::depthwise) kernel.
+//! 4. All others are matrix products through an indirection buffer ([`gemm`](crate::gemm)). Its runs are
 //!    rows of the kernel where the channels of neighbouring taps are side by side, else single taps:
 //!    with groups or dilation.
-//!
-//! Left out: a kernel of its own for depthwise convolutions, which fill one lane of a vector here.
 
 use crate::buffer::at_least;
+use crate::depthwise::Depthwise;
 use crate::gemm::{Clamp, IndirectionBuffer, OutputRows, PackedWeights};
 use crate::pool::MaxPool;
 use crate::window::Window;
@@ -50,6 +50,7 @@ enum Method {
         run_length: usize,
         groups: Vec<Group>,
     },
+    Depthwise(Depthwise),
     Winograd(Winograd),
 }
 
@@ -103,7 +104,11 @@ impl Conv2d {
             Method::Winograd(winograd)
         } else {
             padded = window.padded([height, width]);
-            indirect(&window, [padded[0], padded[1], channels], groups, &weight, &bias)
+            let padded = [padded[0], padded[1], channels];
+            match is_depthwise(groups, channels, features) {
+                true => depthwise(&window, padded, &weight, bias),
+                false => indirect(&window, padded, groups, &weight, &bias),
+            }
         };
         Conv2d {
             method,
@@ -122,9 +127,12 @@ impl Conv2d {
             return Winograd::bytes(channels, features);
         }
         let [rows, columns] = window.kernel;
+        let windows: usize = window.output([height, width]).iter().product();
+        if is_depthwise(groups, channels, features) {
+            return Depthwise::bytes(channels, rows * columns, windows);
+        }
         let depth = (channels / groups).saturating_mul(rows * columns);
         let weights = groups.saturating_mul(PackedWeights::bytes(features / groups, depth));
-        let windows: usize = window.output([height, width]).iter().product();
         weights.saturating_add(windows.saturating_mul(size_of::<usize>()))
     }
 
@@ -159,6 +167,12 @@ impl Conv2d {
         assert_eq!(counts[0], counts[1], "one output for each image");
         match &self.method {
             Method::Winograd(winograd) => winograd.forward(input, [height, width], clamp, buffers, output),
+            Method::Depthwise(depthwise) => {
+                let images = input.chunks_exact(self.padded.iter().product());
+                for (image, output) in images.zip(output.chunks_exact_mut(height * width * features)) {
+                    depthwise.forward(image, clamp, output);
+                }
+            }
             Method::Indirect { origins, run_length, groups } => {
                 let images = input.chunks_exact(self.padded.iter().product());
                 for (image, output) in images.zip(output.chunks_exact_mut(height * width * features)) {
@@ -217,15 +231,12 @@ fn indirect(
     weight: &impl Fn(usize) -> f32,
     bias: &[f32],
 ) -> Method {
-    let ([rows, columns], [down, right]) = (window.kernel, window.dilations);
-    let [padded_height, padded_width, channels] = padded;
+    let [rows, columns] = window.kernel;
+    let channels = padded[2];
     let (depth, features) = (channels / groups, bias.len() / groups);
     // Taps side by side are one run; with groups or dilation, other values lie between them.
-    let joined = if groups == 1 && right == 1 { columns } else { 1 };
-    let tap = |at: usize| {
-        let (row, column) = (at / columns, at % columns);
-        (row * down * padded_width + column * right) * channels
-    };
+    let joined = if groups == 1 && window.dilations[1] == 1 { columns } else { 1 };
+    let taps = taps(window, padded);
     let group = |group: usize| {
         let first = group * features;
         let at = |feature: usize, place: usize| {
@@ -233,20 +244,43 @@ fn indirect(
             weight(((first + feature) * depth + channel) * rows * columns + pixel)
         };
         let bias = bias[first..][..features].to_vec();
-        let runs = (0..rows * columns).step_by(joined).map(|at| tap(at) + group * depth).collect();
+        let runs = taps.iter().step_by(joined).map(|tap| tap + group * depth).collect();
         Group { weights: PackedWeights::new(features, rows * columns * depth, at, bias), runs, first }
     };
-    let [span_height, span_width] = window.span();
-    let ys = (0..=padded_height - span_height).step_by(window.strides[0]);
-    let xs = |y: usize| {
-        let row = y * padded_width;
-        (0..=padded_width - span_width).step_by(window.strides[1]).map(move |x| (row + x) * channels)
-    };
     Method::Indirect {
-        origins: ys.flat_map(xs).collect(),
+        origins: origins(window, padded),
         run_length: joined * depth,
         groups: (0..groups).map(group).collect(),
     }
+}
+
+/// Whether every channel has a kernel of its own, for one feature.
+fn is_depthwise(groups: usize, channels: usize, features: usize) -> bool {
+    groups == channels && groups == features && groups > 1
+}
+
+fn depthwise(window: &Window, padded: [usize; 3], weight: &impl Fn(usize) -> f32, bias: Vec<f32>) -> Method {
+    let taps = taps(window, padded);
+    let count = taps.len();
+    let weight = |channel: usize, tap: usize| weight(channel * count + tap);
+    Method::Depthwise(Depthwise::new(taps, origins(window, padded), weight, bias))
+}
+
+/// Where each value of a window begins in `padded` (`[H, W, C]`), from its first.
+fn taps(window: &Window, [_, width, channels]: [usize; 3]) -> Vec<usize> {
+    let ([rows, columns], [down, right]) = (window.kernel, window.dilations);
+    let tap = |row: usize, column: usize| (row * down * width + column * right) * channels;
+    (0..rows).flat_map(|row| (0..columns).map(move |column| tap(row, column))).collect()
+}
+
+/// First value of each window in `padded` (`[H, W, C]`).
+fn origins(window: &Window, [height, width, channels]: [usize; 3]) -> Vec<usize> {
+    let [span_height, span_width] = window.span();
+    let ys = (0..=height - span_height).step_by(window.strides[0]);
+    let xs = |y: usize| {
+        (0..=width - span_width).step_by(window.strides[1]).map(move |x| (y * width + x) * channels)
+    };
+    ys.flat_map(xs).collect()
 }
 
 #[cfg(test)]
@@ -295,7 +329,8 @@ mod tests {
         fn is_a_convolution(
             kernel in (1usize..6, 1usize..6), stride in (1usize..4, 1usize..4), dilation in (1usize..4, 1usize..4),
             padding in (0usize..8, 0usize..8, 0usize..8, 0usize..8), size in (1usize..10, 1usize..10),
-            groups in 1usize..4, depth in prop_oneof![1usize..5, Just(16)], share in prop_oneof![1usize..5, Just(16), Just(32)],
+            groups in prop_oneof![1usize..4, 1usize..40], depth in prop_oneof![1usize..5, Just(1), Just(16)],
+            share in prop_oneof![1usize..5, Just(1), Just(16), Just(32)],
             count in 1usize..3, relu: bool,
         ) {
             let window = Window {

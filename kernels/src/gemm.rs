@@ -10,7 +10,7 @@
 //!         for run in runs:                        # rows or taps of the window
 //!             for k in 0..run_length:
 //!                 sum += input[origins[row] + runs[run] + k] * weight[feature][run][k]
-//!         output[row][feature] = max(sum, clamp.min)
+//!         output[row][feature] = clamp(sum)
 //! ```
 //!
 //! Departures:
@@ -72,18 +72,26 @@ pub(crate) struct OutputRows {
     pub(crate) offset: usize,
 }
 
-/// An activation fused into the store: `max(x, min)`.
+/// An activation fused into the store: `min(max(x, self.min), self.max)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clamp {
     /// Smallest output.
     pub min: f32,
+    /// Largest output.
+    pub max: f32,
 }
 
 impl Clamp {
     /// Nothing is clamped.
-    pub const NONE: Clamp = Clamp { min: f32::NEG_INFINITY };
+    pub const NONE: Clamp = Clamp { min: f32::NEG_INFINITY, max: f32::INFINITY };
     /// ReLU.
-    pub const RELU: Clamp = Clamp { min: 0.0 };
+    pub const RELU: Clamp = Clamp { min: 0.0, ..Clamp::NONE };
+
+    /// What comes out for `value`.
+    #[inline(always)]
+    pub(crate) fn apply<S: Simd>(self, simd: S, value: S::f32s) -> S::f32s {
+        simd.min_f32s(simd.splat_f32s(self.max), simd.max_f32s(simd.splat_f32s(self.min), value))
+    }
 }
 
 impl PackedWeights {
@@ -255,8 +263,7 @@ macro_rules! microkernel {
                     });
                 }
             }
-            let min = simd.splat_f32s(self.clamp.min);
-            let sums = unroll!($rows, r => unroll!($panels, v => simd.max_f32s(min, sums[r][v])));
+            let sums = unroll!($rows, r => unroll!($panels, v => self.clamp.apply(simd, sums[r][v])));
             let OutputRows { row_stride, offset } = self.rows;
             let outputs = self.output[row * row_stride..].chunks_mut(row_stride);
             for (output, sums) in outputs.zip(&sums) {

@@ -1,8 +1,8 @@
 //! The arithmetic of a convolutional network: convolution, matrix product and pooling in `f32`
 //! on images `[N, H, W, C]`, in which the channels of a pixel fill vectors.
 //!
-//! [`Conv2d`] chooses between an indirect matrix product ([`gemm`](PackedWeights)) and Winograd's
-//! minimal filtering by the shape alone, never by timing: equal inputs give equal bits on every run.
+//! [`Conv2d`] chooses between an indirect matrix product ([`gemm`](PackedWeights)), a depthwise kernel and
+//! Winograd's minimal filtering by the shape alone, never by timing: equal inputs give equal bits on every run.
 //! Vectors come from `pulp`, which picks AVX-512, AVX2, NEON, WebAssembly SIMD or plain code when the
 //! program runs. There is no unsafe code here, and nothing that allocates once [`Scratch`] has grown.
 //!
@@ -21,6 +21,7 @@
 
 mod buffer;
 mod conv;
+mod depthwise;
 mod gemm;
 mod pool;
 mod unroll;

@@ -288,7 +288,6 @@ impl<const M: usize> WithSimd for OutputTransformOf<'_, M> {
         let (products, _) = S::as_simd_f32s(products);
         let (bias, _) = S::as_simd_f32s(&convolution.bias);
         let (output, _) = S::as_mut_simd_f32s(output);
-        let min = simd.splat_f32s(clamp.min);
         for tile in 0..count {
             let (image, y, x) = places.of(tile);
             let (top, left) = (y * M, x * M);
@@ -303,7 +302,7 @@ impl<const M: usize> WithSimd for OutputTransformOf<'_, M> {
                     let sums = output_transform::<S, M>(simd, unroll!(6, x => columns[x][y]));
                     unroll!(4, x => if x < right {
                         let sum = simd.add_f32s(sums[x], bias[vector]);
-                        output[corner + (y * width + x) * vectors] = simd.max_f32s(min, sum);
+                        output[corner + (y * width + x) * vectors] = clamp.apply(simd, sum);
                     });
                 });
             }

@@ -6,7 +6,7 @@ use serde_json::json;
 use terminal::ExitStatus;
 
 use crate::error::{Error, Result};
-use crate::run::run;
+use crate::run::{Ran, run};
 
 #[derive(clap::Args)]
 pub(super) struct RunArgs {
@@ -18,7 +18,10 @@ pub(super) struct RunArgs {
     /// Folder for `output_0.pb` and so on.
     #[arg(long)]
     out: PathBuf,
-    /// Print the names of the outputs as JSON.
+    /// Run it so many times more, and say what the median of their times is.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    repeat: u32,
+    /// Print the names of the outputs, and the time, as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -37,7 +40,7 @@ pub(super) fn run_file(args: &RunArgs) -> Result<ExitStatus> {
         }
         inputs.push(read(&path)?);
     }
-    let outputs = run(read(&args.file)?, &inputs, &args.file)?;
+    let Ran { outputs, times } = run(read(&args.file)?, &inputs, args.repeat as usize, &args.file)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let mut written = Vec::new();
     for (index, output) in outputs.iter().enumerate() {
@@ -45,10 +48,14 @@ pub(super) fn run_file(args: &RunArgs) -> Result<ExitStatus> {
         zoo::write_atomic(&path, output)?;
         written.push(path.display().to_string());
     }
+    let median_us = times.get(times.len() / 2).map(|time| 1e6 * time.as_secs_f64());
     if args.json {
-        terminal::json(&json!({ "outputs": written }));
+        terminal::json(&json!({ "outputs": written, "median_us": median_us }));
     } else {
         written.iter().for_each(terminal::line);
+        if let Some(median_us) = median_us {
+            terminal::line(format!("median of {} runs: {median_us:.1} us", times.len()));
+        }
     }
     Ok(ExitStatus::Success)
 }

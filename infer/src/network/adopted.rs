@@ -16,6 +16,7 @@ use tract_onnx::tract_core::ops::Cost;
 use tract_onnx::tract_hir::infer::Factoid;
 
 use super::facts::{ALL_VALUES, MAX_VALUES, per_image};
+use super::join::cut;
 use super::substitute::substitute;
 use super::{BATCH, Network};
 
@@ -42,8 +43,8 @@ pub(super) fn read(onnx: Bytes, shape: ImageShape) -> TractResult<Network> {
     let images = |n: TDim| tvec![n, channels.to_dim(), height.to_dim(), width.to_dim()];
     let body = typed(&proto, u8::datum_type(), images)?;
     let (values, macs) = measure(&body)?;
-    let body = substitute(body)?;
-    Ok(Network { body, head: None, values, macs })
+    let (body, head) = cut(substitute(body)?)?;
+    Ok(Network { body, head, values, macs })
 }
 
 /// A model with one input of the given type and shape, of which the first length is `N`, and one output.

@@ -13,11 +13,11 @@ use tract_onnx::tract_core::internal::*;
 
 use super::file::Constant;
 
-/// Convolution with a bias of images `[N, H, W, C]`, then perhaps ReLU and max-pooling.
+/// Convolution with a bias of images `[N, H, W, C]`, then perhaps a clamp such as ReLU, and max-pooling.
 #[derive(Debug, Clone)]
 pub(super) struct Convolution {
     conv: Arc<Conv2d>,
-    relu: bool,
+    clamp: Clamp,
     pool: Option<kernels::MaxPool>,
 }
 
@@ -25,14 +25,10 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-fn clamp(relu: bool) -> Clamp {
-    if relu { Clamp::RELU } else { Clamp::NONE }
-}
-
 /// The same layer, not an equal one: tract compares operators.
 impl PartialEq for Convolution {
     fn eq(&self, other: &Convolution) -> bool {
-        Arc::ptr_eq(&self.conv, &other.conv) && self.relu == other.relu && self.pool == other.pool
+        Arc::ptr_eq(&self.conv, &other.conv) && self.clamp == other.clamp && self.pool == other.pool
     }
 }
 
@@ -50,7 +46,7 @@ impl Convolution {
         let features = weight.shape[0];
         let bias = bias.map_or_else(|| vec![0.0; features], Constant::values);
         let conv = Conv2d::new(window, input, groups, |index| weight.value(index), bias);
-        Convolution { conv: Arc::new(conv), relu: false, pool: None }
+        Convolution { conv: Arc::new(conv), clamp: Clamp::NONE, pool: None }
     }
 
     /// `[H, W, features]` that comes out.
@@ -61,9 +57,9 @@ impl Convolution {
         [height, width, features]
     }
 
-    /// Followed by ReLU, unless something else follows already.
-    pub(super) fn with_relu(&self) -> Option<Convolution> {
-        (!self.relu && self.pool.is_none()).then(|| Convolution { relu: true, ..self.clone() })
+    /// Followed by a clamp, unless something else follows already.
+    pub(super) fn with_clamp(&self, clamp: Clamp) -> Option<Convolution> {
+        (self.clamp == Clamp::NONE && self.pool.is_none()).then(|| Convolution { clamp, ..self.clone() })
     }
 
     /// Followed by max-pooling, unless that follows already.
@@ -92,8 +88,8 @@ impl EvalOp for Convolution {
         let mut view = output.try_as_plain_ram_mut()?;
         let outputs = view.as_slice_mut()?;
         SCRATCH.with_borrow_mut(|scratch| match &self.pool {
-            None => self.conv.forward(images, clamp(self.relu), scratch, outputs),
-            Some(pool) => self.conv.forward_pooled(images, clamp(self.relu), pool, scratch, outputs),
+            None => self.conv.forward(images, self.clamp, scratch, outputs),
+            Some(pool) => self.conv.forward_pooled(images, self.clamp, pool, scratch, outputs),
         });
         Ok(tvec!(output.into_tvalue()))
     }
@@ -164,17 +160,17 @@ impl TypedOp for Pool {
     as_op!();
 }
 
-/// `x W^T + b` for `[N, features]`, then perhaps ReLU.
+/// `x W^T + b` for `[N, features]`, or `[N, H, W, C]` as the features that it has, then perhaps a clamp.
 #[derive(Debug, Clone)]
 pub(super) struct Dense {
     weights: Arc<PackedWeights>,
     depth: usize,
-    relu: bool,
+    clamp: Clamp,
 }
 
 impl PartialEq for Dense {
     fn eq(&self, other: &Dense) -> bool {
-        Arc::ptr_eq(&self.weights, &other.weights) && self.relu == other.relu
+        Arc::ptr_eq(&self.weights, &other.weights) && self.clamp == other.clamp
     }
 }
 
@@ -186,12 +182,12 @@ impl Dense {
         let [features, depth] = [weight.shape[0], weight.shape[1]];
         let at = |feature: usize, place: usize| weight.value(feature * depth + place);
         let bias = bias.map_or_else(|| vec![0.0; features], Constant::values);
-        Dense { weights: Arc::new(PackedWeights::new(features, depth, at, bias)), depth, relu: false }
+        Dense { weights: Arc::new(PackedWeights::new(features, depth, at, bias)), depth, clamp: Clamp::NONE }
     }
 
-    /// Followed by ReLU, unless it is already.
-    pub(super) fn with_relu(&self) -> Option<Dense> {
-        (!self.relu).then(|| Dense { relu: true, ..self.clone() })
+    /// Followed by a clamp, unless it is already.
+    pub(super) fn with_clamp(&self, clamp: Clamp) -> Option<Dense> {
+        (self.clamp == Clamp::NONE).then(|| Dense { clamp, ..self.clone() })
     }
 }
 
@@ -208,13 +204,14 @@ impl EvalOp for Dense {
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
-        let &[n, depth] = input.shape() else { bail!("{input:?}: expected [N, features]") };
+        let (&n, features) = input.shape().split_first().context("expected [N, features]")?;
+        let depth: usize = features.iter().product();
         let origins: Vec<usize> = (0..n).map(|row| row * depth).collect();
         let windows = IndirectionBuffer { origins: &origins, runs: &[0], run_length: depth };
         let mut output = Tensor::zero::<f32>(&[n, self.weights.features()])?;
         let values = input.try_as_plain_ram()?.as_slice::<f32>()?;
         let mut view = output.try_as_plain_ram_mut()?;
-        self.weights.forward(values, windows, clamp(self.relu), view.as_slice_mut()?);
+        self.weights.forward(values, windows, self.clamp, view.as_slice_mut()?);
         Ok(tvec!(output.into_tvalue()))
     }
 }
@@ -222,8 +219,10 @@ impl EvalOp for Dense {
 impl TypedOp for Dense {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [input] = inputs else { bail!("{} inputs, expected 1", inputs.len()) };
-        let [n, depth] = &*input.shape.to_tvec() else { bail!("{input:?}: expected [N, features]") };
-        ensure!(*depth == self.depth.to_dim(), "{input:?}: expected {} features", self.depth);
+        let shape = input.shape.to_tvec();
+        let (n, features) = shape.split_first().context("expected [N, features]")?;
+        let depth: TDim = features.iter().product();
+        ensure!(depth == self.depth.to_dim(), "{input:?}: expected {} features", self.depth);
         Ok(tvec!(f32::fact([n.clone(), self.weights.features().to_dim()])))
     }
 

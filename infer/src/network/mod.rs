@@ -7,9 +7,13 @@
 
 #[cfg(feature = "adopted")]
 pub(crate) mod adopted;
+#[cfg(feature = "adopted")]
+mod around;
 mod description;
 mod facts;
 mod file;
+#[cfg(feature = "adopted")]
+mod join;
 mod layers;
 mod operator;
 mod operators;

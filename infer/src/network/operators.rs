@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 
+use kernels::Clamp;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
@@ -91,10 +92,10 @@ impl Operator<'_> {
     fn relu(&mut self) -> TractResult<OutletId> {
         self.only_attributes(&[])?;
         let x = self.input()?;
-        if let Some(joined) = self.producer::<Convolution>(x).and_then(Convolution::with_relu) {
+        if let Some(joined) = self.producer::<Convolution>(x).and_then(|conv| conv.with_clamp(Clamp::RELU)) {
             return self.join(x, joined);
         }
-        if let Some(joined) = self.producer::<Dense>(x).and_then(Dense::with_relu) {
+        if let Some(joined) = self.producer::<Dense>(x).and_then(|dense| dense.with_clamp(Clamp::RELU)) {
             return self.join(x, joined);
         }
         let zero = self.scalar("zero", 0.0, x)?;

@@ -37,6 +37,7 @@ interop: build tools dist
 	.tools/bin/cargo-deny --all-features check bans licenses sources
 	$(UV) scripts/check_onnx.py
 	$(UV) scripts/check_conformance.py $(TARGET)
+	$(UV) scripts/check_diff.py $(TARGET)
 	$(UV) scripts/check_statistics.py
 	$(PYTHON) scripts/check_explained.py
 	scripts/check_signing.sh $(TARGET)
@@ -80,5 +81,9 @@ server:
 	RUSTFLAGS="$(SERVER)" cargo build --release --package hub --target $(HOST)
 
 ## Measures this project beside PyTorch, onnxruntime, candle and burn; writes BENCHMARKS.md. Needs `wrk`.
-bench: build tools dist server
-	$(UV) benchmarks/run.py --infer target/$(HOST)/dist/infer --server target/$(HOST)/release/zoo
+bench: build tools server
+	RUSTFLAGS="$(DIST)" cargo build --profile dist --package infer --no-default-features --features cli,adopted --target $(HOST)
+	cp target/$(HOST)/dist/infer target/$(HOST)/infer-adopted
+	$(MAKE) dist
+	$(UV) benchmarks/run.py --infer target/$(HOST)/dist/infer --server target/$(HOST)/release/zoo \
+		--reader target/$(HOST)/infer-adopted

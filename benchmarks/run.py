@@ -2,9 +2,12 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "numpy==2.4.6",
+#     "onnx==1.19.1",
 #     "onnxruntime==1.32.0",
+#     "onnxscript==0.7.2",
 #     "pillow==12.0.0",
 #     "torch==2.13.0",
+#     "torchvision==0.28.0",
 # ]
 # ///
 """Measures this project and its peers side by side and writes BENCHMARKS.md.
@@ -28,6 +31,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import foreign
 import serving
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -269,6 +273,8 @@ def measure(arguments):
         "99": ("Training: from process start to 99 %", lambda w: time_to_99(trainer, w)),
         "cold": ("Prediction: from process start to answer", lambda _: cold_start(infer, SEED_MODELS[:1] + LITE_MODELS[:1])),
         "predict": ("Prediction: a loaded model", lambda _: prediction(infer, SEED_MODELS + LITE_MODELS)),
+        "foreign": ("Prediction: networks from elsewhere",
+                    lambda work: foreign.times(Path(arguments.reader).resolve(), work, alternate, ratio, table)),
         "serve": ("Serving", lambda _: serve(infer, Path(arguments.server).resolve())),
     }
     results = HERE / "results.json"
@@ -294,7 +300,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--infer", default=ROOT / "target/debug/infer", help="the binary to measure")
     parser.add_argument("--server", default=ROOT / "target/debug/zoo", help="the binary to measure serving with")
-    parser.add_argument("--only", nargs="*", help="sections to measure again: epoch step 99 cold predict serve")
+    parser.add_argument("--reader", default=ROOT / "target/debug/infer",
+                        help="a binary with the reader of adopted networks")
+    parser.add_argument("--only", nargs="*", help="sections to measure again: epoch step 99 cold predict foreign serve")
     arguments = parser.parse_args()
     measure(arguments)
 

@@ -15,6 +15,7 @@ use tract_onnx::tract_core::internal::*;
 
 use crate::error::{Error, Result};
 use crate::network::adopted::check;
+use crate::network::guarded;
 use crate::network::substitute::substitute;
 use crate::session::problem;
 
@@ -32,7 +33,7 @@ pub struct Ran {
 /// # Errors
 /// [`Error::Model`] for what is not read here, naming the node.
 pub fn run(onnx: impl Into<Bytes>, inputs: &[Vec<u8>], repeat: usize, path: &Path) -> Result<Ran> {
-    run_proto(onnx.into(), inputs, repeat).map_err(|e| Error::model(path, problem(&e)))
+    guarded(true, || run_proto(onnx.into(), inputs, repeat)).map_err(|e| Error::model(path, problem(&e)))
 }
 
 fn run_proto(onnx: Bytes, inputs: &[Vec<u8>], repeat: usize) -> TractResult<Ran> {

@@ -1,14 +1,15 @@
 //! A network on tract, ready to run.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::Duration;
 
 use bytes::Bytes;
 use datasets::ImageShape;
 use tract_onnx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::network::Network;
+use crate::network::{Network, guarded};
 
 /// Images that go through the dense layers at a time: enough for their weights to be read seldom.
 const BATCH: usize = 64;
@@ -20,6 +21,22 @@ const CONVOLUTION_BATCH: usize = 8;
 /// Bytes of values of one image above which convolutions take one image at a time: more would not
 /// stay in the cache, but in memory.
 const LARGE: usize = 32 << 20;
+
+/// Time after which loading a network from elsewhere is given up: it may have a loop without an end.
+const LONGEST_LOADING: Duration = Duration::from_secs(120);
+
+/// What `load` gives, in a thread of its own that is left alone when the time is over: nothing can end it.
+fn within<T: Send + 'static>(
+    limit: Duration,
+    path: &Path,
+    load: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, receiver) = mpsc::channel();
+    // Nobody waits for what comes too late.
+    std::thread::spawn(move || drop(sender.send(load())));
+    let late = || Error::model(path, format!("loading it takes more than {} s", limit.as_secs()));
+    receiver.recv_timeout(limit).unwrap_or_else(|_| Err(late()))
+}
 
 /// Optimised plans, cheap to share between threads.
 pub struct Session {
@@ -77,8 +94,11 @@ impl Session {
         classes: usize,
         path: &Path,
     ) -> Result<Session> {
-        let onnx = onnx.into();
-        Session::of(|| Network::read_adopted(onnx, shape), shape, classes, path)
+        let (onnx, path) = (onnx.into(), path.to_owned());
+        let file = path.clone();
+        within(LONGEST_LOADING, &path, move || {
+            Session::of(|| Network::read_adopted(onnx, shape), shape, classes, &file)
+        })
     }
 
     fn of(
@@ -89,8 +109,11 @@ impl Session {
     ) -> Result<Session> {
         let plans = || -> TractResult<_> {
             let mut network = read()?;
-            let head = network.head.take().map(plan).transpose()?;
-            Ok((plan(network.body_of(1)?)?, head, network))
+            let head = network.head.take();
+            let body = network.body_of(1)?;
+            let (single, head) =
+                guarded(network.is_foreign, || Ok((plan(body)?, head.map(plan).transpose()?)))?;
+            Ok((single, head, network))
         };
         let (single, head, network) = plans().map_err(|e| Error::model(path, problem(&e)))?;
         let several = OnceLock::new();
@@ -111,7 +134,11 @@ impl Session {
     }
 
     fn several(&self) -> TractResult<&Plan> {
-        let make = || self.network.body_of(CONVOLUTION_BATCH).and_then(plan).map_err(|e| problem(&e));
+        let make = || {
+            let body = self.network.body_of(CONVOLUTION_BATCH);
+            let plan = body.and_then(|body| guarded(self.network.is_foreign, || plan(body)));
+            plan.map_err(|e| problem(&e))
+        };
         self.several.get_or_init(make).as_ref().map_err(|problem| TractError::msg(problem.clone()))
     }
 
@@ -148,7 +175,12 @@ impl Worker<'_> {
         }
         let mut output = Vec::with_capacity(count * classes);
         for images in pixels.chunks(BATCH * shape.numel()) {
-            output.extend(self.run(images).map_err(|e| Error::model(path, problem(&e)))?);
+            let values = guarded(self.session.network.is_foreign, || self.run(images));
+            if values.is_err() {
+                // What a plan that ended half-way keeps is thrown away.
+                *self = self.session.worker()?;
+            }
+            output.extend(values.map_err(|e| Error::model(path, problem(&e)))?);
         }
         if output.len() != count * classes {
             let found = output.len() / count;
@@ -209,4 +241,24 @@ pub(crate) fn output(outputs: &[TValue]) -> TractResult<Vec<f32>> {
 pub(crate) fn problem(error: &TractError) -> String {
     let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
     format!("not a usable ONNX model: {}", chain.join(": "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loading_without_an_end_is_given_up() {
+        let endless = || -> Result<()> {
+            loop {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        let error = within(Duration::from_secs(1), Path::new("a.onnx"), endless).unwrap_err();
+        assert!(
+            error.to_string().contains("a.onnx") && error.to_string().contains("more than 1 s"),
+            "{error}"
+        );
+        assert_eq!(within(Duration::from_secs(60), Path::new("a.onnx"), || Ok(3)).unwrap(), 3);
+    }
 }

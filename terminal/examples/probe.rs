@@ -32,6 +32,13 @@ fn main() -> std::process::ExitCode {
             let _ = std::panic::catch_unwind(|| panic!("a caught invariant does not hold"));
             ExitStatus::Success
         }
+        Some("expected") => match terminal::catch_panic(|| panic!("a library's word on bad input")) {
+            Ok(()) => ExitStatus::Success,
+            Err(message) => {
+                terminal::line(message);
+                ExitStatus::Usage
+            }
+        },
         Some("twice") => {
             let _guard = Worse;
             panic!("the first of two")

@@ -1,6 +1,7 @@
 //! How a program ends.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,11 +47,36 @@ impl From<ExitStatus> for ExitCode {
     }
 }
 
+thread_local! {
+    /// Whether a panic of this thread is what code of others says of bad input.
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a library that panics where its input is bad, and gives the panic's message as the error: only for libraries in
+/// which that cannot be told otherwise. The programs here pass over such a panic; where panics abort, it ends them.
+///
+/// # Errors
+/// The message of the panic.
+pub fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    let before = EXPECTED.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    EXPECTED.set(before);
+    outcome.map_err(|payload| message(&*payload).to_owned())
+}
+
+fn message(payload: &(dyn std::any::Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
+}
+
 /// Runs the command line of `program`. A panic of any thread is told as a fault of the program and
 /// ends it with [`ExitStatus::Internal`], whether the program unwinds or aborts.
 pub fn run(program: &'static str, main: impl FnOnce() -> ExitStatus) -> ExitCode {
     let own = std::thread::current().id();
     std::panic::set_hook(Box::new(move |info| {
+        if EXPECTED.get() && !cfg!(panic = "abort") {
+            return;
+        }
         describe(program, info);
         // This thread unwinds, so that what it holds is tidied up: temporary files, locks. Another
         // thread's panic might never reach it, and one while unwinding would abort.
@@ -72,14 +98,16 @@ pub fn run(program: &'static str, main: impl FnOnce() -> ExitStatus) -> ExitCode
 
 /// From here on a panic is only logged: for a server, in which it ends one request.
 pub fn log_panics(program: &'static str) {
-    std::panic::set_hook(Box::new(move |info| describe(program, info)));
+    std::panic::set_hook(Box::new(move |info| {
+        if !EXPECTED.get() {
+            describe(program, info);
+        }
+    }));
 }
 
 /// Tells a panic: its message, place and thread, and the calls that led to it where `RUST_BACKTRACE` asks for them.
 fn describe(program: &str, info: &PanicHookInfo<'_>) {
-    let what = info.payload();
-    let what = what.downcast_ref::<&str>().copied().or(what.downcast_ref::<String>().map(String::as_str));
-    let what = what.unwrap_or("a panic without a message");
+    let what = message(info.payload());
     let place =
         info.location().map_or(String::new(), |place| format!(" ({}:{})", place.file(), place.line()));
     let thread = std::thread::current();

@@ -22,5 +22,5 @@ mod exit;
 mod output;
 
 pub use escape::one_line;
-pub use exit::{ExitStatus, log_panics, moved, run};
+pub use exit::{ExitStatus, catch_panic, log_panics, moved, run};
 pub use output::{error, json, line, log, print};

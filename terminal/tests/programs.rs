@@ -35,6 +35,14 @@ fn a_panic_is_an_internal_error_with_its_own_exit_code() {
 }
 
 #[test]
+fn a_panic_of_others_that_is_expected_is_an_error_and_no_fault() {
+    let output = probe("expected").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(output.stdout, b"a library's word on bad input\n");
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
 fn a_closed_pipe_changes_nothing_but_what_is_printed() {
     let mut child = probe("lines").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

@@ -62,3 +62,13 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// By the reader of all operators, which `zoo adopt` has in a process with limits and a server in its own.
+    #[test]
+    fn adopted(bytes in damaged("adopted")) {
+        let _ = Session::load_adopted(bytes, SHAPE, 10, Path::new("x"));
+    }
+}

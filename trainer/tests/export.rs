@@ -1,9 +1,10 @@
 //! Every kind of layer gives the same numbers in libtorch and, exported, in `infer`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use datasets::{ImageShape, Normalisation};
 use distortions::Stream;
 use infer::Session;
+use prost::Message;
 use tch::{Device, Kind, Tensor};
 use trainer::batches::Normaliser;
 use trainer::layers::{Layer, Mode, Shape};
@@ -49,10 +50,12 @@ fn difference(yaml: &str, shape: ImageShape) -> f32 {
         labels: &labels,
         recipe_sha256: "0".into(),
         trainer: "0",
+        is_annotated: true,
     };
     let onnx = export(&network, &parameters, &normaliser, TEMPERATURE, &identity);
     let again = export(&network, &parameters, &normaliser, TEMPERATURE, &identity);
     assert_eq!(onnx, again, "two exports differ");
+    check_shapes(&onnx, shape);
     let session = Session::load(onnx, shape, 5, std::path::Path::new("model.onnx")).unwrap();
     let mut worker = session.worker().unwrap();
     let mut largest = 0f32;
@@ -64,6 +67,26 @@ fn difference(yaml: &str, shape: ImageShape) -> f32 {
         }
     }
     largest
+}
+
+/// The shapes that are written for inner values are those that follow from the network.
+fn check_shapes(onnx: &[u8], shape: ImageShape) {
+    use tract_onnx::pb::tensor_shape_proto::dimension::Value;
+    let graph = tract_onnx::pb::ModelProto::decode(onnx).unwrap().graph.unwrap();
+    let known = infer::shapes(onnx, shape).unwrap();
+    assert_eq!(graph.value_info.len(), graph.node.len() - 1, "one for each node but the last");
+    assert!(graph.node.iter().all(|node| !node.doc_string.is_empty()));
+    for info in graph.value_info {
+        let kind = info.r#type.and_then(|kind| kind.value);
+        let Some(tract_onnx::pb::type_proto::Value::TensorType(tensor)) = kind else {
+            panic!("{}", info.name)
+        };
+        let lengths = tensor.shape.unwrap().dim.into_iter().map(|dim| match dim.value.unwrap() {
+            Value::DimValue(length) => length.to_string(),
+            Value::DimParam(name) => name,
+        });
+        assert_eq!(lengths.collect::<Vec<_>>().join(" x "), known[&info.name], "{}", info.name);
+    }
 }
 
 /// What calibration divides the logits by; 1 would leave the graph without a node for it.

@@ -151,6 +151,9 @@ pub struct OnnxInfo {
     pub opset: u32,
     /// File format.
     pub ir_version: u32,
+    /// Whether `trainer` wrote the shapes of the values between nodes, and what each node is for.
+    #[serde(default, rename = "annotated", skip_serializing_if = "std::ops::Not::not")]
+    pub is_annotated: bool,
 }
 
 /// How a model was trained.

@@ -42,7 +42,7 @@ fn manifest(name: &str, version: u32, files: BTreeMap<String, FileRecord>) -> Ma
         confidence: None,
         corruptions: None,
         network: NetworkInfo { parameters: 1, macs: 1 },
-        onnx: OnnxInfo { opset: 17, ir_version: 8 },
+        onnx: OnnxInfo { opset: 17, ir_version: 8, is_annotated: false },
         training: Some(TrainingInfo {
             recipe_sha256: digest,
             seed: 1,

@@ -392,7 +392,7 @@ impl Release<'_> {
             confidence: None,
             corruptions: None,
             network: NetworkInfo { parameters: summary.parameters, macs: self.session.macs() },
-            onnx: OnnxInfo { opset: summary.opset, ir_version: summary.ir_version },
+            onnx: OnnxInfo { opset: summary.opset, ir_version: summary.ir_version, is_annotated: false },
             training: None,
             origin: Some(Origin::Adopted(self.adopted.clone())),
             self_check: SelfCheckInfo { golden_images, tolerance: TOLERANCE, identical_predictions: none },

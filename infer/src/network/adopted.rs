@@ -18,7 +18,7 @@ use tract_onnx::tract_hir::infer::Factoid;
 use super::facts::{ALL_VALUES, MAX_VALUES, per_image};
 use super::join::cut;
 use super::substitute::substitute;
-use super::{BATCH, Network};
+use super::{BATCH, Network, guarded};
 
 /// Largest number of operators, those of inner graphs too.
 const MAX_NODES: usize = 10_000;
@@ -28,6 +28,10 @@ const OPSETS: std::ops::RangeInclusive<i64> = 6..=25;
 const GIVES_OTHER_VALUES: [&str; 4] = ["DFT", "GRU", "LpNormalization", "QLinearMatMul"];
 /// Recurrent operators, whose fifth input, the lengths of sequences, tract does not look at.
 const RECURRENT: [&str; 2] = ["LSTM", "RNN"];
+/// Most dimensions; tract counts up to an axis that is named.
+const MAX_RANK: u64 = 32;
+/// Largest number in an attribute that is no axis: sizes of windows, groups, features.
+const MAX_LENGTH: u64 = 1 << 24;
 /// Deepest nesting of graphs.
 const MAX_DEPTH: usize = 4;
 /// Most bytes of all constants.
@@ -44,7 +48,7 @@ pub(super) fn read(onnx: Bytes, shape: ImageShape) -> TractResult<Network> {
     let body = typed(&proto, u8::datum_type(), images)?;
     let (values, macs) = measure(&body)?;
     let (body, head) = cut(substitute(body)?)?;
-    Ok(Network { body, head, values, macs })
+    Ok(Network { body, head, values, macs, is_foreign: true })
 }
 
 /// A model with one input of the given type and shape, of which the first length is `N`, and one output.
@@ -176,6 +180,19 @@ impl Totals {
             "attribute {:?}: a sparse tensor, which is not read here",
             attribute.name
         );
+        let most = match attribute.name.as_str() {
+            "axis" | "axes" | "batch_axis" | "time_axis" | "perm" => MAX_RANK,
+            // Ends of slices, and constants.
+            "starts" | "ends" | "value_int" | "value_ints" => i64::MAX as u64,
+            _ => MAX_LENGTH,
+        };
+        for number in std::iter::once(&attribute.i).chain(&attribute.ints) {
+            ensure!(
+                number.unsigned_abs() <= most,
+                "attribute {:?}: {number}, expected at most {most}",
+                attribute.name
+            );
+        }
         for tensor in attribute.t.iter().chain(&attribute.tensors) {
             self.tensor(tensor).with_context(|| format!("attribute {:?}", attribute.name))?;
         }
@@ -269,7 +286,7 @@ pub(crate) fn int64s(tensor: &TensorProto) -> Vec<i64> {
 /// # Errors
 /// If the file is not read here.
 pub fn shapes(onnx: &[u8], shape: ImageShape) -> Result<std::collections::BTreeMap<String, String>, String> {
-    shapes_of(onnx, shape).map_err(|error| crate::session::problem(&error))
+    guarded(true, || shapes_of(onnx, shape)).map_err(|error| crate::session::problem(&error))
 }
 
 fn shapes_of(onnx: &[u8], shape: ImageShape) -> TractResult<std::collections::BTreeMap<String, String>> {

@@ -59,6 +59,8 @@ struct GraphProto {
     input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     output: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "13")]
+    value_info: Vec<ValueInfoProto>,
 }
 
 /// A constant: its shape, and its values row-major.
@@ -76,6 +78,8 @@ pub(crate) struct Description {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) input: TensorInfo,
     pub(crate) output: TensorInfo,
+    /// Whether shapes of values between nodes are there.
+    pub(crate) is_annotated: bool,
     /// By name; of an adopted network none.
     pub(crate) constants: BTreeMap<String, Values>,
     /// Values of all constants of floating point, but those that adopting added.
@@ -145,6 +149,7 @@ impl Description {
             metadata: model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect(),
             input: tensor(input)?,
             output: tensor(output)?,
+            is_annotated: !values.value_info.is_empty(),
             constants: BTreeMap::new(),
             parameters,
         })

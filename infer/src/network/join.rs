@@ -138,7 +138,7 @@ fn pool(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Joined>> {
     if only_reader(model, producer).is_none() {
         return Ok(None);
     }
-    let joined = producer.op_as::<Convolution>().and_then(|convolution| convolution.with_pool(pool.clone()));
+    let joined = producer.op_as::<Convolution>().and_then(|convolution| convolution.with_pool(*pool));
     Ok(joined.map(|op| Joined { op: Box::new(op), input: producer.inputs[0] }))
 }
 

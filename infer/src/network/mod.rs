@@ -54,6 +54,22 @@ pub(crate) struct Network {
     pub(crate) values: usize,
     /// Multiply-accumulates of convolutions and dense layers for one image.
     pub(crate) macs: u64,
+    /// Whether it was adopted, and may make tract panic.
+    pub(crate) is_foreign: bool,
+}
+
+/// Runs what reads a network or computes with it. Some of tract's readers of operators panic where an attribute cannot be
+/// (`Flatten` with an axis beyond the rank); in a network from elsewhere that is an error of the file.
+///
+/// # Errors
+/// Those of `run`, and for a network from elsewhere the message of a panic.
+pub(crate) fn guarded<T>(is_foreign: bool, run: impl FnOnce() -> TractResult<T>) -> TractResult<T> {
+    #[cfg(feature = "adopted")]
+    if is_foreign {
+        return terminal::catch_panic(run).map_err(TractError::msg)?;
+    }
+    debug_assert!(!is_foreign || cfg!(feature = "adopted"), "read by nothing");
+    run()
 }
 
 impl Network {
@@ -61,13 +77,13 @@ impl Network {
     /// number that is not known. The layers' weights are shared, not copied.
     pub(crate) fn body_of(&self, images: usize) -> TractResult<TypedModel> {
         let n = self.body.symbols.sym(BATCH);
-        self.body.set_symbols(&HashMap::from([(n, images.to_dim())]))
+        guarded(self.is_foreign, || self.body.set_symbols(&HashMap::from([(n, images.to_dim())])))
     }
 
     /// Reads a network that was adopted, with any operator.
     #[cfg(feature = "adopted")]
     pub(crate) fn read_adopted(onnx: Bytes, shape: ImageShape) -> TractResult<Network> {
-        adopted::read(onnx, shape)
+        guarded(true, || adopted::read(onnx, shape))
     }
 
     /// Says why it is not read.
@@ -92,13 +108,13 @@ impl Network {
         let body = graph.wire(model, body, &graph.input, pixels, &[joint], &budget)?;
         let values = ALL_VALUES - left.get();
         if head.is_empty() {
-            return Ok(Network { body, head: None, values, macs: macs.get() });
+            return Ok(Network { body, head: None, values, macs: macs.get(), is_foreign: false });
         }
         let features = per_image(&body, body.output_outlets()?[0])?.iter().product::<usize>();
         let model = TypedModel::default();
         let fact = f32::fact([model.symbols.sym(BATCH).to_dim(), features.to_dim()]);
         let head = graph.wire(model, head, joint, fact, &[&graph.output], &budget)?;
-        Ok(Network { body, head: Some(head), values, macs: macs.get() })
+        Ok(Network { body, head: Some(head), values, macs: macs.get(), is_foreign: false })
     }
 }
 

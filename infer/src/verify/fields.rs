@@ -57,6 +57,7 @@ pub const FIELDS: &[(&str, Proof, &str)] = &[
     ("network.macs", Proof::Recomputed, "the network"),
     ("onnx.opset", Proof::Recomputed, "the network"),
     ("onnx.ir_version", Proof::Recomputed, "the network"),
+    ("onnx.annotated", Proof::Recomputed, "the network: shapes of the values between its nodes"),
     ("training.recipe_sha256", Proof::Recomputed, "the recipe"),
     ("training.seed", Proof::Recomputed, "the recipe"),
     ("training.epochs", Proof::Recomputed, "the history"),

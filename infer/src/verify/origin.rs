@@ -165,7 +165,9 @@ pub(super) fn check_network(manifest: &Manifest, network: &Description, macs: u6
     differences.expect("input", &manifest.input, &network.input);
     differences.expect("output", &manifest.output, &network.output);
     differences.expect("network.macs", manifest.network.macs, macs);
-    if manifest.is_adopted() {
+    if !manifest.is_adopted() {
+        differences.expect("onnx.annotated", manifest.onnx.is_annotated, network.is_annotated);
+    } else {
         differences.expect("network.parameters", manifest.network.parameters, network.parameters);
     }
     // What trainer writes into the file too; files from elsewhere need not have it.

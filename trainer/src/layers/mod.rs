@@ -20,7 +20,8 @@ use crate::error::Result;
 use crate::onnx::graph::{Affine, Graph};
 use crate::tagged::tagged;
 use chain::Named;
-use kind::{Context, LayerKind, Pass, Placement, ReceptiveField};
+pub(crate) use kind::Placement;
+use kind::{Context, LayerKind, Pass, ReceptiveField};
 
 /// The modules of the kinds, the enum of them all, and its dispatch.
 macro_rules! layers {

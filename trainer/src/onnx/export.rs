@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use tract_onnx::pb;
 
+use super::annotate::annotate;
 use super::graph::Graph;
 use super::value;
 use crate::batches::Normaliser;
@@ -36,6 +37,8 @@ pub struct Identity<'a> {
     pub recipe_sha256: String,
     /// Version of the trainer that published it.
     pub trainer: &'a str,
+    /// Whether shapes of inner values and doc strings are written: versions published before these were have neither.
+    pub is_annotated: bool,
 }
 
 /// The bytes of an ONNX file; equal arguments give equal bytes. Logits are divided by `temperature`.
@@ -47,7 +50,7 @@ pub fn export(
     identity: &Identity<'_>,
 ) -> Vec<u8> {
     let graph = build(network, parameters, normaliser, temperature);
-    let graph = pb::GraphProto {
+    let mut graph = pb::GraphProto {
         name: identity.name.into(),
         node: graph.nodes,
         initializer: graph.constants,
@@ -55,6 +58,9 @@ pub fn export(
         output: vec![value::value(OUTPUT, pb::tensor_proto::DataType::Float, &network.output().lengths())],
         ..Default::default()
     };
+    if identity.is_annotated {
+        annotate(&mut graph, network);
+    }
     // A sorted map: the order is part of the hash.
     let metadata = BTreeMap::from([
         ("labels", serde_json::json!(identity.labels).to_string()),

@@ -5,6 +5,7 @@
 //! for a consumer to get wrong. Batch normalisation is folded into the layer before it
 //! (or becomes a multiplication and an addition), dropout is gone.
 
+mod annotate;
 mod export;
 pub(crate) mod graph;
 pub(crate) mod value;

@@ -182,6 +182,7 @@ impl Release<'_> {
                 labels: self.labels(),
                 recipe_sha256: recipe.sha256().to_string(),
                 trainer: env!("CARGO_PKG_VERSION"),
+                is_annotated: true,
             },
         }
     }
@@ -333,7 +334,7 @@ impl Release<'_> {
                 parameters: self.network.parameter_count() as u64,
                 macs: self.network.macs(),
             },
-            onnx: OnnxInfo { opset: onnx::OPSET, ir_version: onnx::IR_VERSION },
+            onnx: OnnxInfo { opset: onnx::OPSET, ir_version: onnx::IR_VERSION, is_annotated: true },
             training: summary.map(|summary| training_info(recipe, summary, rows)),
             origin,
             self_check: SelfCheckInfo {

@@ -105,6 +105,7 @@ impl Published<'_> {
                 labels: &manifest.labels,
                 recipe_sha256: self.recipe.sha256().to_string(),
                 trainer: manifest.tools.get("trainer").map_or("", String::as_str),
+                is_annotated: manifest.onnx.is_annotated,
             },
         };
         let golden = artefacts.golden();

@@ -36,6 +36,7 @@ interop: build tools dist
 	.tools/bin/ruff check scripts benchmarks tests/data examples
 	.tools/bin/cargo-deny --all-features check bans licenses sources
 	$(UV) scripts/check_onnx.py
+	$(UV) scripts/check_tools.py $(TARGET)
 	$(UV) scripts/check_conformance.py $(TARGET)
 	$(UV) scripts/check_diff.py $(TARGET)
 	$(UV) scripts/check_statistics.py

@@ -33,6 +33,9 @@ pub struct Description {
     pub train: SplitFiles,
     /// The test split: read to report, never to choose.
     pub test: SplitFiles,
+    /// How many of the training images, the last ones, are the validation split that the data came with.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub validation: usize,
 }
 
 /// Shape of one image, `[C, H, W]`.
@@ -45,6 +48,11 @@ pub struct ImageShape {
     pub height: usize,
     /// Columns.
     pub width: usize,
+}
+
+/// `serde` asks by reference.
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl ImageShape {
@@ -102,6 +110,8 @@ pub struct Samples {
     pub images: Vec<u8>,
     /// Class indices, `[N]`.
     pub labels: Vec<u8>,
+    /// How many of them, the last ones, are the validation split that the data came with.
+    pub validation: usize,
 }
 
 impl Samples {
@@ -115,6 +125,7 @@ impl Samples {
             shape: self.shape,
             images,
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
+            validation: 0,
         }
     }
 
@@ -187,7 +198,20 @@ impl Dataset {
         let files = self.description.files(split);
         let (images_path, images) = self.read_file(&files.images)?;
         let (labels_path, labels) = self.read_file(&files.labels)?;
-        let samples = self.description.samples(images, &images_path, labels, &labels_path)?;
+        let mut samples = self.description.samples(images, &images_path, labels, &labels_path)?;
+        if split == Split::Train {
+            let (own, all) = (self.description.validation, samples.len());
+            if own > 0 && own >= all {
+                let path = self.dir.join("dataset.yaml");
+                return Err(Error::invalid(
+                    &path,
+                    "validation",
+                    own,
+                    format!("fewer than the {all} training images"),
+                ));
+            }
+            samples.validation = own;
+        }
         Ok(samples)
     }
 
@@ -284,7 +308,7 @@ impl Description {
                 format!("0 to {}", classes - 1),
             ));
         }
-        Ok(Samples { shape: self.image, images: images.data, labels: labels.data })
+        Ok(Samples { shape: self.image, images: images.data, labels: labels.data, validation: 0 })
     }
 }
 

@@ -45,6 +45,22 @@ impl Digest {
     }
 }
 
+/// Hashes what comes piece by piece.
+#[derive(Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// Takes the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all pieces.
+    pub fn digest(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 /// Hashes what is read through it.
 pub(crate) struct HashingReader<R> {
     inner: R,

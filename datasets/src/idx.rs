@@ -93,14 +93,8 @@ impl Idx {
     /// # Errors
     /// [`Error::Missing`] or [`Error::Io`] for the file, [`Error::Invalid`] for its content.
     pub fn read(path: &Path) -> Result<Idx> {
-        let file = files::open(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::Missing { path: path.to_owned(), expected: "an IDX file".into() }
-            }
-            _ => Error::Io { path: path.to_owned(), source },
-        })?;
-        let length = file.metadata().map_err(Error::io(path))?.len();
-        Idx::from_reader(BufReader::with_capacity(1 << 16, file), length, path)
+        let (reader, length) = open(path)?;
+        Idx::from_reader(reader, length, path)
     }
 
     /// Parses bytes, gzipped or plain; `path` is only for the error. Never panics.
@@ -124,36 +118,7 @@ impl Idx {
     /// Reads at most `most` bytes of elements.
     fn from_plain(reader: impl Read, most: u64, path: &Path) -> Result<Idx> {
         let mut reader = HashingReader::new(reader);
-        let [zero0, zero1, code, rank] = read_array(&mut reader, path, "magic")?;
-        if (zero0, zero1) != (0, 0) {
-            let found = format!("0x{zero0:02x}{zero1:02x}{code:02x}{rank:02x}");
-            return Err(Error::invalid(path, "magic", found, "two zero bytes, a type code and the rank"));
-        }
-        let dtype = Dtype::from_code(code).ok_or_else(|| {
-            Error::invalid(
-                path,
-                "magic: type code",
-                format!("0x{code:02x}"),
-                "0x08, 0x09, 0x0b, 0x0c, 0x0d or 0x0e",
-            )
-        })?;
-        if rank == 0 {
-            return Err(Error::invalid(path, "magic: rank", 0, "1 to 255"));
-        }
-        let mut dimensions = Vec::with_capacity(rank.into());
-        for index in 0..rank {
-            let field = format!("dimension {index}");
-            dimensions.push(u32::from_be_bytes(read_array(&mut reader, path, &field)?));
-        }
-        let expected = byte_length(&dimensions, dtype).filter(|&bytes| bytes <= most).ok_or_else(|| {
-            let found = format!("{dimensions:?} of {dtype}");
-            Error::invalid(
-                path,
-                "dimensions",
-                found,
-                format!("at most {most} bytes of elements in this file"),
-            )
-        })?;
+        let (dtype, dimensions, expected) = read_header(&mut reader, most, path)?;
         // One byte more than expected, to see a file that is too long. `read_to_end`
         // grows with what really arrives, so a lying header cannot exhaust memory.
         let mut data = Vec::new();
@@ -188,6 +153,110 @@ impl Idx {
     pub fn new_u8(shape: &[usize], data: Vec<u8>) -> Result<Idx> {
         let bytes: Vec<u8> = header(Dtype::U8, shape).chain(data).collect();
         Idx::parse(&bytes, Path::new("(memory)"))
+    }
+}
+
+/// Type, dimensions, and bytes of elements, of which there are at most `most`.
+fn read_header(mut reader: impl Read, most: u64, path: &Path) -> Result<(Dtype, Vec<u32>, u64)> {
+    let reader = &mut reader;
+    let [zero0, zero1, code, rank] = read_array(reader, path, "magic")?;
+    if (zero0, zero1) != (0, 0) {
+        let found = format!("0x{zero0:02x}{zero1:02x}{code:02x}{rank:02x}");
+        return Err(Error::invalid(path, "magic", found, "two zero bytes, a type code and the rank"));
+    }
+    let dtype = Dtype::from_code(code).ok_or_else(|| {
+        Error::invalid(
+            path,
+            "magic: type code",
+            format!("0x{code:02x}"),
+            "0x08, 0x09, 0x0b, 0x0c, 0x0d or 0x0e",
+        )
+    })?;
+    if rank == 0 {
+        return Err(Error::invalid(path, "magic: rank", 0, "1 to 255"));
+    }
+    let mut dimensions = Vec::with_capacity(rank.into());
+    for index in 0..rank {
+        let field = format!("dimension {index}");
+        dimensions.push(u32::from_be_bytes(read_array(reader, path, &field)?));
+    }
+    let expected = byte_length(&dimensions, dtype).filter(|&bytes| bytes <= most).ok_or_else(|| {
+        let found = format!("{dimensions:?} of {dtype}");
+        Error::invalid(path, "dimensions", found, format!("at most {most} bytes of elements in this file"))
+    })?;
+    Ok((dtype, dimensions, expected))
+}
+
+fn open(path: &Path) -> Result<(BufReader<std::fs::File>, u64)> {
+    let file = files::open(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::Missing { path: path.to_owned(), expected: "an IDX file".into() }
+        }
+        _ => Error::Io { path: path.to_owned(), source },
+    })?;
+    let length = file.metadata().map_err(Error::io(path))?.len();
+    Ok((BufReader::with_capacity(1 << 16, file), length))
+}
+
+/// An IDX file whose elements are read piece by piece.
+pub struct IdxReader {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Dimensions, outermost first.
+    pub shape: Vec<usize>,
+    reader: Box<dyn Read>,
+    path: std::path::PathBuf,
+}
+
+impl IdxReader {
+    /// Opens a file, gzipped or plain, and reads what it has.
+    ///
+    /// # Errors
+    /// As for [`Idx::read`].
+    pub fn open(path: &Path) -> Result<IdxReader> {
+        use std::io::BufRead;
+        let (mut reader, length) = open(path)?;
+        let packed = reader.fill_buf().map_err(Error::io(path))?.starts_with(&[0x1f, 0x8b]);
+        let most =
+            if packed { length.saturating_mul(MAX_COMPRESSION).saturating_add(ALWAYS) } else { u64::MAX };
+        let mut reader: Box<dyn Read> =
+            if packed { Box::new(BufReader::new(GzDecoder::new(reader))) } else { Box::new(reader) };
+        let (dtype, dimensions, _) = read_header(&mut reader, most, path)?;
+        let shape = dimensions.iter().map(|&d| d as usize).collect();
+        Ok(IdxReader { dtype, shape, reader, path: path.to_owned() })
+    }
+
+    /// The next `count` elements, big-endian.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the file ends before.
+    pub fn next(&mut self, count: usize) -> Result<Vec<u8>> {
+        let bytes = count as u64 * self.dtype.size();
+        let mut data = Vec::new();
+        read_all((&mut self.reader).take(bytes), &mut data, &self.path)?;
+        match data.len() as u64 == bytes {
+            true => Ok(data),
+            false => {
+                let found = format!("the end of the file {} bytes before", bytes - data.len() as u64);
+                Err(Error::invalid(
+                    &self.path,
+                    "elements",
+                    found,
+                    format!("{:?} of {}", self.shape, self.dtype),
+                ))
+            }
+        }
+    }
+}
+
+/// How an IDX file of bytes begins.
+///
+/// # Errors
+/// [`Error::Invalid`] if a dimension does not fit into 32 bits.
+pub fn idx_header(shape: &[usize]) -> Result<Vec<u8>> {
+    match shape.iter().find(|&&length| u32::try_from(length).is_err()) {
+        None => Ok(header(Dtype::U8, shape).collect()),
+        Some(length) => Err(Error::invalid(Path::new("(memory)"), "dimensions", length, "at most 2^32 - 1")),
     }
 }
 

@@ -23,10 +23,10 @@ pub mod yaml;
 pub use description::{
     Dataset, Description, FileEntry, ImageShape, Normalisation, Samples, Split, SplitFiles,
 };
-pub use digest::Digest;
+pub use digest::{Digest, Hasher};
 #[cfg(feature = "download")]
 pub use download::{Progress, download_missing};
 pub use error::{Error, Result};
-pub use idx::{Dtype, Idx, MAX_BYTES};
+pub use idx::{Dtype, Idx, IdxReader, MAX_BYTES, idx_header};
 pub use message::{plain as plain_message, serialize_path};
 pub use preprocessing::{Preprocessing, Procedure, Step};

@@ -61,7 +61,10 @@ fn folders_of_colour_images_all_the_way() {
         succeed("trainer", dir, ["import", "pictures", "--name", "stripes", "--size", "12x14", "--json"]);
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
     assert_eq!(found["image"], serde_json::json!([3, 12, 14]));
-    assert_eq!(found["classes"][1], serde_json::json!({"name": "dots", "train": 48, "test": 12}));
+    assert_eq!(
+        found["classes"][1],
+        serde_json::json!({"name": "dots", "train": 48, "validation": 0, "test": 12})
+    );
 
     #[cfg(unix)]
     {
@@ -101,7 +104,7 @@ fn a_source_with_its_own_test_split_and_idx() {
         }
     }
     let text = succeed("trainer", dir, ["import", "own", "--name", "own"]);
-    assert!(text.contains("50 training and 50 test images of [1, 4, 5]"), "{text}");
+    assert!(text.contains("50 training, 50 test images of [1, 4, 5]"), "{text}");
 
     // The dataset that came out, imported again as IDX, has the same images.
     let own = datasets::Dataset::open(&dir.join("datasets/own")).unwrap();
@@ -137,12 +140,12 @@ fn what_is_wrong_with_a_source_is_said_and_nothing_is_left() {
         );
     };
     row("a broken image", &["pictures", "--name", "x"], "broken.png");
-    row("a folder that is not there", &["nowhere", "--name", "x"], "expected a folder");
-    row("one class", &["pictures/dots", "--name", "x"], "0 folders in it");
+    row("a folder that is not there", &["nowhere", "--name", "x"], "nowhere: No such file");
+    row("one class", &["pictures/dots", "--name", "x"], "in no folder of a class");
     row("a name that leaves the folder", &["pictures", "--name", "../x"], "name");
     row("a size that is none", &["pictures", "--name", "x", "--size", "12"], "HEIGHTxWIDTH");
     row("a share of everything", &["pictures", "--name", "x", "--test-share", "1"], "above 0 and below 1");
-    row("IDX without labels", &["pictures/dots/broken.png", "--name", "x"], "--labels");
+    row("one image", &["pictures/dots/broken.png", "--name", "x"], "one image; expected a folder");
     picture(0, 1, 20).save(dir.join("pictures/dots/larger.png")).unwrap();
     row("two sizes", &["pictures", "--name", "x", "--skip-unreadable"], "choose a --size");
 

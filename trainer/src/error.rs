@@ -92,13 +92,8 @@ pub enum Error {
         expected: String,
     },
     /// Foreign data cannot become a dataset.
-    #[error("{}: {problem}", path.display())]
-    Import {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong, and what was expected.
-        problem: String,
-    },
+    #[error(transparent)]
+    Import(#[from] import::Error),
     /// A study cannot go on.
     #[error("study: {0}")]
     Study(String),
@@ -111,11 +106,6 @@ impl Error {
     /// An [`Error::Io`] for `path`, for use with `map_err`.
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
         move |source| Error::Io { path: path.to_owned(), source }
-    }
-
-    /// An [`Error::Import`].
-    pub fn import(path: &Path, problem: impl Into<String>) -> Error {
-        Error::Import { path: path.to_owned(), problem: problem.into() }
     }
 
     /// An [`Error::Run`].

@@ -14,7 +14,6 @@ mod error;
 mod evaluate;
 pub mod fingerprint;
 pub mod history;
-pub mod import;
 pub mod inspect;
 pub mod layers;
 pub mod machine;

@@ -199,7 +199,7 @@ mod tests {
         for channels in [1, 3] {
             let shape = ImageShape { channels, height: 13, width: 12 };
             let images = (0..shape.numel() * 5).map(|i| (i * 31 % 251) as u8).collect();
-            let samples = Samples { shape, images, labels: vec![0, 1, 2, 3, 4] };
+            let samples = Samples { shape, images, labels: vec![0, 1, 2, 3, 4], validation: 0 };
             let outliers = Outliers { share: 0.5, mirrored: vec![1, 2], turned: vec![3] };
             let draw = |seed| {
                 let mut out = vec![0.0; shape.numel()];

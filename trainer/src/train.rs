@@ -138,15 +138,26 @@ fn numeric_profile_in_force(recipe: &Recipe, device: Device, observer: &mut dyn 
     Ok(difference.is_none())
 }
 
-/// Divides the training images by the recipe's seed: indices to fit, and indices to choose by.
+/// Divides the training images: indices to fit, and indices to choose by. A validation split that the data came with is
+/// taken as it is, else the recipe's seed decides.
 ///
 /// # Errors
-/// [`Error::Recipe`] if there are not as many images as the recipe asks for.
+/// [`Error::Recipe`] if there are not as many images as the recipe asks for, or not as many as the data's own split has.
 pub fn split(recipe: &Recipe, samples: &Samples) -> Result<(Vec<usize>, Vec<usize>)> {
     let count = images_to_fit(recipe, samples.len())?;
-    let mut order: Vec<usize> = (0..samples.len()).collect();
+    let (held_out, own) = (recipe.split.validation, samples.validation);
+    let is_own = own > 0 && held_out > 0;
+    if is_own && held_out != own {
+        let expected = format!("{own}, the validation split that the data came with, or 0");
+        return Err(refuse(recipe, "split.validation", held_out, expected));
+    }
+    // The data's own validation images come last.
+    let mut order: Vec<usize> = (0..if is_own { samples.len() - own } else { samples.len() }).collect();
     Stream::new(recipe.seed, "split", 0, 0).shuffle(&mut order);
-    let validation = order.split_off(samples.len() - recipe.split.validation);
+    let validation = match is_own {
+        true => (samples.len() - own..samples.len()).collect(),
+        false => order.split_off(samples.len() - held_out),
+    };
     order.truncate(count);
     Ok((order, validation))
 }

@@ -170,7 +170,7 @@ fn compute(profile: &NumericProfile, wanted: impl Fn(&Probe) -> bool) -> Result<
 fn images(shape: ImageShape, count: usize, classes: usize) -> Samples {
     let pixel = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(12_345) >> 24) as u8;
     let labels = (0..count).map(|i| (i * 7 % classes.clamp(1, 256)) as u8).collect();
-    Samples { shape, images: (0..count * shape.numel()).map(pixel).collect(), labels }
+    Samples { shape, images: (0..count * shape.numel()).map(pixel).collect(), labels, validation: 0 }
 }
 
 /// sha256 over weights and their average.

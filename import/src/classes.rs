@@ -1,0 +1,67 @@
+//! Labels become classes.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::pipeline::Record;
+
+/// Most classes of a dataset: labels are bytes.
+const MOST: usize = 256;
+
+/// Gives classes their order, and each record the number of its class. Labels that are whole numbers are in the order of
+/// numbers, others in that of the alphabet; `names` are for the numbers from the smallest to the largest.
+///
+/// # Errors
+/// If there are too few or too many, or `names` do not fit.
+pub(crate) fn number(
+    source: &Path,
+    labels: &[String],
+    records: &mut [Record],
+    names: &[String],
+) -> Result<Vec<String>> {
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    let numbers: Option<Vec<i64>> = labels.iter().map(|label| label.parse().ok()).collect();
+    match &numbers {
+        Some(numbers) => order.sort_by_key(|&label| numbers[label]),
+        None => order.sort_by(|&a, &b| labels[a].cmp(&labels[b])),
+    }
+    let mut classes: Vec<String> = order.iter().map(|&label| labels[label].clone()).collect();
+    // Without a class in between: those that nothing has keep their number.
+    let mut place: Vec<usize> = (0..labels.len()).collect();
+    order.iter().enumerate().for_each(|(at, &label)| place[label] = at);
+    if !names.is_empty() {
+        let numbers = numbers.ok_or_else(|| {
+            Error::new(
+                source,
+                format!("labels are names, {:?}; --classes names the labels that are numbers", classes[0]),
+            )
+        })?;
+        let smallest = numbers.iter().min().copied().unwrap_or(0);
+        // Labels from 0, or from 1 as in EMNIST's letters: what the names say.
+        let first =
+            if smallest > 0 && numbers.iter().all(|&n| n >= 1 && n <= names.len() as i64) { 1 } else { 0 };
+        let outside = numbers.iter().find(|&&n| n < first || n - first >= names.len() as i64);
+        if let Some(outside) = outside {
+            return Err(Error::new(
+                source,
+                format!("label {outside}, but --classes has {} names, for labels from {first}", names.len()),
+            ));
+        }
+        place = numbers.iter().map(|number| (number - first) as usize).collect();
+        classes = names.to_vec();
+    }
+    if !(2..=MOST).contains(&classes.len()) {
+        let shown: Vec<&String> = classes.iter().take(5).collect();
+        let problem = format!("{} classes {shown:?}, expected 2 to {MOST}", classes.len());
+        return Err(Error::new(source, problem));
+    }
+    let mut lower: Vec<String> = classes.iter().map(|name| name.to_lowercase()).collect();
+    lower.sort();
+    if let Some(pair) = lower.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::new(source, format!("two classes are {:?} but for capital letters", pair[0])));
+    }
+    for record in records {
+        record.label = place[record.label as usize] as u32;
+    }
+    Ok(classes)
+}

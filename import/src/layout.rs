@@ -1,0 +1,197 @@
+//! Splits and classes from names of folders: `train/cat/1.jpg`, `Dataset/Training Set/cat/june/1.jpg`, `cat/1.jpg`.
+//!
+//! A class is a folder, with all that is below it, as torchvision's `ImageFolder` and Keras' `image_dataset_from_directory`
+//! have it; folders around everything are passed over.
+
+use std::collections::BTreeSet;
+
+use crate::item::Part;
+use crate::report::LeftOut;
+use crate::tree::Tree;
+
+/// Folders that hold a split, as one of the words in their name: `seg_train`, `Testing`, `val`.
+const SPLITS: [(Part, &[&str]); 3] = [
+    (Part::Train, &["train", "training", "trainset", "trainingset", "trn"]),
+    (Part::Validation, &["val", "valid", "validation", "validationset", "valset", "dev"]),
+    (Part::Test, &["test", "testing", "testset", "testingset", "tst", "eval", "evaluation"]),
+];
+/// Endings of images, also of forms that cannot be read: those are told.
+const IMAGES: [&str; 17] = [
+    "png", "apng", "jpg", "jpeg", "jpe", "jfif", "pjpeg", "bmp", "dib", "gif", "webp", "tif", "tiff", "heic",
+    "heif", "avif", "jxl",
+];
+
+/// Which folder below the split is the class: 1 is the first.
+pub(crate) type Level = usize;
+
+/// An image's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Number of the file in its tree.
+    pub(crate) file: usize,
+    pub(crate) part: Part,
+    pub(crate) class: String,
+}
+
+/// Where every image belongs, and what is none.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    pub(crate) places: Vec<Place>,
+    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// The split that a folder's name says, if it says one.
+pub(crate) fn part(folder: &str) -> Option<Part> {
+    let lower = folder.to_lowercase();
+    let words: Vec<&str> =
+        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let says = |names: &[&str]| {
+        words.iter().any(|word| names.contains(word)) || names.contains(&words.concat().as_str())
+    };
+    SPLITS.iter().find(|(_, names)| says(names)).map(|(part, _)| *part)
+}
+
+/// Whether a file may be an image, by its name.
+fn may_be_image(ending: &str) -> bool {
+    ending.is_empty() || IMAGES.contains(&ending)
+}
+
+/// Finds out what the folders of a tree mean.
+pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
+    let mut layout = Layout::default();
+    let mut files: Vec<(usize, Vec<&str>)> = Vec::new();
+    for (index, file) in tree.files.iter().enumerate() {
+        let mut folders: Vec<&str> = file.name.split('/').collect();
+        folders.pop();
+        let why = match (may_be_image(&file.ending()), folders.is_empty()) {
+            (false, _) => "not an image",
+            (true, true) => "in no folder of a class",
+            (true, false) => {
+                files.push((index, folders));
+                continue;
+            }
+        };
+        layout.leave_out(&file.name, why);
+    }
+    let skipped = common_root(&mut files);
+    let parts: BTreeSet<Part> = files.iter().filter_map(|(_, folders)| part(folders.first()?)).collect();
+    let has_splits = parts.contains(&Part::Train) && parts.len() > 1;
+    let mut unlabelled = 0;
+    for (index, folders) in files {
+        let name = &tree.files[index].name;
+        let (of, rest) = match (has_splits, folders.split_first()) {
+            (true, Some((first, rest))) => match part(first) {
+                Some(of) => (of, rest),
+                None => {
+                    layout.leave_out(name, "beside the folders of train and test, and in none of them");
+                    continue;
+                }
+            },
+            _ => (Part::All, folders.as_slice()),
+        };
+        // `seg_train/seg_train/buildings`, `train/images/cat`.
+        let rest = match rest.split_first() {
+            Some((first, below)) if !below.is_empty() && has_splits && part(first) == Some(of) => below,
+            _ => rest,
+        };
+        match rest.get(level - 1) {
+            Some(class) => layout.places.push(Place { file: index, part: of, class: (*class).to_owned() }),
+            None => {
+                unlabelled += usize::from(has_splits);
+                let why =
+                    if level == 1 { "in no folder of a class" } else { "not as deep as --class-level says" };
+                layout.leave_out(name, why);
+            }
+        }
+    }
+    layout.note_empty(tree, &skipped, has_splits, level);
+    layout.note_inner(tree, level);
+    if unlabelled > 0 {
+        layout
+            .notes
+            .push(format!("{unlabelled} images of a split are in no folder of a class, and were left out"));
+    }
+    layout
+}
+
+/// Takes folders that are around everything away; returns them.
+fn common_root(files: &mut [(usize, Vec<&str>)]) -> String {
+    let mut skipped = String::new();
+    while let Some((_, first)) = files.first() {
+        let root = first[0].to_owned();
+        if !files.iter().all(|(_, folders)| folders.len() > 1 && folders[0] == root) {
+            break;
+        }
+        for (_, folders) in files.iter_mut() {
+            folders.remove(0);
+        }
+        skipped += &root;
+        skipped += "/";
+    }
+    skipped
+}
+
+impl Layout {
+    fn leave_out(&mut self, name: &str, why: &str) {
+        self.left_out.push(LeftOut { name: name.to_owned(), why: why.to_owned() });
+    }
+
+    /// Folders where classes are, but without a file.
+    fn note_empty(&mut self, tree: &Tree, skipped: &str, has_splits: bool, level: Level) {
+        let depth = level + usize::from(has_splits);
+        for folder in &tree.empty {
+            let below = folder.strip_prefix(skipped).unwrap_or(folder);
+            if below.split('/').count() == depth {
+                self.left_out.push(LeftOut { name: folder.clone(), why: "a class without an image".into() });
+            }
+        }
+    }
+
+    /// Says so if there are folders within those of the classes, which may be the classes that are meant.
+    fn note_inner(&mut self, tree: &Tree, level: Level) {
+        let inner: BTreeSet<String> = self
+            .places
+            .iter()
+            .filter_map(|place| {
+                let name = &tree.files[place.file].name;
+                let below = name.split(&format!("{}/", place.class)).nth(1)?;
+                below.split_once('/').map(|(folder, _)| format!("{}/{folder}", place.class))
+            })
+            .collect();
+        if let Some(first) = inner.first() {
+            self.notes.push(format!(
+                "{} folders lie within those of the classes, as {first:?}; their images are of the outer class \
+                 (--class-level {} makes the inner ones the classes)",
+                inner.len(),
+                level + 1
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_in_any_spelling() {
+        for (name, expected) in [
+            ("train", Some(Part::Train)),
+            ("Training", Some(Part::Train)),
+            ("TRAIN_SET", Some(Part::Train)),
+            ("seg_train", Some(Part::Train)),
+            ("Training Set", Some(Part::Train)),
+            ("val", Some(Part::Validation)),
+            ("Valid", Some(Part::Validation)),
+            ("validation", Some(Part::Validation)),
+            ("Test", Some(Part::Test)),
+            ("testing-images", Some(Part::Test)),
+            ("trains", None),
+            ("contest", None),
+            ("cat", None),
+        ] {
+            assert_eq!(part(name), expected, "{name}");
+        }
+    }
+}

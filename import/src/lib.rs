@@ -1,0 +1,244 @@
+//! Makes a dataset of what people have: folders of images in any depth, with splits in any spelling, zip and tar files of
+//! them, lists of files with their classes, tables of pixels, IDX files.
+//!
+//! [`import`] looks at a [`Request`], reads every image once, brings it into form on all processors with its pixels on disk
+//! (memory does not grow with their number but for a hundred bytes each), checks what it found, and writes
+//! `<datasets>/<name>/` whole or not at all. Nothing is left out without a word: [`Imported`] says what was, and why.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod classes;
+mod error;
+mod hash;
+mod item;
+mod layout;
+mod near;
+mod pipeline;
+mod range;
+mod report;
+mod request;
+mod sideways;
+mod source;
+mod split;
+mod spool;
+mod tree;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+pub use error::{Error, Result};
+pub use report::{ClassInfo, Imported, LeftOut, NearPair};
+pub use request::Request;
+
+use item::Part;
+use pipeline::{Collected, Form, Record};
+use source::Source;
+use split::Plan;
+
+/// Most pairs of near images that are reported.
+const NEAR_PAIRS: usize = 1000;
+
+/// Told how many images were read, and of how many if that is known.
+pub type Progress<'a> = dyn Fn(usize, Option<usize>) + Sync + 'a;
+
+/// Imports a source as `<datasets>/<request.name>`.
+///
+/// # Errors
+/// [`Error::Source`] naming what is wrong; nothing is written then.
+pub fn import(request: &Request, datasets: &Path, progress: &Progress<'_>) -> Result<Imported> {
+    let path = datasets.join(&request.name);
+    zoo::check_name(&request.name).map_err(|expected| {
+        Error::new(Path::new(&request.name), format!("a dataset's name must be {expected}"))
+    })?;
+    if path.exists() {
+        return Err(Error::new(&path, "is there already; choose another --name, or remove it first"));
+    }
+    let group_by = group_pattern(request)?;
+    let source = Source::open(request)?;
+    let staging = Staging::create(datasets, &request.name)?;
+    // Tables and arrays have their form already; --size is that of a table's rows.
+    let size = if source.is_arrays() { None } else { request.size };
+    let form = Form { size, channels: request.channels, preprocessing: request.preprocessing.clone() };
+    let count = source.count();
+    let collected =
+        pipeline::collect(|each| source.read(each), &form, &staging.dir, &|done| progress(done, count))?;
+    refuse_unreadable(request, &collected)?;
+    let made = made(request, collected, group_by.as_ref())?;
+    finish(request, source, made, &staging, path)
+}
+
+fn group_pattern(request: &Request) -> Result<Option<Regex>> {
+    let pattern = request.group_by.as_deref().map(Regex::new).transpose();
+    pattern.map_err(|error| Error::new(&request.source, format!("--group-by: {error}")))
+}
+
+fn refuse_unreadable(request: &Request, collected: &Collected) -> Result<()> {
+    let unreadable = &collected.unreadable;
+    if unreadable.is_empty() || request.skip_unreadable {
+        return Ok(());
+    }
+    let shown: Vec<String> =
+        unreadable.iter().take(5).map(|LeftOut { name, why }| format!("{name}: {why}")).collect();
+    let more = unreadable.len().saturating_sub(5);
+    let rest = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+    let problem = format!("unreadable:\n  {}{rest}\n--skip-unreadable leaves them out", shown.join("\n  "));
+    Err(Error::new(&request.source, problem))
+}
+
+/// A source that was read, checked and split.
+struct Prepared {
+    collected: Collected,
+    classes: Vec<String>,
+    duplicates: usize,
+    leaked: usize,
+    contradictions: Vec<String>,
+    imbalance: f64,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+fn made(request: &Request, mut collected: Collected, group_by: Option<&Regex>) -> Result<Prepared> {
+    let source = request.source.as_path();
+    let records = &mut collected.records;
+    if records.is_empty() {
+        return Err(Error::new(source, "no readable images"));
+    }
+    let classes = classes::number(source, &collected.labels, records, &request.classes)?;
+    let contradictions = check::remove_contradictions(records, &classes);
+    let duplicates = check::remove_duplicates(records);
+    let leaked = check::remove_leaked(records);
+    let mut notes = Vec::new();
+    let has_test = records.iter().any(|record| record.part == Part::Test);
+    if has_test && (group_by.is_some() || request.fold.is_some()) {
+        let problem = "has a test split of its own; --group-by and --fold are for sources without";
+        return Err(Error::new(source, problem));
+    }
+    if !has_test {
+        let plan = Plan { share: request.test_share, fold: request.fold, seed: request.seed, group_by };
+        let groups = split::split(records, classes.len(), &plan);
+        if group_by.is_some() {
+            notes.push(format!("{groups} groups, each on one side of the split"));
+        }
+    }
+    let (imbalance, mut warnings) = check::balance(source, records, &classes)?;
+    if leaked > 0 {
+        warnings.push(format!(
+            "{leaked} training images were also in the test or validation split and were left out of training"
+        ));
+    }
+    let outliers = check::size_outliers(records);
+    if let Some(first) = outliers.first() {
+        warnings.push(format!("{} images are of quite another size than most, as {first}", outliers.len()));
+    }
+    if sideways::look_transposed(&collected.records, &collected.spool, collected.shape, classes.len())? {
+        warnings.push(
+            "the images look like characters on their side: --transpose changes rows and columns (EMNIST's files need it)"
+                .into(),
+        );
+    }
+    Ok(Prepared { collected, classes, duplicates, leaked, contradictions, imbalance, notes, warnings })
+}
+
+fn finish(
+    request: &Request,
+    source: Source,
+    prepared: Prepared,
+    staging: &Staging,
+    path: PathBuf,
+) -> Result<Imported> {
+    let Prepared { collected, classes, mut warnings, .. } = prepared;
+    let near = near(&collected)?;
+    let across = near.iter().filter(|pair| pair.across_splits).count();
+    if across > 0 {
+        warnings.push(format!(
+            "{across} training images are nearly equal to test or validation images, which makes these too easy; see the \
+             report, and --group-by"
+        ));
+    }
+    let other = near.iter().filter(|pair| pair.different_labels).count();
+    if other > 0 {
+        warnings.push(format!("{other} pairs of nearly equal images have different labels"));
+    }
+    let dir = staging.dir.join(&request.name);
+    std::fs::create_dir(&dir).map_err(Error::io(&dir))?;
+    let Collected { shape, ref records, ref spool, .. } = collected;
+    write::Made { shape, classes: &classes, records, spool }.write(&dir, request)?;
+    std::fs::rename(&dir, &path).map_err(Error::io(&path))?;
+    let of = |part| check::counts(records, classes.len(), part);
+    let (train, validation, test) = (of(Part::Train), of(Part::Validation), of(Part::Test));
+    let class = |(label, name): (usize, String)| ClassInfo {
+        name,
+        train: train[label],
+        validation: validation[label],
+        test: test[label],
+    };
+    Ok(Imported {
+        path,
+        image: [shape.channels, shape.height, shape.width],
+        classes: classes.into_iter().enumerate().map(class).collect(),
+        duplicates: prepared.duplicates,
+        leaked: prepared.leaked,
+        contradictions: prepared.contradictions,
+        unreadable: collected.unreadable,
+        left_out: source.left_out.into_iter().chain(collected.left_out).collect(),
+        litter: source.litter,
+        near,
+        imbalance: prepared.imbalance,
+        notes: source.notes.into_iter().chain(prepared.notes).collect(),
+        warnings,
+    })
+}
+
+fn near(collected: &Collected) -> Result<Vec<NearPair>> {
+    let pairs = near::near_pairs(&collected.records, &collected.spool, NEAR_PAIRS)?;
+    let pair = |[one, other]: [usize; 2]| {
+        let (one, other): (&Record, &Record) = (&collected.records[one], &collected.records[other]);
+        let is_trained = |record: &Record| record.part == Part::Train;
+        NearPair {
+            across_splits: is_trained(one) != is_trained(other),
+            different_labels: one.label != other.label,
+            one: one.origin.to_string(),
+            other: other.origin.to_string(),
+        }
+    };
+    let mut pairs: Vec<NearPair> = pairs.into_iter().map(pair).collect();
+    pairs.sort_by_key(|pair| !pair.across_splits);
+    Ok(pairs)
+}
+
+/// A folder beside the dataset in which it is made; what an import that was killed left there is removed by the next one.
+struct Staging {
+    dir: PathBuf,
+    _lock: std::fs::File,
+}
+
+impl Staging {
+    fn create(datasets: &Path, name: &str) -> Result<Staging> {
+        let dir = datasets.join(format!(".import-{name}"));
+        std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+        let path = dir.join("lock");
+        let lock = datasets::files::open_lock(&path).map_err(Error::io(&path))?;
+        if lock.try_lock().is_err() {
+            return Err(Error::new(&dir, "another import of this name is running"));
+        }
+        for entry in std::fs::read_dir(&dir).map_err(Error::io(&dir))? {
+            let path = entry.map_err(Error::io(&dir))?.path();
+            if path.is_dir() {
+                std::fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+            } else if path.file_name().is_some_and(|name| name != "lock") {
+                std::fs::remove_file(&path).map_err(Error::io(&path))?;
+            }
+        }
+        Ok(Staging { dir, _lock: lock })
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // The next import of this name removes what is left.
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}

@@ -1,0 +1,234 @@
+//! Lists of image files and their classes: CSV with or without a header, or JSON lines, as `metadata.jsonl` beside the images.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::rows::Rows;
+use crate::error::{Error, Result};
+use crate::item::{Content, Item, Part};
+use crate::layout::part;
+use crate::tree::MAX_BYTES;
+
+/// Column names that usually hold the file, split, and class.
+const FILES: [&str; 14] = [
+    "file_name",
+    "filename",
+    "file",
+    "path",
+    "filepath",
+    "file_path",
+    "image",
+    "image_path",
+    "img",
+    "img_path",
+    "image_name",
+    "image_id",
+    "id_code",
+    "id",
+];
+const PARTS: [&str; 4] = ["split", "set", "subset", "partition"];
+const LABELS: [&str; 10] =
+    ["label", "labels", "target", "class", "class_name", "category", "diagnosis", "breed", "species", "y"];
+/// Endings that lists leave out.
+const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "JPG", "bmp", "tif", "webp"];
+/// Rows that are looked at to see what a table is.
+const ROWS: usize = 20;
+
+/// A list of files.
+pub(crate) struct List {
+    rows: Vec<Row>,
+    pub(crate) notes: Vec<String>,
+}
+
+struct Row {
+    file: String,
+    /// Where it was found.
+    path: Option<PathBuf>,
+    label: String,
+    part: Option<Part>,
+    line: u64,
+}
+
+impl List {
+    /// Reads a list; `None` if the file is none, because no column names files that are there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn open(path: &Path, images: Option<&Path>, label: Option<&str>) -> Result<Option<List>> {
+        let (header, table) = match path.extension().and_then(|ending| ending.to_str()) {
+            Some("jsonl" | "ndjson") => json_lines(path)?,
+            _ => text(path)?,
+        };
+        let beside = path.parent().unwrap_or(Path::new(""));
+        let folders = Folders::of(images.unwrap_or(beside));
+        let Some(file) = file_column(&header, &table, &folders) else { return Ok(None) };
+        let column = |names: &[&str]| {
+            let found = names
+                .iter()
+                .find_map(|name| header.iter().position(|field| field.eq_ignore_ascii_case(name)));
+            found.filter(|&column| column != file)
+        };
+        let class = match label {
+            Some(name) => header
+                .iter()
+                .position(|field| field == name)
+                .or_else(|| name.parse::<usize>().ok()?.checked_sub(1))
+                .ok_or_else(|| Error::new(path, format!("no column {name:?}; there are {header:?}")))?,
+            None => column(&LABELS).or_else(|| only_other(&header, file)).ok_or_else(|| {
+                Error::new(path, format!("which column has the class? --label-column, of {header:?}"))
+            })?,
+        };
+        let split = column(&PARTS);
+        let rows = table.into_iter().map(|(line, fields)| {
+            let field = |column: usize| fields.get(column).map_or("", |field| field.trim()).to_owned();
+            let name = field(file);
+            Row {
+                path: folders.find(&name),
+                file: name,
+                label: field(class),
+                part: split.and_then(|split| part(&field(split))),
+                line,
+            }
+        });
+        let name =
+            |column: usize| header.get(column).cloned().unwrap_or_else(|| format!("column {}", column + 1));
+        let notes = vec![format!("{:?} has the files, {:?} the classes", name(file), name(class))];
+        Ok(Some(List { rows: rows.collect(), notes }))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Gives all images.
+    ///
+    /// # Errors
+    /// Those of `each`.
+    pub(crate) fn read(&self, list: &Path, each: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
+        let has_parts =
+            [Part::Train, Part::Test].iter().all(|part| self.rows.iter().any(|row| row.part == Some(*part)));
+        for row in &self.rows {
+            let content = match &row.path {
+                _ if row.label.is_empty() => Content::NoLabel,
+                None => Content::Unreadable(format!("line {} of {}: no such file", row.line, list.display())),
+                Some(path) => match datasets::files::read(path, MAX_BYTES) {
+                    Ok(bytes) => Content::File(bytes),
+                    Err(error) => Content::Unreadable(error.to_string()),
+                },
+            };
+            let part = if has_parts { row.part.unwrap_or(Part::Train) } else { Part::All };
+            let origin = row.path.as_ref().map_or(row.file.clone(), |path| path.display().to_string());
+            each(Item { part, label: row.label.clone(), origin, content })?;
+        }
+        Ok(())
+    }
+}
+
+type Table = (Vec<String>, Vec<(u64, Vec<String>)>);
+
+fn text(path: &Path) -> Result<Table> {
+    let rows = Rows::open(path, true)?;
+    let mut header = rows.header.clone();
+    let mut table = Vec::new();
+    rows.each(path, &mut |line, row| {
+        table.push((line, row.iter().map(str::to_owned).collect::<Vec<_>>()));
+        Ok(())
+    })?;
+    // A first row that names a column of files is a header as well.
+    let names_file =
+        |row: &[String]| row.iter().any(|field| FILES.contains(&field.trim().to_lowercase().as_str()));
+    if header.is_none() && table.first().is_some_and(|(_, row)| names_file(row)) {
+        header = Some(table.remove(0).1);
+    }
+    let width = table.first().map_or(0, |(_, row)| row.len());
+    Ok((header.unwrap_or_else(|| (1..=width).map(|n| n.to_string()).collect()), table))
+}
+
+fn json_lines(path: &Path) -> Result<Table> {
+    let text = datasets::files::read_text(path, 1 << 30).map_err(Error::io(path))?;
+    let mut header: Vec<String> = Vec::new();
+    let mut table = Vec::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line)
+            .map_err(|error| Error::new(path, format!("line {}: {error}", index + 1)))?;
+        let mut row = vec![String::new(); header.len()];
+        for (name, value) in object {
+            let value = match value {
+                serde_json::Value::String(text) => text,
+                serde_json::Value::Null => String::new(),
+                other => other.to_string(),
+            };
+            match header.iter().position(|known| *known == name) {
+                Some(column) => row[column] = value,
+                None => {
+                    header.push(name);
+                    row.push(value);
+                }
+            }
+        }
+        table.push((index as u64 + 1, row));
+    }
+    Ok((header, table))
+}
+
+/// The only column beside that of the files.
+fn only_other(header: &[String], file: usize) -> Option<usize> {
+    let others: Vec<usize> = (0..header.len()).filter(|&column| column != file).collect();
+    match others.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    }
+}
+
+/// The column of which most fields are files that are there: one that is called so, or the first. A number may be a file's name
+/// by chance, where the files are numbered.
+fn file_column(header: &[String], table: &[(u64, Vec<String>)], folders: &Folders) -> Option<usize> {
+    let rows: Vec<&Vec<String>> = table.iter().map(|(_, row)| row).take(ROWS).collect();
+    let found = |column: usize| {
+        rows.iter()
+            .filter(|row| row.get(column).is_some_and(|field| folders.find(field.trim()).is_some()))
+            .count()
+    };
+    let mut candidates =
+        (0..header.len().min(64)).filter(|&column| 2 * found(column) > rows.len()).peekable();
+    let first = candidates.peek().copied();
+    let is_called_so = |column: &usize| FILES.iter().any(|name| header[*column].eq_ignore_ascii_case(name));
+    candidates.find(is_called_so).or(first)
+}
+
+/// Where the files of a list may be: in a folder, or in one of those in it.
+struct Folders {
+    root: PathBuf,
+    inner: Vec<PathBuf>,
+    known: std::cell::RefCell<HashMap<PathBuf, bool>>,
+}
+
+impl Folders {
+    fn of(root: &Path) -> Folders {
+        let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+        let mut inner: Vec<PathBuf> =
+            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        inner.sort();
+        inner.truncate(64);
+        Folders { root: root.to_owned(), inner, known: std::cell::RefCell::default() }
+    }
+
+    fn find(&self, name: &str) -> Option<PathBuf> {
+        // Names that lead out of the folder are not followed.
+        let plain = Path::new(name)
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+        if name.is_empty() || !plain {
+            return None;
+        }
+        let is_file =
+            |path: &PathBuf| *self.known.borrow_mut().entry(path.clone()).or_insert_with(|| path.is_file());
+        let folders = std::iter::once(&self.root).chain(&self.inner);
+        let mut candidates = folders.flat_map(|folder| {
+            let plain = folder.join(name);
+            let with_ending = ENDINGS.iter().map(move |ending| folder.join(format!("{name}.{ending}")));
+            std::iter::once(plain).chain(with_ending)
+        });
+        candidates.find(is_file)
+    }
+}

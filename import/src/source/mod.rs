@@ -1,0 +1,318 @@
+//! What people have, told apart by what is there, not by what it is called.
+
+mod idx;
+mod list;
+mod numpy;
+mod rows;
+mod table;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::item::{Content, Item, Part};
+use crate::layout::{Layout, layout};
+use crate::report::LeftOut;
+use crate::request::Request;
+use crate::tree::Tree;
+
+/// A source that was recognised.
+pub(crate) struct Source {
+    kind: Kind,
+    /// What was left out before anything was read.
+    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) litter: usize,
+    pub(crate) notes: Vec<String>,
+}
+
+enum Kind {
+    Folders { tree: Tree, layout: Layout },
+    List { path: PathBuf, list: list::List },
+    Table { files: Vec<(PathBuf, Part)>, form: table::Form },
+    Idx { splits: Vec<idx::Files>, form: idx::Form },
+    Numpy { splits: Vec<numpy::Split>, form: numpy::Form },
+}
+
+/// Options that only some kinds of source have, with whether they are given.
+fn given(request: &Request) -> [(&'static str, bool); 9] {
+    [
+        ("--class-level", request.class_level.is_some()),
+        ("--white", request.white.is_some()),
+        ("--label-column", request.label_column.is_some()),
+        ("--images", request.images.is_some()),
+        ("--labels", request.labels.is_some()),
+        ("--test", request.test.is_some()),
+        ("--test-labels", request.test_labels.is_some()),
+        ("--classes", !request.classes.is_empty()),
+        ("--transpose", request.transpose),
+    ]
+}
+
+impl Source {
+    /// Looks at a source.
+    ///
+    /// # Errors
+    /// If it is nothing that is known, or an option does not apply to it.
+    pub(crate) fn open(request: &Request) -> Result<Source> {
+        let path = request.source.as_path();
+        if path.is_file() {
+            if let Some(splits) = numpy_splits(request)? {
+                return Source::of_numpy(splits, request);
+            }
+            if let Some(what) = lone(path)? {
+                let expected = "expected a folder, an archive, a list of files, a table of pixels, IDX or numpy's arrays";
+                return Err(Error::new(path, format!("{what}; {expected}")));
+            }
+        }
+        if let Some(tree) = Tree::open(path)? {
+            return Source::of_tree(tree, request);
+        }
+        if idx::is_idx(path) {
+            return Source::of_idx(idx_splits(request)?, request);
+        }
+        let list = list::List::open(path, request.images.as_deref(), request.label_column.as_deref());
+        match list {
+            Ok(Some(list)) => Source::of_list(path, list, request),
+            Ok(None) if request.images.is_some() => {
+                Err(Error::new(path, "no column names files that are in the folder of --images"))
+            }
+            Ok(None) => Source::of_table(request),
+            // What is no text at all.
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of_tree(tree: Tree, request: &Request) -> Result<Source> {
+        let root = tree.root.clone();
+        if root.is_dir() {
+            let splits = idx_in(&tree);
+            if !splits.is_empty() {
+                return Source::of_idx(splits, request);
+            }
+        }
+        let found = layout(&tree, request.class_level.unwrap_or(1));
+        // One folder beside a list is no class.
+        let mut classes = found.places.iter().map(|place| &place.class);
+        let has_classes = classes.next().is_some_and(|first| classes.any(|other| other != first));
+        if !has_classes && root.is_dir() {
+            let endings = ["csv", "tsv", "jsonl", "ndjson"];
+            let lists: Vec<&str> = tree
+                .files
+                .iter()
+                .filter(|file| !file.name.contains('/') && endings.contains(&file.ending().as_str()))
+                .map(|file| file.name.as_str())
+                .collect();
+            if let [only] = lists.as_slice() {
+                let path = root.join(only);
+                let list = list::List::open(&path, Some(&root), request.label_column.as_deref())?;
+                if let Some(list) = list {
+                    return Source::of_list(&path, list, request);
+                }
+            }
+        }
+        if found.places.is_empty() {
+            let kinds = "class folders of images, IDX files, or one list of files (CSV, JSON lines)";
+            let what = match found.left_out.first() {
+                Some(LeftOut { name, why }) => {
+                    format!("{} files, the first {name:?}: {why}", found.left_out.len())
+                }
+                None => "no files".into(),
+            };
+            return Err(Error::new(&root, format!("{what}; expected {kinds}")));
+        }
+        allow(request, "folders", &["--class-level"])?;
+        let left_out = tree.left_out.iter().chain(&found.left_out).cloned().collect();
+        let (litter, notes) = (tree.litter, found.notes.clone());
+        Ok(Source { kind: Kind::Folders { tree, layout: found }, left_out, litter, notes })
+    }
+
+    fn of_list(path: &Path, list: list::List, request: &Request) -> Result<Source> {
+        allow(request, "a list of files", &["--label-column", "--images", "--classes"])?;
+        let notes = list.notes.clone();
+        Ok(Source::plain(Kind::List { path: path.to_owned(), list }, notes))
+    }
+
+    fn of_table(request: &Request) -> Result<Source> {
+        let allowed = ["--white", "--label-column", "--test", "--classes", "--transpose"];
+        allow(request, "a table of pixels", &allowed)?;
+        let mut files = vec![(request.source.clone(), Part::All)];
+        if let Some(test) = &request.test {
+            files[0].1 = Part::Train;
+            files.push((test.clone(), Part::Test));
+        }
+        let form = table::Form {
+            label_column: request.label_column.clone(),
+            size: request.size,
+            channels: request.channels.unwrap_or(1),
+            white: request.white,
+            transpose: request.transpose,
+        };
+        Ok(Source::plain(Kind::Table { files, form }, Vec::new()))
+    }
+
+    fn of_idx(splits: Vec<idx::Files>, request: &Request) -> Result<Source> {
+        let allowed = ["--white", "--labels", "--test", "--test-labels", "--classes", "--transpose"];
+        allow(request, "IDX files", &allowed)?;
+        let form = idx::Form { white: request.white, transpose: request.transpose };
+        Ok(Source::plain(Kind::Idx { splits, form }, Vec::new()))
+    }
+
+    fn of_numpy(splits: Vec<numpy::Split>, request: &Request) -> Result<Source> {
+        let allowed = ["--white", "--labels", "--test", "--test-labels", "--classes", "--transpose"];
+        allow(request, "numpy's arrays", &allowed)?;
+        let form = numpy::Form { white: request.white, size: request.size, transpose: request.transpose };
+        Ok(Source::plain(Kind::Numpy { splits, form }, Vec::new()))
+    }
+
+    fn plain(kind: Kind, notes: Vec<String>) -> Source {
+        Source { kind, left_out: Vec::new(), litter: 0, notes }
+    }
+
+    /// How many images there may be, if that is known.
+    pub(crate) fn count(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Folders { layout, .. } => Some(layout.places.len()),
+            Kind::List { list, .. } => Some(list.len()),
+            Kind::Table { .. } | Kind::Idx { .. } | Kind::Numpy { .. } => None,
+        }
+    }
+
+    /// Whether it consists of arrays that have the form of the dataset already.
+    pub(crate) fn is_arrays(&self) -> bool {
+        matches!(self.kind, Kind::Table { .. } | Kind::Idx { .. } | Kind::Numpy { .. })
+    }
+
+    /// Gives all images.
+    ///
+    /// # Errors
+    /// Those of `each`, and what is wrong with the source.
+    pub(crate) fn read(&self, each: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
+        match &self.kind {
+            Kind::List { path, list } => list.read(path, each),
+            Kind::Table { files, form } => table::read(files, form, each),
+            Kind::Idx { splits, form } => idx::read(splits, form, each),
+            Kind::Numpy { splits, form } => numpy::read(splits, form, each),
+            Kind::Folders { tree, layout } => {
+                let places = layout.places.iter().map(|place| (place.file, place));
+                let places: std::collections::HashMap<_, _> = places.collect();
+                let wanted: Vec<usize> = layout.places.iter().map(|place| place.file).collect();
+                tree.read(&wanted, &mut |file, bytes| {
+                    let place = places[&file];
+                    let content = bytes.map_or_else(Content::Unreadable, Content::File);
+                    let origin = tree.root.join(&tree.files[file].name).display().to_string();
+                    each(Item { part: place.part, label: place.class.clone(), origin, content })
+                })
+            }
+        }
+    }
+}
+
+/// An option that does not apply is an error: it would be dropped without a word.
+fn allow(request: &Request, what: &str, allowed: &[&str]) -> Result<()> {
+    match given(request).into_iter().find(|(option, is_given)| *is_given && !allowed.contains(option)) {
+        None => Ok(()),
+        Some((option, _)) => Err(Error::new(&request.source, format!("{option} does not apply to {what}"))),
+    }
+}
+
+/// The arrays of a source, if it is a file of numpy's.
+fn numpy_splits(request: &Request) -> Result<Option<Vec<numpy::Split>>> {
+    let test = request.test.as_deref().map(|test| (test, request.test_labels.as_deref()));
+    let found = numpy::npy(&request.source, request.labels.as_deref(), test)?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    numpy::npz(&request.source)
+}
+
+/// What a file is that is no source, if it is known.
+fn lone(path: &Path) -> Result<Option<&'static str>> {
+    let mut start = Vec::new();
+    let file = datasets::files::open(path).map_err(Error::io(path))?;
+    file.take(64).read_to_end(&mut start).map_err(Error::io(path))?;
+    Ok(match start.as_slice() {
+        [] => Some("an empty file"),
+        start if image::guess_format(start).is_ok() => Some("one image"),
+        start if start.starts_with(b"\x80") => Some(
+            "Python's pickle, which can run programs and is not read here: save its arrays with numpy.savez",
+        ),
+        start if start.starts_with(b"\x89HDF") || start.starts_with(b"MATLAB") => {
+            Some("HDF5 or MATLAB data, which is not read here: save its arrays with numpy.savez")
+        }
+        start if start.starts_with(b"version https://git-lfs") => {
+            Some("the pointer of Git LFS, not the file: git lfs pull fetches it")
+        }
+        _ => None,
+    })
+}
+
+/// The files of one or two splits, as they are named.
+fn idx_splits(request: &Request) -> Result<Vec<idx::Files>> {
+    let source = request.source.as_path();
+    let labels = request.labels.clone().or_else(|| labels_beside(source));
+    let labels =
+        labels.ok_or_else(|| Error::new(source, "IDX images; --labels names the file of their labels"))?;
+    let mut splits = vec![idx::Files { images: source.to_owned(), labels, part: Part::All }];
+    if let Some(test) = &request.test {
+        let labels = request.test_labels.clone().or_else(|| labels_beside(test));
+        let labels = labels
+            .ok_or_else(|| Error::new(test, "IDX images; --test-labels names the file of their labels"))?;
+        splits[0].part = Part::Train;
+        splits.push(idx::Files { images: test.clone(), labels, part: Part::Test });
+    }
+    Ok(splits)
+}
+
+/// The file of labels that belongs to `x-images-idx3-ubyte`.
+fn labels_beside(images: &Path) -> Option<PathBuf> {
+    let name = images.file_name()?.to_str()?;
+    let start = &name[..name.find("images")?];
+    let entries =
+        std::fs::read_dir(images.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")))
+            .ok()?;
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut labels: Vec<String> =
+        names.filter(|other| other.starts_with(&format!("{start}labels"))).collect();
+    labels.sort();
+    Some(images.with_file_name(labels.first()?))
+}
+
+/// Pairs of IDX files in a folder: those of MNIST and its relatives.
+fn idx_in(tree: &Tree) -> Vec<idx::Files> {
+    let mut splits = Vec::new();
+    for file in &tree.files {
+        let name = file.name.rsplit('/').next().unwrap_or_default();
+        let path = tree.root.join(&file.name);
+        if !name.contains("images") || !name.contains("idx") || !idx::is_idx(&path) {
+            continue;
+        }
+        let is_test = name.split(|c: char| !c.is_alphanumeric()).any(|word| matches!(word, "t10k" | "test"));
+        if let Some(labels) = labels_beside(&path) {
+            splits.push(idx::Files {
+                images: path,
+                labels,
+                part: if is_test { Part::Test } else { Part::Train },
+            });
+        }
+    }
+    // Several sets in one folder, as EMNIST's: which one is meant must be said.
+    let count = |part: Part| splits.iter().filter(|files| files.part == part).count();
+    if count(Part::Train) != 1 || count(Part::Test) > 1 {
+        return Vec::new();
+    }
+    if count(Part::Test) == 0 {
+        splits.iter_mut().for_each(|files| files.part = Part::All);
+    }
+    splits
+}
+
+/// Rows and columns change places.
+fn transposed([channels, height, width]: [usize; 3], pixels: &[u8]) -> ([usize; 3], Vec<u8>) {
+    let mut turned = Vec::with_capacity(pixels.len());
+    for plane in pixels.chunks_exact(height * width) {
+        for x in 0..width {
+            turned.extend((0..height).map(|y| plane[y * width + x]));
+        }
+    }
+    ([channels, width, height], turned)
+}

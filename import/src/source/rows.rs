@@ -1,0 +1,124 @@
+//! Rows of text with or without a header: CSV with any usual separator, gzipped or not, and JSON lines.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::error::{Error, Result};
+
+/// Column names that usually hold the class.
+const LABELS: [&str; 10] =
+    ["label", "labels", "target", "class", "class_name", "classname", "category", "y", "species", "breed"];
+/// Separators; of those that are equally frequent in a line the first: commas may stand for the points of numbers.
+const SEPARATORS: [u8; 4] = [b';', b'\t', b'|', b','];
+/// Longest line, and most of a file that is looked at before it is read.
+const MAX_LINE: usize = 16 << 20;
+
+/// A file of rows, opened.
+pub(crate) struct Rows {
+    /// Names of the columns, if the file has them.
+    pub(crate) header: Option<Vec<String>>,
+    pub(crate) separator: u8,
+    reader: csv::Reader<Box<dyn Read>>,
+    first: Option<csv::StringRecord>,
+}
+
+impl Rows {
+    /// Opens a table. The first line is a header if more than one of its fields are no numbers and `is_text` does not say
+    /// that all rows are so, or if it names a column of classes.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn open(path: &Path, is_text: bool) -> Result<Rows> {
+        let mut reader = opened(path)?;
+        let start = reader.fill_buf().map_err(Error::io(path))?;
+        let line =
+            start.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+        let count = |separator: u8| line.iter().filter(|&&byte| byte == separator).count();
+        let separator = SEPARATORS
+            .into_iter()
+            .rev()
+            .max_by_key(|&separator| count(separator))
+            .filter(|&separator| count(separator) > 0)
+            .unwrap_or(b',');
+        let reader: Box<dyn Read> = Box::new(reader);
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).delimiter(separator).from_reader(reader);
+        let mut first = csv::StringRecord::new();
+        let has_first = reader.read_record(&mut first).map_err(|error| broken(path, &error))?;
+        if first.iter().map(str::len).sum::<usize>() > MAX_LINE {
+            return Err(Error::new(path, format!("a line of more than {MAX_LINE} bytes")));
+        }
+        let numbers =
+            |row: &csv::StringRecord| row.iter().filter(|field| number(field, separator).is_none()).count();
+        let names_label = first.iter().any(|field| LABELS.contains(&field.trim().to_lowercase().as_str()));
+        let is_header = has_first && (names_label || !is_text && numbers(&first) > 1);
+        let header = is_header.then(|| first.iter().map(|field| field.trim().to_owned()).collect());
+        let first = (has_first && !is_header).then_some(first);
+        Ok(Rows { header, separator, reader, first })
+    }
+
+    /// The column with the class: as asked for by name or number from 1, or one that is usually called so, or the first.
+    ///
+    /// # Errors
+    /// If there is no such column.
+    pub(crate) fn label_column(&self, path: &Path, wanted: Option<&str>) -> Result<Option<usize>> {
+        let find = |name: &str| {
+            let header = self.header.as_ref()?;
+            header.iter().position(|field| field.eq_ignore_ascii_case(name))
+        };
+        let Some(name) = wanted else { return Ok(LABELS.iter().find_map(|name| find(name))) };
+        let column = find(name).or_else(|| name.parse::<usize>().ok()?.checked_sub(1));
+        column.map(Some).ok_or_else(|| {
+            let names: Vec<&String> = self.header.iter().flatten().take(5).collect();
+            Error::new(path, format!("no column {name:?}; the header begins with {names:?}"))
+        })
+    }
+
+    /// Every row with the number of its line.
+    ///
+    /// # Errors
+    /// Those of `each`, and rows of another length.
+    pub(crate) fn each(
+        mut self,
+        path: &Path,
+        each: &mut dyn FnMut(u64, &csv::StringRecord) -> Result<()>,
+    ) -> Result<()> {
+        if let Some(first) = &self.first {
+            each(1, first)?;
+        }
+        let mut row = csv::StringRecord::new();
+        while self.reader.read_record(&mut row).map_err(|error| broken(path, &error))? {
+            each(row.position().map_or(0, csv::Position::line), &row)?;
+        }
+        Ok(())
+    }
+}
+
+/// A number; with semicolons between fields, a comma may stand for the point.
+pub(crate) fn number(field: &str, separator: u8) -> Option<f64> {
+    let field = field.trim();
+    match (field.parse().ok(), separator) {
+        (None, b';') => field.replacen(',', ".", 1).parse().ok(),
+        (found, _) => found,
+    }
+}
+
+fn broken(path: &Path, error: &csv::Error) -> Error {
+    Error::new(path, error.to_string())
+}
+
+/// The text of a file, unpacked, without a byte order mark.
+fn opened(path: &Path) -> Result<BufReader<Box<dyn Read>>> {
+    let file: File = datasets::files::open(path).map_err(Error::io(path))?;
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let packed = reader.fill_buf().map_err(Error::io(path))?.starts_with(&[0x1f, 0x8b]);
+    let inner: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
+    let mut reader = BufReader::with_capacity(1 << 16, inner);
+    if reader.fill_buf().map_err(Error::io(path))?.starts_with(b"\xef\xbb\xbf") {
+        reader.consume(3);
+    }
+    Ok(reader)
+}

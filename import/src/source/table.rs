@@ -1,0 +1,140 @@
+//! Tables of pixels: a row for each image, a column with its class, the others its pixels row by row.
+
+use std::path::{Path, PathBuf};
+
+use super::rows::{Rows, number};
+use crate::error::{Error, Result};
+use crate::item::{Content, Item, Part};
+use crate::range::{Range, Scale};
+
+/// What a table does not say.
+#[derive(Debug, Clone)]
+pub(crate) struct Form {
+    pub(crate) label_column: Option<String>,
+    /// `[height, width]`; without it the images are squares.
+    pub(crate) size: Option<[usize; 2]>,
+    /// 1, or 3 for all red, then all green, then all blue values.
+    pub(crate) channels: usize,
+    pub(crate) white: Option<f64>,
+    pub(crate) transpose: bool,
+}
+
+/// What the first reading of a table tells.
+struct Found {
+    label: usize,
+    shape: [usize; 3],
+    range: Range,
+}
+
+/// Gives all images of all files.
+///
+/// # Errors
+/// What is wrong, with line and column.
+pub(crate) fn read(
+    files: &[(PathBuf, Part)],
+    form: &Form,
+    each: &mut dyn FnMut(Item) -> Result<()>,
+) -> Result<()> {
+    let mut found = Vec::new();
+    let mut range = Range::default();
+    for (path, _) in files {
+        let one = look(path, form)?;
+        range.add(one.range.least);
+        range.add(one.range.most);
+        if one.range.least < one.range.most {
+            // Whether all are whole numbers.
+            range.add(one.range.middle());
+        }
+        found.push(one);
+    }
+    let Some((first, _)) = files.first() else { return Ok(()) };
+    let scale = Scale::choose(first, range, form.white)?;
+    for ((path, part), found) in files.iter().zip(&found) {
+        give(path, *part, found, scale, form, each)?;
+    }
+    Ok(())
+}
+
+fn at(path: &Path, line: u64, problem: &str) -> Error {
+    Error::new(path, format!("line {line}: {problem}"))
+}
+
+fn look(path: &Path, form: &Form) -> Result<Found> {
+    let rows = Rows::open(path, false)?;
+    let column = rows.label_column(path, form.label_column.as_deref())?;
+    if let (None, Some(header)) = (column, &rows.header)
+        && header.iter().all(|name| name.to_lowercase().starts_with("pixel"))
+    {
+        return Err(Error::new(
+            path,
+            "no column has the class, only pixels: a test set without labels tells nothing",
+        ));
+    }
+    let label = column.unwrap_or(0);
+    let (mut count, mut range) = (0, Range::default());
+    let separator = rows.separator;
+    rows.each(path, &mut |line, row| {
+        count = row.len();
+        if label >= count {
+            return Err(at(path, line, &format!("no column {}, which should hold the class", label + 1)));
+        }
+        if row[label].trim().is_empty() {
+            return Ok(());
+        }
+        for (column, field) in row.iter().enumerate().filter(|(column, _)| *column != label) {
+            let value = number(field, separator).filter(|value| value.is_finite());
+            let value = value.ok_or_else(|| {
+                at(path, line, &format!("column {}: {field:?}, expected a number", column + 1))
+            })?;
+            range.add(value);
+        }
+        Ok(())
+    })?;
+    let count = count.saturating_sub(1);
+    let plane = count / form.channels.max(1);
+    let [height, width] = form.size.unwrap_or([plane.isqrt(); 2]);
+    if count == 0 || height * width * form.channels != count {
+        let problem = format!(
+            "{count} values for an image, not {}x{height}x{width}; choose --size and --channels",
+            form.channels
+        );
+        return Err(Error::new(path, problem));
+    }
+    Ok(Found { label, shape: [form.channels, height, width], range })
+}
+
+fn give(
+    path: &Path,
+    part: Part,
+    found: &Found,
+    scale: Scale,
+    form: &Form,
+    each: &mut dyn FnMut(Item) -> Result<()>,
+) -> Result<()> {
+    let rows = Rows::open(path, false)?;
+    let separator = rows.separator;
+    rows.each(path, &mut |line, row| {
+        let label = row[found.label].trim().to_owned();
+        let mut shape = found.shape;
+        let content = if label.is_empty() {
+            Content::NoLabel
+        } else {
+            let fields = row.iter().enumerate().filter(|(column, _)| *column != found.label);
+            let mut pixels: Vec<u8> =
+                fields.map(|(_, field)| scale.pixel(number(field, separator).unwrap_or(0.0))).collect();
+            if form.transpose {
+                (shape, pixels) = super::transposed(shape, &pixels);
+            }
+            Content::Pixels { shape, pixels }
+        };
+        each(Item { part, label: whole(label), origin: format!("{}:{line}", path.display()), content })
+    })
+}
+
+/// `3.0` is the class 3.
+fn whole(label: String) -> String {
+    match label.strip_suffix(".0") {
+        Some(number) if number.parse::<i64>().is_ok() => number.to_owned(),
+        _ => label,
+    }
+}

@@ -1,0 +1,71 @@
+//! Which images are tested on, where the source does not say.
+
+use std::collections::HashMap;
+
+use datasets::Digest;
+use regex::Regex;
+
+use crate::item::Part;
+use crate::pipeline::Record;
+
+/// How a test split is made.
+pub(crate) struct Plan<'a> {
+    pub(crate) share: f64,
+    /// `(part, parts)`, the first part is 1.
+    pub(crate) fold: Option<(usize, usize)>,
+    pub(crate) seed: u64,
+    /// Images for which it finds the same text stay together.
+    pub(crate) group_by: Option<&'a Regex>,
+}
+
+/// Moves a share of every class to the test split, whole groups at a time. Who goes is decided by the hash of the image or the
+/// group's name, and the seed: not by names or order, and the same for everyone. Returns the number of groups.
+pub(crate) fn split(records: &mut [Record], classes: usize, plan: &Plan<'_>) -> usize {
+    let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
+    // A validation split that the source has stays as it is.
+    let is_free = |record: &Record| record.part != Part::Validation;
+    for (index, record) in records.iter().enumerate().filter(|(_, record)| is_free(record)) {
+        let name = plan.group_by.and_then(|pattern| {
+            let found = pattern.captures(&record.origin)?;
+            found.get(1).or(found.get(0)).map(|group| format!("group {}", group.as_str()))
+        });
+        groups.entry(name.unwrap_or_else(|| record.digest.to_string())).or_default().push(index);
+    }
+    let mut groups: Vec<(String, Vec<usize>)> = groups
+        .into_iter()
+        .map(|(name, members)| {
+            let rank = Digest::of(&[&plan.seed.to_le_bytes(), name.as_bytes()].concat()).to_string();
+            (rank, members)
+        })
+        .collect();
+    groups.sort();
+    let mut counts = vec![0usize; classes];
+    records.iter().filter(|record| is_free(record)).for_each(|record| counts[record.label as usize] += 1);
+    let (part, parts) = plan.fold.unwrap_or((1, 1));
+    let share = if plan.fold.is_some() { 1.0 / parts as f64 } else { plan.share };
+    // At least one on either side, where there are two.
+    let wanted = |count: usize| (count as f64 * share).round().clamp(1.0, (count.max(2) - 1) as f64) as usize;
+    let mut left: Vec<Vec<usize>> = vec![counts.iter().map(|&count| wanted(count)).collect(); part];
+    for (_, members) in &groups {
+        // The first part that still wants most of the group takes it; only the asked one is the test split.
+        let takes = left.iter().position(|left| {
+            let mut rest = left.clone();
+            let wanted = members.iter().filter(|&&member| {
+                let label = records[member].label as usize;
+                let wants = rest[label] > 0;
+                rest[label] = rest[label].saturating_sub(1);
+                wants
+            });
+            2 * wanted.count() > members.len()
+        });
+        for &member in members {
+            let label = records[member].label as usize;
+            if let Some(part) = takes {
+                left[part][label] = left[part][label].saturating_sub(1);
+            }
+        }
+        let test = takes.is_some_and(|takes| takes + 1 == part);
+        members.iter().for_each(|&member| records[member].part = if test { Part::Test } else { Part::Train });
+    }
+    groups.len()
+}

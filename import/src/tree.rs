@@ -1,0 +1,329 @@
+//! Files below a folder, or in a zip or tar file, under one view: their names with `/`, in a fixed order.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use walkdir::WalkDir;
+
+use crate::error::{Error, Result};
+use crate::report::LeftOut;
+
+/// Most files that are looked at.
+const MAX_FILES: usize = 20_000_000;
+/// Deepest folder.
+const MAX_DEPTH: usize = 64;
+/// Longest file that is read.
+pub(crate) const MAX_BYTES: u64 = 64 << 20;
+/// Names that file managers and archivers leave, in lower case; hidden files are litter too.
+const LITTER: [&str; 7] =
+    ["thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"];
+
+/// The files of a source.
+pub(crate) struct Tree {
+    pub(crate) root: PathBuf,
+    form: Form,
+    pub(crate) files: Vec<Entry>,
+    /// Folders without any file, litter aside.
+    pub(crate) empty: Vec<String>,
+    /// What is no file that can be read: links that lead nowhere, devices.
+    pub(crate) left_out: Vec<LeftOut>,
+    /// Files and folders that file managers left.
+    pub(crate) litter: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Folder,
+    Zip,
+    Tar,
+}
+
+/// A file.
+pub(crate) struct Entry {
+    /// From the root, with `/`.
+    pub(crate) name: String,
+    /// Number in an archive.
+    place: usize,
+    /// In a folder.
+    path: PathBuf,
+}
+
+impl Entry {
+    /// What follows the last dot of the name, in lower case.
+    pub(crate) fn ending(&self) -> String {
+        let name = self.name.rsplit('/').next().unwrap_or_default();
+        name.rsplit_once('.').map_or(String::new(), |(_, ending)| ending.to_ascii_lowercase())
+    }
+}
+
+/// Whether a name of a file or folder is litter.
+fn is_litter(name: &str) -> bool {
+    name.starts_with('.') || LITTER.contains(&name.to_lowercase().as_str())
+}
+
+impl Tree {
+    /// Lists a folder, or an archive by its content; `None` for other files.
+    ///
+    /// # Errors
+    /// If it cannot be read, is an archive of a kind that is not read here, or has too many files.
+    pub(crate) fn open(root: &Path) -> Result<Option<Tree>> {
+        let mut tree = Tree {
+            root: root.to_owned(),
+            form: Form::Folder,
+            files: Vec::new(),
+            empty: Vec::new(),
+            left_out: Vec::new(),
+            litter: 0,
+        };
+        if root.is_dir() {
+            tree.list_folder()?;
+        } else {
+            match archive(root)? {
+                Some(form @ Form::Zip) => {
+                    tree.form = form;
+                    tree.list_zip()?;
+                }
+                Some(form) => {
+                    tree.form = form;
+                    tree.list_tar()?;
+                }
+                None => return Ok(None),
+            }
+        }
+        tree.files.sort_by(|a, b| a.name.cmp(&b.name));
+        tree.empty.sort();
+        Ok(Some(tree))
+    }
+
+    fn push(&mut self, name: String, place: usize, path: PathBuf) -> Result<()> {
+        if self.files.len() >= MAX_FILES {
+            return Err(Error::new(&self.root, format!("more than {MAX_FILES} files")));
+        }
+        if name.split('/').any(is_litter) {
+            self.litter += 1;
+        } else {
+            self.files.push(Entry { name, place, path });
+        }
+        Ok(())
+    }
+
+    fn list_folder(&mut self) -> Result<()> {
+        let root = self.root.clone();
+        let mut folders = Vec::new();
+        let mut litter = 0;
+        let walk = WalkDir::new(&root).follow_links(true).max_depth(MAX_DEPTH).sort_by_file_name();
+        let entries = walk.into_iter().filter_entry(|entry| {
+            let keep = entry.depth() == 0 || !is_litter(&entry.file_name().to_string_lossy());
+            litter += usize::from(!keep);
+            keep
+        });
+        let mut found = Vec::new();
+        for entry in entries {
+            match entry {
+                Ok(entry) => found.push(entry),
+                Err(error) => {
+                    let name = error.path().map_or(String::new(), |path| name_of(&root, path));
+                    let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                    if error.depth() == 0 {
+                        return Err(Error::new(&root, why));
+                    }
+                    self.left_out.push(LeftOut { name, why });
+                }
+            }
+        }
+        self.litter += litter;
+        for entry in found {
+            let name = name_of(&root, entry.path());
+            if entry.file_type().is_dir() {
+                if entry.depth() > 0 {
+                    folders.push(name);
+                }
+            } else if entry.file_type().is_file() {
+                self.push(name, 0, entry.path().to_owned())?;
+            } else {
+                self.left_out.push(LeftOut { name, why: "neither a file nor a folder".into() });
+            }
+        }
+        self.note_empty(folders);
+        Ok(())
+    }
+
+    fn note_empty(&mut self, folders: Vec<String>) {
+        let full: std::collections::HashSet<&str> = self
+            .files
+            .iter()
+            .flat_map(|file| file.name.match_indices('/').map(|(at, _)| &file.name[..at]))
+            .collect();
+        let empty = folders.into_iter().filter(|folder| !full.contains(folder.as_str()));
+        self.empty = empty.collect();
+    }
+
+    fn list_zip(&mut self) -> Result<()> {
+        let root = self.root.clone();
+        let mut archive = self.zip()?;
+        let mut folders = Vec::new();
+        for place in 0..archive.len() {
+            let file = archive.by_index_raw(place).map_err(|error| Error::new(&root, error.to_string()))?;
+            let name = match file.name() {
+                Ok(name) => name.replace('\\', "/"),
+                Err(_) => String::from_utf8_lossy(file.name_raw()).replace('\\', "/"),
+            };
+            if file.is_dir() {
+                folders.push(name.trim_end_matches('/').to_owned());
+            } else if file.encrypted() {
+                self.left_out.push(LeftOut { name, why: "encrypted".into() });
+            } else {
+                drop(file);
+                self.push(name, place, PathBuf::new())?;
+            }
+        }
+        folders.retain(|folder| !folder.split('/').any(is_litter));
+        self.note_empty(folders);
+        Ok(())
+    }
+
+    fn list_tar(&mut self) -> Result<()> {
+        let root = self.root.clone();
+        let mut found = Vec::new();
+        let (mut folders, mut left_out) = (Vec::new(), Vec::new());
+        self.each_of_tar(&mut |place, entry| {
+            let name = entry.path_bytes();
+            let name = String::from_utf8_lossy(&name).trim_start_matches("./").to_owned();
+            match entry.header().entry_type() {
+                tar::EntryType::Regular | tar::EntryType::Continuous => found.push((name, place)),
+                tar::EntryType::Directory => folders.push(name.trim_end_matches('/').to_owned()),
+                tar::EntryType::XGlobalHeader => {}
+                _ => left_out.push(LeftOut { name, why: "a link, or no file at all".into() }),
+            }
+            if found.len() > MAX_FILES {
+                return Err(Error::new(&root, format!("more than {MAX_FILES} files")));
+            }
+            Ok(())
+        })?;
+        for (name, place) in found {
+            self.push(name, place, PathBuf::new())?;
+        }
+        folders.retain(|folder| !folder.is_empty() && !folder.split('/').any(is_litter));
+        self.left_out.extend(left_out);
+        self.note_empty(folders);
+        Ok(())
+    }
+
+    fn zip(&self) -> Result<zip::ZipArchive<BufReader<File>>> {
+        let file = open(&self.root)?;
+        zip::ZipArchive::new(BufReader::new(file)).map_err(|error| Error::new(&self.root, error.to_string()))
+    }
+
+    fn each_of_tar(&self, each: &mut TarVisitor<'_>) -> Result<()> {
+        let mut reader = BufReader::with_capacity(1 << 16, open(&self.root)?);
+        let start = std::io::BufRead::fill_buf(&mut reader).map_err(Error::io(&self.root))?;
+        let packed: Box<dyn Read> = match start.starts_with(&GZIP) {
+            true => Box::new(MultiGzDecoder::new(reader)),
+            false => Box::new(reader),
+        };
+        let mut archive = tar::Archive::new(packed);
+        let broken = |error: std::io::Error| Error::new(&self.root, format!("broken tar file: {error}"));
+        for (place, entry) in archive.entries().map_err(broken)?.enumerate() {
+            each(place, &mut entry.map_err(broken)?)?;
+        }
+        Ok(())
+    }
+
+    /// Reads files, in the order of `wanted` or of the archive, and gives each of their numbers and bytes to `each`.
+    ///
+    /// # Errors
+    /// Those of `each`, and if an archive ends early. What cannot be read of one file is told to `each`.
+    pub(crate) fn read(&self, wanted: &[usize], each: &mut Reader<'_>) -> Result<()> {
+        match self.form {
+            Form::Folder => {
+                for &index in wanted {
+                    each(index, self.file(index))?;
+                }
+            }
+            Form::Zip => {
+                let mut archive = self.zip()?;
+                for &index in wanted {
+                    let bytes = match archive.by_index(self.files[index].place) {
+                        Ok(mut file) => bytes_of(&mut file),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    each(index, bytes)?;
+                }
+            }
+            Form::Tar => {
+                let places = wanted.iter().map(|&index| (self.files[index].place, index));
+                let places: std::collections::HashMap<usize, usize> = places.collect();
+                self.each_of_tar(&mut |place, entry| match places.get(&place) {
+                    Some(&index) => each(index, bytes_of(entry)),
+                    None => Ok(()),
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&self, index: usize) -> std::result::Result<Vec<u8>, String> {
+        let mut file = datasets::files::open(&self.files[index].path).map_err(|error| error.to_string())?;
+        bytes_of(&mut file)
+    }
+}
+
+type Reader<'a> = dyn FnMut(usize, std::result::Result<Vec<u8>, String>) -> Result<()> + 'a;
+type TarVisitor<'a> = dyn FnMut(usize, &mut tar::Entry<'_, Box<dyn Read>>) -> Result<()> + 'a;
+
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+fn name_of(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    parts.join("/")
+}
+
+fn bytes_of(reader: &mut impl Read) -> std::result::Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    reader.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("more than {MAX_BYTES} bytes"));
+    }
+    Ok(bytes)
+}
+
+fn open(path: &Path) -> Result<File> {
+    datasets::files::open(path).map_err(Error::io(path))
+}
+
+/// What kind of archive a file is, by its first bytes.
+fn archive(path: &Path) -> Result<Option<Form>> {
+    let mut file = open(path)?;
+    let mut start = Vec::new();
+    file.by_ref().take(512).read_to_end(&mut start).map_err(Error::io(path))?;
+    let others: [(&[u8], &str); 5] = [
+        (b"Rar!", "a RAR archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"\xfd7zXZ", "an XZ file"),
+        (b"BZh", "a bzip2 file"),
+        (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
+    ];
+    if let Some((_, what)) = others.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return Err(Error::new(
+            path,
+            format!("{what}, which is not read here: unpack it, or make a zip or tar.gz"),
+        ));
+    }
+    if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
+        return Ok(Some(Form::Zip));
+    }
+    if start.get(257..262) == Some(b"ustar") {
+        return Ok(Some(Form::Tar));
+    }
+    if start.starts_with(&GZIP) {
+        // IDX files and tables are compressed too.
+        file.rewind().map_err(Error::io(path))?;
+        let mut inner = Vec::new();
+        let inside = MultiGzDecoder::new(BufReader::new(file)).take(512).read_to_end(&mut inner);
+        return Ok((inside.is_ok() && inner.get(257..262) == Some(b"ustar")).then_some(Form::Tar));
+    }
+    Ok(None)
+}

@@ -1,5 +1,5 @@
 //! Makes a dataset of what people have: folders of images in any depth, with splits in any spelling, zip and tar files of
-//! them, lists of files with their classes, tables of pixels, IDX files.
+//! them, lists of files with their classes, tables of pixels, IDX files, numpy's arrays, Parquet files.
 //!
 //! [`import`] looks at a [`Request`], reads every image once, brings it into form on all processors with its pixels on disk
 //! (memory does not grow with their number but for a hundred bytes each), checks what it found, and writes
@@ -7,17 +7,22 @@
 
 #![forbid(unsafe_code)]
 
+mod card;
 mod check;
 mod classes;
+mod corrections;
+mod croissant;
 mod error;
 mod hash;
 mod item;
 mod layout;
 mod near;
+mod page;
 mod pipeline;
 mod range;
 mod report;
 mod request;
+mod sheet;
 mod sideways;
 mod source;
 mod split;
@@ -27,12 +32,15 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+use datasets::ImageShape;
 use regex::Regex;
 
 pub use error::{Error, Result};
 pub use report::{ClassInfo, Imported, LeftOut, NearPair};
 pub use request::Request;
+pub use sheet::sheet;
 
+use corrections::Corrected;
 use item::Part;
 use pipeline::{Collected, Form, Record};
 use source::Source;
@@ -66,7 +74,8 @@ pub fn import(request: &Request, datasets: &Path, progress: &Progress<'_>) -> Re
     let collected =
         pipeline::collect(|each| source.read(each), &form, &staging.dir, &|done| progress(done, count))?;
     refuse_unreadable(request, &collected)?;
-    let made = made(request, collected, group_by.as_ref())?;
+    let names = if request.classes.is_empty() { &source.classes } else { &request.classes };
+    let made = made(request, collected, names, group_by.as_ref())?;
     finish(request, source, made, &staging, path)
 }
 
@@ -95,18 +104,27 @@ struct Prepared {
     duplicates: usize,
     leaked: usize,
     contradictions: Vec<String>,
+    corrected: Corrected,
+    size_outliers: Vec<String>,
     imbalance: f64,
     notes: Vec<String>,
     warnings: Vec<String>,
 }
 
-fn made(request: &Request, mut collected: Collected, group_by: Option<&Regex>) -> Result<Prepared> {
+fn made(
+    request: &Request,
+    mut collected: Collected,
+    names: &[String],
+    group_by: Option<&Regex>,
+) -> Result<Prepared> {
     let source = request.source.as_path();
     let records = &mut collected.records;
     if records.is_empty() {
         return Err(Error::new(source, "no readable images"));
     }
-    let classes = classes::number(source, &collected.labels, records, &request.classes)?;
+    let classes = classes::number(source, &collected.labels, records, names)?;
+    let (exclude, relabel) = (request.exclude.as_deref(), request.relabel.as_deref());
+    let mut corrected = corrections::correct(records, &classes, exclude, relabel)?;
     let contradictions = check::remove_contradictions(records, &classes);
     let duplicates = check::remove_duplicates(records);
     let leaked = check::remove_leaked(records);
@@ -124,14 +142,22 @@ fn made(request: &Request, mut collected: Collected, group_by: Option<&Regex>) -
         }
     }
     let (imbalance, mut warnings) = check::balance(source, records, &classes)?;
+    warnings.append(&mut corrected.warnings);
+    if request.licence == "unknown" {
+        warnings.push("who may use these images? --licence says it, --origin says where they are from".into());
+    }
+    let constant = records.iter().filter(|record| record.is_constant).count();
+    if constant > 0 {
+        warnings.push(format!("{constant} images are of one colour all over"));
+    }
     if leaked > 0 {
         warnings.push(format!(
             "{leaked} training images were also in the test or validation split and were left out of training"
         ));
     }
-    let outliers = check::size_outliers(records);
-    if let Some(first) = outliers.first() {
-        warnings.push(format!("{} images are of quite another size than most, as {first}", outliers.len()));
+    let size_outliers = check::size_outliers(records);
+    if let Some(first) = size_outliers.first() {
+        warnings.push(format!("{} images are of quite another size than most, as {first}", size_outliers.len()));
     }
     if sideways::look_transposed(&collected.records, &collected.spool, collected.shape, classes.len())? {
         warnings.push(
@@ -139,7 +165,18 @@ fn made(request: &Request, mut collected: Collected, group_by: Option<&Regex>) -
                 .into(),
         );
     }
-    Ok(Prepared { collected, classes, duplicates, leaked, contradictions, imbalance, notes, warnings })
+    Ok(Prepared {
+        collected,
+        classes,
+        duplicates,
+        leaked,
+        contradictions,
+        corrected,
+        size_outliers,
+        imbalance,
+        notes,
+        warnings,
+    })
 }
 
 fn finish(
@@ -149,8 +186,30 @@ fn finish(
     staging: &Staging,
     path: PathBuf,
 ) -> Result<Imported> {
-    let Prepared { collected, classes, mut warnings, .. } = prepared;
-    let near = near(&collected)?;
+    let dir = staging.dir.join(&request.name);
+    std::fs::create_dir(&dir).map_err(Error::io(&dir))?;
+    let near = near::near_pairs(&prepared.collected.records, &prepared.collected.spool, NEAR_PAIRS)?;
+    let (near, pairs) = near_first(near, &prepared.collected.records);
+    let Collected { shape, ref records, ref spool, .. } = prepared.collected;
+    let made = write::Made { shape, classes: &prepared.classes, records, spool };
+    let written = made.write(&dir, request)?;
+    let (imported, collected) = report(source, prepared, path, pairs);
+    let page = page::page(&imported, &collected, &near)?;
+    let json = serde_json::to_string_pretty(&imported).map_err(|error| Error::new(&dir, error.to_string()))?;
+    for (name, text) in [
+        ("report.html", page),
+        ("report.json", json + "\n"),
+        (croissant::FILE, croissant::croissant(&dir, &written.description, &written.images)?),
+        (card::FILE, card::card(&written.description, &imported)),
+    ] {
+        zoo::write_atomic(&dir.join(name), text.as_bytes())?;
+    }
+    std::fs::rename(&dir, &imported.path).map_err(Error::io(&imported.path))?;
+    Ok(imported)
+}
+
+fn report(source: Source, prepared: Prepared, path: PathBuf, near: Vec<NearPair>) -> (Imported, Collected) {
+    let Prepared { mut collected, classes, mut warnings, corrected, .. } = prepared;
     let across = near.iter().filter(|pair| pair.across_splits).count();
     if across > 0 {
         warnings.push(format!(
@@ -162,12 +221,7 @@ fn finish(
     if other > 0 {
         warnings.push(format!("{other} pairs of nearly equal images have different labels"));
     }
-    let dir = staging.dir.join(&request.name);
-    std::fs::create_dir(&dir).map_err(Error::io(&dir))?;
-    let Collected { shape, ref records, ref spool, .. } = collected;
-    write::Made { shape, classes: &classes, records, spool }.write(&dir, request)?;
-    std::fs::rename(&dir, &path).map_err(Error::io(&path))?;
-    let of = |part| check::counts(records, classes.len(), part);
+    let of = |part| check::counts(&collected.records, classes.len(), part);
     let (train, validation, test) = (of(Part::Train), of(Part::Validation), of(Part::Test));
     let class = |(label, name): (usize, String)| ClassInfo {
         name,
@@ -175,38 +229,46 @@ fn finish(
         validation: validation[label],
         test: test[label],
     };
-    Ok(Imported {
+    let constant = collected.records.iter().filter(|record| record.is_constant);
+    let ImageShape { channels, height, width } = collected.shape;
+    let imported = Imported {
         path,
-        image: [shape.channels, shape.height, shape.width],
+        image: [channels, height, width],
         classes: classes.into_iter().enumerate().map(class).collect(),
         duplicates: prepared.duplicates,
         leaked: prepared.leaked,
         contradictions: prepared.contradictions,
-        unreadable: collected.unreadable,
-        left_out: source.left_out.into_iter().chain(collected.left_out).collect(),
+        constant: constant.map(|record| record.origin.to_string()).collect(),
+        size_outliers: prepared.size_outliers,
+        relabelled: corrected.relabelled,
+        unreadable: std::mem::take(&mut collected.unreadable),
+        left_out: source
+            .left_out
+            .into_iter()
+            .chain(std::mem::take(&mut collected.left_out))
+            .chain(corrected.left_out)
+            .collect(),
         litter: source.litter,
         near,
         imbalance: prepared.imbalance,
         notes: source.notes.into_iter().chain(prepared.notes).collect(),
         warnings,
-    })
+    };
+    (imported, collected)
 }
 
-fn near(collected: &Collected) -> Result<Vec<NearPair>> {
-    let pairs = near::near_pairs(&collected.records, &collected.spool, NEAR_PAIRS)?;
-    let pair = |[one, other]: [usize; 2]| {
-        let (one, other): (&Record, &Record) = (&collected.records[one], &collected.records[other]);
-        let is_trained = |record: &Record| record.part == Part::Train;
-        NearPair {
-            across_splits: is_trained(one) != is_trained(other),
-            different_labels: one.label != other.label,
-            one: one.origin.to_string(),
-            other: other.origin.to_string(),
-        }
+/// Pairs across splits first, as records and as what people read.
+fn near_first(mut pairs: Vec<[usize; 2]>, records: &[Record]) -> (Vec<[usize; 2]>, Vec<NearPair>) {
+    let is_trained = |place: usize| records[place].part == Part::Train;
+    pairs.sort_by_key(|&[one, other]| is_trained(one) == is_trained(other));
+    let pair = |&[one, other]: &[usize; 2]| NearPair {
+        across_splits: is_trained(one) != is_trained(other),
+        different_labels: records[one].label != records[other].label,
+        one: records[one].origin.to_string(),
+        other: records[other].origin.to_string(),
     };
-    let mut pairs: Vec<NearPair> = pairs.into_iter().map(pair).collect();
-    pairs.sort_by_key(|pair| !pair.across_splits);
-    Ok(pairs)
+    let named = pairs.iter().map(pair).collect();
+    (pairs, named)
 }
 
 /// A folder beside the dataset in which it is made; what an import that was killed left there is removed by the next one.

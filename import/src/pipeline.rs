@@ -39,6 +39,8 @@ pub(crate) struct Record {
     pub(crate) size: [u32; 2],
     /// sha256 of its pixels.
     pub(crate) digest: Digest,
+    /// Whether every channel has one value.
+    pub(crate) is_constant: bool,
     /// What near images nearly share.
     pub(crate) hash: u64,
     pub(crate) stored: Stored,
@@ -322,11 +324,17 @@ impl Maker<'_> {
             origin: origin.into(),
             size,
             digest: Digest::of(&pixels),
+            is_constant: is_constant(&pixels, height * width),
             hash: difference_hash(&pixels, [height, width]),
             stored: Stored::default(),
         };
         Made::Taken { record, label, pixels }
     }
+}
+
+/// Whether every channel has one value.
+fn is_constant(pixels: &[u8], plane: usize) -> bool {
+    pixels.chunks_exact(plane.max(1)).all(|channel| channel.iter().all(|value| *value == channel[0]))
 }
 
 /// Whether a name ends as images' names do.

@@ -20,6 +20,12 @@ pub struct Imported {
     pub leaked: usize,
     /// Equal images with different labels, all left out.
     pub contradictions: Vec<String>,
+    /// Images whose pixels are all equal, kept.
+    pub constant: Vec<String>,
+    /// Images whose files are much larger or smaller than most, kept.
+    pub size_outliers: Vec<String>,
+    /// Images that got another class by `--relabel`.
+    pub relabelled: usize,
     /// Files left out because they could not be read.
     pub unreadable: Vec<LeftOut>,
     /// Everything else that was left out.

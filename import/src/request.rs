@@ -35,6 +35,10 @@ pub struct Request {
     pub group_by: Option<String>,
     /// Leave out unreadable files instead of refusing the source.
     pub skip_unreadable: bool,
+    /// A file that names images to leave out, by the sha256 of their pixels.
+    pub exclude: Option<PathBuf>,
+    /// A file that names images and the classes that they have instead.
+    pub relabel: Option<PathBuf>,
     /// The value that means white, in tables and arrays.
     pub white: Option<f64>,
     /// Tables: name of the column with the class, or its number from 1.

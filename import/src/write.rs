@@ -1,10 +1,10 @@
-//! Writing a dataset: four IDX files and their description.
+//! Writing a dataset: four IDX files, a table of their images, and their description.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use datasets::{Description, FileEntry, ImageShape, Normalisation, SplitFiles};
+use datasets::{Description, Digest, FileEntry, ImageShape, Normalisation, SplitFiles};
 
 use crate::error::{Error, Result};
 use crate::item::Part;
@@ -12,12 +12,22 @@ use crate::pipeline::Record;
 use crate::request::Request;
 use crate::spool::Spool;
 
+/// The table of all images.
+const TABLE: &str = "images.csv";
+
 /// What becomes a dataset.
 pub(crate) struct Made<'a> {
     pub(crate) shape: ImageShape,
     pub(crate) classes: &'a [String],
     pub(crate) records: &'a [Record],
     pub(crate) spool: &'a Spool,
+}
+
+/// What was written.
+pub(crate) struct Written {
+    pub(crate) description: Description,
+    /// The table of all images.
+    pub(crate) images: FileEntry,
 }
 
 impl Made<'_> {
@@ -30,7 +40,7 @@ impl Made<'_> {
     ///
     /// # Errors
     /// If a channel never varies, or the disk is full.
-    pub(crate) fn write(&self, dir: &Path, request: &Request) -> Result<()> {
+    pub(crate) fn write(&self, dir: &Path, request: &Request) -> Result<Written> {
         let train = self.of(&[Part::Train, Part::Validation]);
         let validation = self.of(&[Part::Validation]).len();
         let test = self.of(&[Part::Test]);
@@ -61,7 +71,33 @@ impl Made<'_> {
         };
         zoo::write_atomic(&dir.join("dataset.yaml"), datasets::yaml::to_string(&description)?.as_bytes())?;
         datasets::Dataset::open(dir)?;
-        Ok(())
+        let images = self.write_table(dir, [&train, &test], &request.source)?;
+        Ok(Written { description, images })
+    }
+
+    /// Where every image is from: names are relative to the folder that the source is in.
+    fn write_table(&self, dir: &Path, splits: [&[&Record]; 2], source: &Path) -> Result<FileEntry> {
+        let beside = source.parent().map_or(String::new(), |parent| parent.join("").display().to_string());
+        let mut table = csv::Writer::from_writer(Vec::new());
+        let path = dir.join(TABLE);
+        let failed = |error: csv::Error| Error::new(&path, error.to_string());
+        table.write_record(["split", "index", "class", "sha256", "origin"]).map_err(failed)?;
+        for records in splits {
+            for (index, record) in records.iter().enumerate() {
+                let split = match record.part {
+                    Part::Validation => "validation",
+                    Part::Test => "test",
+                    Part::Train | Part::All => "train",
+                };
+                let origin = record.origin.strip_prefix(&beside).unwrap_or(&record.origin);
+                let (index, digest) = (index.to_string(), record.digest.to_string());
+                let class = &self.classes[record.label as usize];
+                table.write_record([split, &index, class, &digest, origin]).map_err(failed)?;
+            }
+        }
+        let bytes = table.into_inner().map_err(|error| Error::new(&path, error.to_string()))?;
+        zoo::write_atomic(&path, &bytes)?;
+        Ok(FileEntry { file: TABLE.into(), sha256: Digest::of(&bytes) })
     }
 
     fn write_split(

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::rows::Rows;
+use super::rows::{LABELS, Rows};
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
 use crate::layout::part;
 use crate::tree::MAX_BYTES;
 
-/// Column names that usually hold the file, split, and class.
+/// Column names that usually hold the file, and the split.
 const FILES: [&str; 14] = [
     "file_name",
     "filename",
@@ -27,8 +27,6 @@ const FILES: [&str; 14] = [
     "id",
 ];
 const PARTS: [&str; 4] = ["split", "set", "subset", "partition"];
-const LABELS: [&str; 10] =
-    ["label", "labels", "target", "class", "class_name", "category", "diagnosis", "breed", "species", "y"];
 /// Endings that lists leave out.
 const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "JPG", "bmp", "tif", "webp"];
 /// Rows that are looked at to see what a table is.

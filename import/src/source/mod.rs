@@ -3,6 +3,7 @@
 mod idx;
 mod list;
 mod numpy;
+mod parquet;
 mod rows;
 mod table;
 
@@ -23,6 +24,8 @@ pub(crate) struct Source {
     pub(crate) left_out: Vec<LeftOut>,
     pub(crate) litter: usize,
     pub(crate) notes: Vec<String>,
+    /// Names of labels that are numbers, if the source has them.
+    pub(crate) classes: Vec<String>,
 }
 
 enum Kind {
@@ -31,6 +34,7 @@ enum Kind {
     Table { files: Vec<(PathBuf, Part)>, form: table::Form },
     Idx { splits: Vec<idx::Files>, form: idx::Form },
     Numpy { splits: Vec<numpy::Split>, form: numpy::Form },
+    Parquet(parquet::Shards),
 }
 
 /// Options that only some kinds of source have, with whether they are given.
@@ -59,8 +63,11 @@ impl Source {
             if let Some(splits) = numpy_splits(request)? {
                 return Source::of_numpy(splits, request);
             }
+            if parquet::is_parquet(path)? {
+                return Source::of_parquet(parquet::files(path, request.test.as_deref())?, request);
+            }
             if let Some(what) = lone(path)? {
-                let expected = "expected a folder, an archive, a list of files, a table of pixels, IDX or numpy's arrays";
+                let expected = "expected a folder, an archive, a list of files, a table of pixels, IDX, numpy's arrays or Parquet";
                 return Err(Error::new(path, format!("{what}; {expected}")));
             }
         }
@@ -88,6 +95,16 @@ impl Source {
             let splits = idx_in(&tree);
             if !splits.is_empty() {
                 return Source::of_idx(splits, request);
+            }
+            let files = parquet::in_folder(&tree)?;
+            if !files.is_empty() {
+                let others = tree.files.iter().filter(|file| file.ending() != "parquet");
+                let others = others
+                    .map(|file| LeftOut { name: file.name.clone(), why: "not a Parquet file".into() })
+                    .chain(tree.left_out)
+                    .collect();
+                let source = Source::of_parquet(files, request)?;
+                return Ok(Source { left_out: others, litter: tree.litter, ..source });
             }
         }
         let found = layout(&tree, request.class_level.unwrap_or(1));
@@ -123,7 +140,8 @@ impl Source {
         allow(request, "folders", &["--class-level"])?;
         let left_out = tree.left_out.iter().chain(&found.left_out).cloned().collect();
         let (litter, notes) = (tree.litter, found.notes.clone());
-        Ok(Source { kind: Kind::Folders { tree, layout: found }, left_out, litter, notes })
+        let kind = Kind::Folders { tree, layout: found };
+        Ok(Source { kind, left_out, litter, notes, classes: Vec::new() })
     }
 
     fn of_list(path: &Path, list: list::List, request: &Request) -> Result<Source> {
@@ -164,8 +182,16 @@ impl Source {
         Ok(Source::plain(Kind::Numpy { splits, form }, Vec::new()))
     }
 
+    fn of_parquet(files: Vec<(PathBuf, Part)>, request: &Request) -> Result<Source> {
+        let test: &[&'static str] = if request.source.is_file() { &["--test"] } else { &[] };
+        allow(request, "Parquet", &[&["--label-column", "--classes"], test].concat())?;
+        let shards = parquet::Shards::open(files, request.label_column.as_deref())?;
+        let (classes, note) = (shards.classes.clone(), shards.note.clone());
+        Ok(Source { classes, ..Source::plain(Kind::Parquet(shards), vec![note]) })
+    }
+
     fn plain(kind: Kind, notes: Vec<String>) -> Source {
-        Source { kind, left_out: Vec::new(), litter: 0, notes }
+        Source { kind, left_out: Vec::new(), litter: 0, notes, classes: Vec::new() }
     }
 
     /// How many images there may be, if that is known.
@@ -173,6 +199,7 @@ impl Source {
         match &self.kind {
             Kind::Folders { layout, .. } => Some(layout.places.len()),
             Kind::List { list, .. } => Some(list.len()),
+            Kind::Parquet(shards) => Some(shards.rows),
             Kind::Table { .. } | Kind::Idx { .. } | Kind::Numpy { .. } => None,
         }
     }
@@ -192,6 +219,7 @@ impl Source {
             Kind::Table { files, form } => table::read(files, form, each),
             Kind::Idx { splits, form } => idx::read(splits, form, each),
             Kind::Numpy { splits, form } => numpy::read(splits, form, each),
+            Kind::Parquet(shards) => shards.read(each),
             Kind::Folders { tree, layout } => {
                 let places = layout.places.iter().map(|place| (place.file, place));
                 let places: std::collections::HashMap<_, _> = places.collect();
@@ -223,6 +251,14 @@ fn numpy_splits(request: &Request) -> Result<Option<Vec<numpy::Split>>> {
         return Ok(found);
     }
     numpy::npz(&request.source)
+}
+
+/// Whether a file begins with these bytes.
+fn starts_with(path: &Path, magic: &[u8]) -> Result<bool> {
+    let file = datasets::files::open(path).map_err(Error::io(path))?;
+    let mut start = Vec::new();
+    file.take(magic.len() as u64).read_to_end(&mut start).map_err(Error::io(path))?;
+    Ok(start == magic)
 }
 
 /// What a file is that is no source, if it is known.

@@ -43,7 +43,7 @@ pub(crate) struct Split {
 /// # Errors
 /// If arrays cannot be told apart.
 pub(crate) fn npz(path: &Path) -> Result<Option<Vec<Split>>> {
-    if !starts_with(path, b"PK\x03\x04")? {
+    if !super::starts_with(path, b"PK\x03\x04")? {
         return Ok(None);
     }
     let mut archive = zip(path)?;
@@ -71,7 +71,7 @@ pub(crate) fn npy(
     labels: Option<&Path>,
     test: Option<(&Path, Option<&Path>)>,
 ) -> Result<Option<Vec<Split>>> {
-    if !starts_with(path, b"\x93NUMPY")? {
+    if !super::starts_with(path, b"\x93NUMPY")? {
         return Ok(None);
     }
     let split = |images: &Path, labels: Option<&Path>, option: &str, part| {
@@ -94,13 +94,6 @@ fn file(path: &Path) -> Result<Array> {
         entry: None,
         shape: header.shape().iter().map(|&n| n as usize).collect(),
     })
-}
-
-fn starts_with(path: &Path, magic: &[u8]) -> Result<bool> {
-    let mut file = datasets::files::open(path).map_err(Error::io(path))?;
-    let mut start = Vec::new();
-    file.by_ref().take(magic.len() as u64).read_to_end(&mut start).map_err(Error::io(path))?;
-    Ok(start == magic)
 }
 
 fn zip(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {

@@ -9,8 +9,10 @@ use flate2::bufread::MultiGzDecoder;
 use crate::error::{Error, Result};
 
 /// Column names that usually hold the class.
-const LABELS: [&str; 10] =
-    ["label", "labels", "target", "class", "class_name", "classname", "category", "y", "species", "breed"];
+pub(super) const LABELS: [&str; 11] = [
+    "label", "labels", "target", "class", "class_name", "classname", "category", "diagnosis", "breed", "species",
+    "y",
+];
 /// Separators; of those that are equally frequent in a line the first: commas may stand for the points of numbers.
 const SEPARATORS: [u8; 4] = [b';', b'\t', b'|', b','];
 /// Longest line, and most of a file that is looked at before it is read.
@@ -26,8 +28,8 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Opens a table. The first line is a header if more than one of its fields are no numbers and `is_text` does not say
-    /// that all rows are so, or if it names a column of classes.
+    /// Opens a table. The first line is a header if most of its fields are no numbers and `is_text` does not say that all
+    /// rows are so, or if it names a column of classes.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -51,10 +53,9 @@ impl Rows {
         if first.iter().map(str::len).sum::<usize>() > MAX_LINE {
             return Err(Error::new(path, format!("a line of more than {MAX_LINE} bytes")));
         }
-        let numbers =
-            |row: &csv::StringRecord| row.iter().filter(|field| number(field, separator).is_none()).count();
+        let words = first.iter().filter(|field| number(field, separator).is_none()).count();
         let names_label = first.iter().any(|field| LABELS.contains(&field.trim().to_lowercase().as_str()));
-        let is_header = has_first && (names_label || !is_text && numbers(&first) > 1);
+        let is_header = has_first && (names_label || !is_text && words > 1 && 2 * words > first.len());
         let header = is_header.then(|| first.iter().map(|field| field.trim().to_owned()).collect());
         let first = (has_first && !is_header).then_some(first);
         Ok(Rows { header, separator, reader, first })

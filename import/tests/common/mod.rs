@@ -62,6 +62,8 @@ pub(crate) fn request(source: &Path) -> Request {
         seed: 1,
         group_by: None,
         skip_unreadable: false,
+        exclude: None,
+        relabel: None,
         white: None,
         label_column: None,
         images: None,

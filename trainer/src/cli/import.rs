@@ -15,7 +15,7 @@ const SHOWN: usize = 10;
 pub(super) struct ImportArgs {
     /// A folder with a folder of images for each class, or with such folders in `train`, `val` and `test` in any spelling; a
     /// zip or tar file of that; a list of image files with their classes (CSV, JSON lines); a CSV file with a row of pixels for
-    /// each image; IDX files.
+    /// each image; IDX files; numpy's arrays; Parquet files with images.
     source: PathBuf,
     /// Name of the dataset and its folder.
     #[arg(long)]
@@ -57,6 +57,12 @@ pub(super) struct ImportArgs {
     /// Leave out files that cannot be read instead of refusing the source.
     #[arg(long)]
     skip_unreadable: bool,
+    /// A CSV file with a column `sha256`, as `trainer audit` writes it: these images are left out.
+    #[arg(long)]
+    exclude: Option<PathBuf>,
+    /// A CSV file with columns `sha256` and `suggested`, as `trainer audit` writes it: these images get that class.
+    #[arg(long)]
+    relabel: Option<PathBuf>,
     /// Tables and arrays: the value that means white [default: 255, if the values fill that].
     #[arg(long, value_parser = positive)]
     white: Option<f64>,
@@ -168,6 +174,8 @@ impl ImportArgs {
             seed: self.seed,
             group_by: self.group_by.clone(),
             skip_unreadable: self.skip_unreadable,
+            exclude: self.exclude.clone(),
+            relabel: self.relabel.clone(),
             white: self.white,
             label_column: self.label_column.clone(),
             images: self.images.clone(),
@@ -217,6 +225,7 @@ fn print(imported: &Imported) {
     }
     for (count, what) in [
         (imported.duplicates, "images that are there twice"),
+        (imported.leaked, "training images that are also tested or validated on"),
         (imported.litter, "files or folders that file managers leave"),
     ] {
         if count > 0 {
@@ -225,12 +234,17 @@ fn print(imported: &Imported) {
     }
     let named =
         |list: &[LeftOut]| list.iter().map(|out| format!("{}: {}", out.name, out.why)).collect::<Vec<_>>();
+    if imported.relabelled > 0 {
+        terminal::line(format_args!("{} images got another class", imported.relabelled));
+    }
     list("left out, two labels for one image", &imported.contradictions);
     list("left out, unreadable", &named(&imported.unreadable));
     list("left out", &named(&imported.left_out));
     let near: Vec<String> =
         imported.near.iter().map(|pair| format!("{} and {}", pair.one, pair.other)).collect();
     list("nearly equal", &near);
+    list("of one colour", &imported.constant);
+    terminal::line(format_args!("report: {}", imported.path.join("report.html").display()));
     for warning in &imported.warnings {
         terminal::log(format_args!("warning: {warning}"));
     }

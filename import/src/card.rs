@@ -9,7 +9,8 @@ pub(crate) const FILE: &str = "README.md";
 
 /// The card. What nobody said is asked for in its place.
 pub(crate) fn card(description: &Description, imported: &Imported) -> String {
-    let unknown = |text: &str, ask: &str| if text == "unknown" { format!("unknown: {ask}") } else { text.to_owned() };
+    let unknown =
+        |text: &str, ask: &str| if text == "unknown" { format!("unknown: {ask}") } else { text.to_owned() };
     let [channels, height, width] = imported.image;
     let mut card = format!("# {}\n\n", escaped(&description.title));
     let total = |count: fn(&crate::ClassInfo) -> usize| imported.classes.iter().map(count).sum::<usize>();
@@ -25,7 +26,13 @@ pub(crate) fn card(description: &Description, imported: &Imported) -> String {
     card += &format!("- Licence: {}\n- Origin: {}\n\n", escaped(&licence), escaped(&origin));
     card += "| class | training | validation | test |\n| --- | ---: | ---: | ---: |\n";
     for class in &imported.classes {
-        card += &format!("| {} | {} | {} | {} |\n", escaped(&class.name), class.train, class.validation, class.test);
+        card += &format!(
+            "| {} | {} | {} | {} |\n",
+            escaped(&class.name),
+            class.train,
+            class.validation,
+            class.test
+        );
     }
     card += "\n## What was done\n\n";
     for note in &imported.notes {

@@ -26,10 +26,15 @@ pub(crate) fn croissant(dir: &Path, description: &Description, images: &FileEntr
         (&test.labels, "application/octet-stream"),
         (images, "text/csv"),
     ];
-    let distribution = files.iter().map(|(file, format)| file_object(dir, file, format)).collect::<Result<Vec<_>>>()?;
+    let distribution =
+        files.iter().map(|(file, format)| file_object(dir, file, format)).collect::<Result<Vec<_>>>()?;
     let fields = [
         ("split", "sc:Text", "train, validation or test."),
-        ("index", "sc:Integer", "Place in the IDX files of the split, from 0; validation images are the last of train's."),
+        (
+            "index",
+            "sc:Integer",
+            "Place in the IDX files of the split, from 0; validation images are the last of train's.",
+        ),
         ("class", "sc:Text", "Name of the class."),
         ("sha256", "sc:Text", "sha256 of the image's pixels."),
         ("origin", "sc:Text", "Where the image is from."),

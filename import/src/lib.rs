@@ -36,6 +36,7 @@ use datasets::ImageShape;
 use regex::Regex;
 
 pub use error::{Error, Result};
+pub use page::STYLE;
 pub use report::{ClassInfo, Imported, LeftOut, NearPair};
 pub use request::Request;
 pub use sheet::sheet;
@@ -144,7 +145,8 @@ fn made(
     let (imbalance, mut warnings) = check::balance(source, records, &classes)?;
     warnings.append(&mut corrected.warnings);
     if request.licence == "unknown" {
-        warnings.push("who may use these images? --licence says it, --origin says where they are from".into());
+        warnings
+            .push("who may use these images? --licence says it, --origin says where they are from".into());
     }
     let constant = records.iter().filter(|record| record.is_constant).count();
     if constant > 0 {
@@ -157,7 +159,8 @@ fn made(
     }
     let size_outliers = check::size_outliers(records);
     if let Some(first) = size_outliers.first() {
-        warnings.push(format!("{} images are of quite another size than most, as {first}", size_outliers.len()));
+        warnings
+            .push(format!("{} images are of quite another size than most, as {first}", size_outliers.len()));
     }
     if sideways::look_transposed(&collected.records, &collected.spool, collected.shape, classes.len())? {
         warnings.push(
@@ -195,7 +198,8 @@ fn finish(
     let written = made.write(&dir, request)?;
     let (imported, collected) = report(source, prepared, path, pairs);
     let page = page::page(&imported, &collected, &near)?;
-    let json = serde_json::to_string_pretty(&imported).map_err(|error| Error::new(&dir, error.to_string()))?;
+    let json =
+        serde_json::to_string_pretty(&imported).map_err(|error| Error::new(&dir, error.to_string()))?;
     for (name, text) in [
         ("report.html", page),
         ("report.json", json + "\n"),

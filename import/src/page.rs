@@ -9,7 +9,8 @@ use crate::pipeline::{Collected, Record};
 use crate::report::{Imported, LeftOut};
 use crate::sheet::sheet;
 
-const STYLE: &str = include_str!("page.css");
+/// Style of pages with contact sheets.
+pub const STYLE: &str = include_str!("page.css");
 /// Images of a class in its sheet.
 const SHOWN: usize = 24;
 /// Pairs of near images, and entries of a list.

@@ -78,7 +78,10 @@ fn damaged_image_files() {
         ("page.jpg", b"<!DOCTYPE html><html><title>404</title></html>".to_vec()),
         ("text.png", b"see attached".to_vec()),
         ("paper.jpg", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n".to_vec()),
-        ("pointer.png", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n".to_vec()),
+        (
+            "pointer.png",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n".to_vec(),
+        ),
         ("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec()),
         ("new.avif", b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf".to_vec()),
         ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec()),
@@ -164,14 +167,16 @@ fn whole_sources() -> Vec<Case<'static>> {
     let zip = zipped(false);
     let data = zip.windows(8).position(|bytes| bytes == b"\x89PNG\r\n\x1a\n").unwrap();
     let tar_gz = gzipped(&tarred());
-    let replaced = |from: &'static str, to: &'static str| table(move |text| *text = text.replacen(from, to, 1));
+    let replaced =
+        |from: &'static str, to: &'static str| table(move |text| *text = text.replacen(from, to, 1));
     let images = [&[0u8, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 4, 0, 0, 0, 4][..], &[200; 320]].concat();
     let huge = [&[0u8, 0, 8, 3][..], &[0xff; 12], &[9; 320]].concat();
     let labelled = |request: &mut Request| {
         request.labels = Some(request.source.with_file_name("labels"));
     };
     let with_npy = |request: &mut Request| request.labels = Some(request.source.with_file_name("labels.npy"));
-    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(table(|_| ()).into_iter().flat_map(|b| [b, 0])).collect();
+    let utf16: Vec<u8> =
+        [0xff, 0xfe].into_iter().chain(table(|_| ()).into_iter().flat_map(|b| [b, 0])).collect();
     vec![
         ("cut.zip", half(&zip), plain(), "cut.zip"),
         ("encrypted.zip", zipped(true), plain(), "Password required"),
@@ -196,7 +201,12 @@ fn whole_sources() -> Vec<Case<'static>> {
         ("long-idx3-ubyte", [images.as_slice(), &[1; 9]].concat(), Box::new(labelled), "long-idx3-ubyte"),
         ("huge-idx3-ubyte", huge, Box::new(labelled), "huge-idx3-ubyte"),
         ("kind-idx3-ubyte", changed(&images, 2), Box::new(labelled), "kind-idx3-ubyte"),
-        ("more-idx3-ubyte", [&[0u8, 0, 8, 3, 0, 0, 0, 19], &images[8..320]].concat(), Box::new(labelled), "19"),
+        (
+            "more-idx3-ubyte",
+            [&[0u8, 0, 8, 3, 0, 0, 0, 19], &images[8..320]].concat(),
+            Box::new(labelled),
+            "19",
+        ),
         ("cut.npy", npy("|u1", "(20, 4, 4)", &[7; 99]), Box::new(with_npy), "cut.npy"),
         ("objects.npy", npy("|O", "(20, 4, 4)", &[7; 320]), Box::new(with_npy), "Python objects"),
         ("complex.npy", npy("<c8", "(20, 4, 4)", &[7; 2560]), Box::new(with_npy), "complex.npy"),
@@ -207,7 +217,12 @@ fn whole_sources() -> Vec<Case<'static>> {
         ("data.mat", b"MATLAB 5.0 MAT-file, Platform: GLNXA64".to_vec(), plain(), "MATLAB"),
         ("data.h5", b"\x89HDF\r\n\x1a\n\0\0\0\0".to_vec(), plain(), "HDF5"),
         ("one.png", png(1), plain(), "one image"),
-        ("pointer.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n".to_vec(), plain(), "Git LFS"),
+        (
+            "pointer.csv",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n".to_vec(),
+            plain(),
+            "Git LFS",
+        ),
         ("cut.parquet", b"PAR1\x15\x04\x15\x10".to_vec(), plain(), "cut.parquet"),
         ("lines.jsonl", b"{\"file_name\": \"a.png\", \"label\": 1}\n{\"file".to_vec(), plain(), "line 2"),
         ("missing.csv", b"file,label\n1.png,a\n2.png,b\ngone.png,a\n".to_vec(), plain(), "line 4"),

@@ -41,8 +41,10 @@ fn hub(rows: &Rows, compression: Compression, metadata: Option<&str>) -> Vec<u8>
     for from in (0..count).step_by(7) {
         let range = from..(from + 7).min(count);
         let mut group = writer.next_row_group().unwrap();
-        let present: Vec<ByteArray> = rows.images[range.clone()].iter().flatten().cloned().map(Into::into).collect();
-        let levels: Vec<i16> = rows.images[range.clone()].iter().map(|image| 1 + i16::from(image.is_some())).collect();
+        let present: Vec<ByteArray> =
+            rows.images[range.clone()].iter().flatten().cloned().map(Into::into).collect();
+        let levels: Vec<i16> =
+            rows.images[range.clone()].iter().map(|image| 1 + i16::from(image.is_some())).collect();
         let mut column = group.next_column().unwrap().unwrap();
         column.typed::<ByteArrayType>().write_batch(&present, Some(&levels), None).unwrap();
         column.close().unwrap();
@@ -62,10 +64,16 @@ fn hub(rows: &Rows, compression: Compression, metadata: Option<&str>) -> Vec<u8>
 #[test]
 fn shards_of_two_splits_with_names_of_classes() {
     let place = Place::new();
-    place.write("set/data/train-00000-of-00002-3f.parquet", hub(&rows(20, 1), Compression::SNAPPY, Some(NAMES)));
+    place.write(
+        "set/data/train-00000-of-00002-3f.parquet",
+        hub(&rows(20, 1), Compression::SNAPPY, Some(NAMES)),
+    );
     let more = hub(&rows(10, 2), Compression::ZSTD(ZstdLevel::default()), Some(NAMES));
     place.write("set/data/train-00001-of-00002-3f.parquet", more);
-    place.write("set/data/test-00000-of-00001-3f.parquet", hub(&rows(6, 3), Compression::LZ4_RAW, Some(NAMES)));
+    place.write(
+        "set/data/test-00000-of-00001-3f.parquet",
+        hub(&rows(6, 3), Compression::LZ4_RAW, Some(NAMES)),
+    );
     place.write("set/README.md", "a card");
     let found = place.import("set", |_| {}).unwrap();
     // The order of the names, not of the alphabet.
@@ -73,7 +81,8 @@ fn shards_of_two_splits_with_names_of_classes() {
     assert!(found.left_out.iter().any(|out| out.name == "README.md" && out.why == "not a Parquet file"));
     let (train, _, _) = place.load();
     assert_eq!(train.labels[..4], [0, 1, 0, 1]);
-    let refused = place.import("set/data/train-00000-of-00002-3f.parquet", |r| r.name = "b".into()).unwrap_err();
+    let refused =
+        place.import("set/data/train-00000-of-00002-3f.parquet", |r| r.name = "b".into()).unwrap_err();
     assert!(refused.contains("one of 2 shards"), "{refused}");
     std::fs::remove_file(place.path("set/data/train-00001-of-00002-3f.parquet")).unwrap();
     let refused = place.import("set", |request| request.name = "c".into()).unwrap_err();

@@ -102,7 +102,9 @@ fn images_of_one_colour_are_named() {
     place.images("own/a", 6, 1);
     place.images("own/b", 6, 2);
     let mut bytes = std::io::Cursor::new(Vec::new());
-    image::GrayImage::from_pixel(12, 12, image::Luma([40])).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    image::GrayImage::from_pixel(12, 12, image::Luma([40]))
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
     place.write("own/b/flat.png", bytes.into_inner());
     let found = place.import("own", |_| {}).unwrap();
     assert!(found.constant.len() == 1 && found.constant[0].ends_with("flat.png"), "{:?}", found.constant);

@@ -182,6 +182,11 @@ fn recipes() {
             "label_smoothing: found 1",
         ),
         ("an average of 1", replace("ema: 0.9", "ema: 1"), "ema: found 1"),
+        (
+            "a hue beyond the circle",
+            replace("rotate: 5", "colour: {hue: 999}"),
+            "augmentation.colour.hue: found 999, expected 0 to 180",
+        ),
         ("a turn of 999 degrees", replace("rotate: 5", "rotate: 999"), "augmentation.rotate: found 999"),
         ("no threads", replace("threads: 2", "threads: 0"), "numeric_profile.threads: found 0"),
         ("a name with a slash", replace("name: tiny", "name: ti/ny"), "name: found ti/ny"),

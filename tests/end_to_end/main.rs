@@ -22,6 +22,8 @@ mod kills;
 mod moved;
 #[cfg(feature = "trainer")]
 mod own_data;
+#[cfg(feature = "trainer")]
+mod own_labels;
 mod photographs;
 mod pipes;
 mod predict;

@@ -5,7 +5,7 @@ use std::path::Path;
 use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage};
 use tests::{assert_refused, run, succeed};
 
-const RECIPE: &str = "name: stripes
+pub(crate) const RECIPE: &str = "name: stripes
 description: Which way stripes run.
 dataset: stripes
 seed: 1
@@ -23,7 +23,7 @@ batch_size: 10
 ";
 
 /// A coloured picture of a class: red and blue stripes, or green dots, with some noise.
-fn picture(class: usize, index: u32, side: u32) -> DynamicImage {
+pub(crate) fn picture(class: usize, index: u32, side: u32) -> DynamicImage {
     let image = RgbImage::from_fn(side, side, |x, y| {
         let noise = (x.wrapping_mul(31) ^ y.wrapping_mul(57) ^ index.wrapping_mul(7919)) % 40;
         let on = match class {
@@ -40,9 +40,9 @@ fn picture(class: usize, index: u32, side: u32) -> DynamicImage {
     image.into()
 }
 
-const CLASSES: [&str; 3] = ["across", "down", "dots"];
+pub(crate) const CLASSES: [&str; 3] = ["across", "down", "dots"];
 
-fn folder(dir: &Path, count: u32) {
+pub(crate) fn folder(dir: &Path, count: u32) {
     for (class, name) in CLASSES.iter().enumerate() {
         let folder = dir.join("pictures").join(name);
         std::fs::create_dir_all(&folder).unwrap();

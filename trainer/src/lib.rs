@@ -6,6 +6,7 @@
 
 mod arithmetic;
 pub mod attribution;
+pub mod audit;
 mod augment;
 pub mod batches;
 mod checkpoint;
@@ -32,6 +33,7 @@ pub mod run;
 mod schedule;
 pub mod schema;
 mod sheet;
+pub mod starter;
 mod step;
 pub mod study;
 pub mod table;

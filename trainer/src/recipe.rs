@@ -6,6 +6,7 @@ use datasets::{Description, Digest, yaml};
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmentation;
+use crate::checkpoint::Progress;
 use crate::error::{Error, Result};
 use crate::layers::{Layer, Shape};
 use crate::network::Network;
@@ -39,8 +40,14 @@ pub struct Recipe {
     pub(crate) schedule: Schedule,
     /// Passes over the training images.
     pub(crate) epochs: u32,
+    /// Ends the run earlier, once validation no longer gets better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) early_stopping: Option<EarlyStopping>,
     /// Images per step.
     pub batch_size: usize,
+    /// Which images an epoch is made of.
+    #[serde(default, skip_serializing_if = "Sampling::is_default")]
+    pub(crate) sampling: Sampling,
     /// Share of the target spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
     #[serde(default)]
     pub(crate) label_smoothing: f64,
@@ -67,6 +74,31 @@ pub(crate) struct Split {
     /// Images to train on, of the rest; all of them by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<usize>,
+}
+
+/// When a run ends before its last epoch (Prechelt 1998, "Early Stopping - But When?").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EarlyStopping {
+    /// Epochs that may pass without a better one on the validation images.
+    pub patience: u32,
+}
+
+/// Which images an epoch is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Sampling {
+    /// Each once.
+    #[default]
+    Once,
+    /// As many, but of every class equally many: those of small classes several times, those of large ones in turn.
+    Balanced,
+}
+
+impl Sampling {
+    fn is_default(&self) -> bool {
+        *self == Sampling::Once
+    }
 }
 
 /// What becomes the model.
@@ -142,6 +174,19 @@ impl Recipe {
         Ok(network.with_arithmetic(self.numeric_profile.arithmetic()))
     }
 
+    /// Whether a run has come to its end.
+    pub(crate) fn is_over(&self, progress: &Progress) -> bool {
+        let since_best = |best: u32| progress.rows.last().map_or(0, |row| row.epoch - best);
+        let is_stopped = |early: &EarlyStopping| progress.best_epoch.map_or(0, since_best) >= early.patience;
+        progress.epoch > self.epochs
+            || progress.step == 0 && self.early_stopping.as_ref().is_some_and(is_stopped)
+    }
+
+    /// Passes over the training images, at most.
+    pub fn epochs(&self) -> u32 {
+        self.epochs
+    }
+
     /// Whether a version is calibrated on validation images.
     pub fn promises_confidence(&self) -> bool {
         self.output.confidence
@@ -199,6 +244,18 @@ impl Recipe {
                 &0,
                 "at least 1 image, because output.select is best_validation",
             );
+        }
+        if let Some(EarlyStopping { patience }) = self.early_stopping {
+            if patience == 0 {
+                return refuse("early_stopping.patience", &0, "at least 1 epoch");
+            }
+            if self.output.select != Select::BestValidation {
+                return refuse(
+                    "output.select",
+                    &"last",
+                    "best_validation, because early_stopping chooses by it",
+                );
+            }
         }
         if self.output.confidence && self.split.validation == 0 {
             return refuse(

@@ -208,7 +208,7 @@ pub fn finish(
         recipe_sha256: recipe.sha256(),
         dataset: dataset.description.name.clone(),
         parameters: network.parameter_count(),
-        epochs: recipe.recipe.epochs,
+        epochs: rows.len() as u32,
         selected_epoch: selected,
         validation,
         parameters_sha256: model.sha256(),

@@ -69,7 +69,7 @@ pub fn train(
         run.write_diverged(recipe, what, *epoch, *step)?;
     }
     let state = fitted?;
-    if state.progress.epoch <= recipe.recipe.epochs {
+    if !recipe.recipe.is_over(&state.progress) {
         return Ok(None);
     }
     run::finish(run, recipe, dataset, &network, &state).map(Some)
@@ -87,19 +87,49 @@ pub fn fit(
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<State> {
+    let samples = dataset.load(datasets::Split::Train)?;
+    check_images(&recipe.recipe, network, samples.len())?;
+    let (training, validation) = split(&recipe.recipe, &samples)?;
+    let images = Images {
+        samples: &samples,
+        normaliser: &Normaliser::new(&dataset.description.normalisation),
+        training: &training,
+        validation: &validation,
+    };
+    fit_on(recipe, &images, network, run, options, observer)
+}
+
+/// What a network is fitted to.
+pub(crate) struct Images<'a> {
+    pub(crate) samples: &'a Samples,
+    pub(crate) normaliser: &'a Normaliser,
+    /// Places of those to fit.
+    pub(crate) training: &'a [usize],
+    /// Places of those to choose by.
+    pub(crate) validation: &'a [usize],
+}
+
+/// The training loop on the images that are named, whatever the recipe's split says.
+///
+/// # Errors
+/// As for [`train`].
+pub(crate) fn fit_on(
+    recipe: &RecipeFile,
+    images: &Images<'_>,
+    network: &Network,
+    run: &RunDir,
+    options: &Options<'_>,
+    observer: &mut dyn Observer,
+) -> Result<State> {
     recipe.recipe.numeric_profile.run(|| {
-        let samples = dataset.load(datasets::Split::Train)?;
-        let normaliser = Normaliser::new(&dataset.description.normalisation);
-        check_images(&recipe.recipe, network, samples.len())?;
-        let (training, validation) = split(&recipe.recipe, &samples)?;
         let in_force = numeric_profile_in_force(&recipe.recipe, options.device, observer)?;
         let mut trainer = Trainer {
             recipe: &recipe.recipe,
             network,
-            samples: &samples,
-            normaliser: &normaliser,
-            training: &training,
-            validation: &validation,
+            samples: images.samples,
+            normaliser: images.normaliser,
+            training: images.training,
+            validation: images.validation,
             device: options.device,
             state: initial_state(recipe, network, run, options)?,
             started: Instant::now(),
@@ -107,11 +137,13 @@ pub fn fit(
         trainer.state.progress.numeric_profile_in_force &= in_force;
         let first = trainer.state.progress.epoch;
         let last = options.stop_after.unwrap_or(u32::MAX).min(recipe.recipe.epochs);
-        observer.begin(network, first, last, training.len());
-        while trainer.state.progress.epoch <= last {
+        observer.begin(network, first, last, images.training.len());
+        while trainer.state.progress.epoch <= last && !recipe.recipe.is_over(&trainer.state.progress) {
             trainer.epoch(options.interrupted, observer)?;
             trainer.save(run.path())?;
-            if options.interrupted.load(Ordering::Relaxed) && trainer.state.progress.epoch <= last {
+            let is_over = recipe.recipe.is_over(&trainer.state.progress);
+            if options.interrupted.load(Ordering::Relaxed) && trainer.state.progress.epoch <= last && !is_over
+            {
                 let epoch = trainer.state.progress.epoch;
                 return Err(Error::Interrupted { epoch, run: run.path().to_owned() });
             }
@@ -259,6 +291,7 @@ impl<'a> Trainer<'a> {
             indices: self.training,
             normaliser: self.normaliser,
             augmentation: &self.recipe.augmentation,
+            sampling: self.recipe.sampling,
             outliers: self.recipe.outliers.as_ref(),
             batch_size: self.recipe.batch_size,
             seed: self.recipe.seed,

@@ -77,7 +77,8 @@ pub(crate) fn in_folder(tree: &Tree) -> Result<Vec<(PathBuf, Part)>> {
         part(file).or_else(|| part(folder.rsplit('/').next().unwrap_or_default()))
     };
     let parts: Vec<Option<Part>> = names.iter().map(|name| of(name)).collect();
-    let has_splits = parts.contains(&Some(Part::Train)) && parts.iter().any(|part| *part != Some(Part::Train));
+    let has_splits =
+        parts.contains(&Some(Part::Train)) && parts.iter().any(|part| *part != Some(Part::Train));
     if has_splits && let Some(at) = parts.iter().position(Option::is_none) {
         return Err(Error::new(&tree.root.join(names[at]), "which split is it? Its name does not say"));
     }
@@ -171,7 +172,9 @@ impl Shards {
                 };
                 let fields = schema.get_fields().iter().filter(wanted).cloned().collect();
                 let projection = Type::group_type_builder(schema.name()).with_fields(fields).build()?;
-                Ok(RowIter::from_file_into(Box::new(reader)).project(Some(projection))?.with_batch_size(BATCH))
+                Ok(RowIter::from_file_into(Box::new(reader))
+                    .project(Some(projection))?
+                    .with_batch_size(BATCH))
             })?;
             let mut index = 0;
             while let Some(row) = guarded(path, || rows.next().transpose())? {
@@ -248,9 +251,9 @@ fn columns(path: &Path, schema: &Type, label: Option<&str>) -> Result<Columns> {
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
     let images: Vec<&str> = fields.iter().filter(|f| holds_files(f)).map(|f| f.name()).collect();
     let usual = IMAGES.iter().find_map(|name| images.iter().find(|image| image.eq_ignore_ascii_case(name)));
-    let image = *usual.or(images.first()).ok_or_else(|| {
-        Error::new(path, format!("no column of image files (bytes); there are {names:?}"))
-    })?;
+    let image = *usual
+        .or(images.first())
+        .ok_or_else(|| Error::new(path, format!("no column of image files (bytes); there are {names:?}")))?;
     let label = match label {
         Some(name) => names
             .iter()
@@ -274,8 +277,11 @@ fn holds_files(field: &Type) -> bool {
     let is_bytes = |field: &Type| field.is_primitive() && field.get_physical_type() == Physical::BYTE_ARRAY;
     match field.is_group() {
         true => field.get_fields().iter().any(|inner| inner.name() == "bytes" && is_bytes(inner)),
-        false => is_bytes(field) && field.get_basic_info().logical_type_ref().is_none()
-            && field.get_basic_info().converted_type() == parquet::basic::ConvertedType::NONE,
+        false => {
+            is_bytes(field)
+                && field.get_basic_info().logical_type_ref().is_none()
+                && field.get_basic_info().converted_type() == parquet::basic::ConvertedType::NONE
+        }
     }
 }
 

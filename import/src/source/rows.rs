@@ -10,7 +10,16 @@ use crate::error::{Error, Result};
 
 /// Column names that usually hold the class.
 pub(super) const LABELS: [&str; 11] = [
-    "label", "labels", "target", "class", "class_name", "classname", "category", "diagnosis", "breed", "species",
+    "label",
+    "labels",
+    "target",
+    "class",
+    "class_name",
+    "classname",
+    "category",
+    "diagnosis",
+    "breed",
+    "species",
     "y",
 ];
 /// Separators; of those that are equally frequent in a line the first: commas may stand for the points of numbers.

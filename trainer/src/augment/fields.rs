@@ -60,6 +60,9 @@ pub struct Augmentation {
     /// Pixels enlarged up to so many times.
     #[serde(skip_serializing_if = "is_default")]
     pub pixelate: Amount,
+    /// Brightness, contrast, saturation and hue, as light and cameras differ.
+    #[serde(skip_serializing_if = "is_default")]
+    pub colour: Colour,
     /// A part set to the mean (Zhong et al. 2017, arXiv:1708.04896).
     pub erasing: Erasing,
 }
@@ -82,6 +85,22 @@ pub struct Amount {
     pub probability: f32,
     /// Largest strength; its unit is the field's.
     pub strength: f32,
+}
+
+/// Fields of `colour`; a grey image has only the first two.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Colour {
+    /// Probability.
+    pub probability: f32,
+    /// Largest change of brightness: 0.3 multiplies by 0.7 to 1.3.
+    pub brightness: f32,
+    /// Largest change of contrast, around the image's mean, likewise.
+    pub contrast: f32,
+    /// Largest change of saturation, around its grey, likewise.
+    pub saturation: f32,
+    /// Largest turn of the hue either way, degrees.
+    pub hue: f32,
 }
 
 /// Fields of `elastic`.
@@ -139,6 +158,11 @@ impl Augmentation {
             chance("elastic", self.elastic.probability),
             within("elastic.amplitude", self.elastic.amplitude, 1000.0, "0 to 1000 pixels"),
             within("elastic.sigma", self.elastic.sigma, 64.0, "0 to 64 pixels"),
+            chance("colour", self.colour.probability),
+            within("colour.brightness", self.colour.brightness, 1.0, "0 to 1"),
+            within("colour.contrast", self.colour.contrast, 1.0, "0 to 1"),
+            within("colour.saturation", self.colour.saturation, 1.0, "0 to 1"),
+            within("colour.hue", self.colour.hue, 180.0, "0 to 180 degrees"),
             chance("erasing", self.erasing.probability),
             within("erasing.size", self.erasing.size as f32, 4096.0, "0 to 4096 pixels"),
             within("erasing.area", self.erasing.area, 1.0, "0 to 1"),

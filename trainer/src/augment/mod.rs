@@ -1,6 +1,7 @@
 //! Random changes to training images, each drawn from the image's own stream.
 
 mod change;
+mod colour;
 mod fields;
 
 use distortions::warp::{Affine, Elastic, warp};
@@ -84,6 +85,7 @@ impl Augmentation {
                 *stream = after;
             }
         }
+        self.colour.apply(out, size, stream);
         self.erasing.apply(out, shape, fill, stream);
     }
 

@@ -1,8 +1,10 @@
 //! Arguments and what they call.
 
+mod audit;
 mod common;
 mod doctor;
 mod import;
+mod init;
 mod look;
 mod numeric_profile;
 mod publish;
@@ -36,8 +38,12 @@ enum Command {
         #[arg(value_enum)]
         format: Format,
     },
-    /// Makes a dataset of your own images: folders, CSV or IDX.
+    /// Makes a dataset of your own images: folders, archives, lists, tables, arrays.
     Import(import::ImportArgs),
+    /// Writes a first recipe for a dataset, and says how long it takes.
+    Init(init::InitArgs),
+    /// Finds labels of a dataset that are probably wrong.
+    Audit(audit::AuditArgs),
     /// Shows a recipe's network: shapes, receptive fields, counts, memory.
     Inspect(look::InspectArgs),
     /// Draws what a published model does: feature maps, and validation images it gets wrong.
@@ -88,6 +94,8 @@ fn run(command: Command) -> Result<ExitStatus> {
         Command::Train(args) => train::train_command(&args)?,
         Command::Publish(args) => publish::publish_command(&args)?,
         Command::Import(args) => import::command(&args)?,
+        Command::Init(args) => init::command(&args)?,
+        Command::Audit(args) => audit::command(&args)?,
         Command::Inspect(args) => look::inspect_command(&args)?,
         Command::Pictures(args) => look::pictures_command(&args)?,
         Command::Preview(args) => look::preview_command(&args)?,
@@ -109,7 +117,7 @@ fn report(error: &Error) -> ExitStatus {
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::Data(datasets::Error::Missing { .. }) => "name the folder of the datasets with --datasets",
-        Error::Interrupted { .. } => "the same command with --resume goes on from there",
+        Error::Interrupted { .. } => "the same command goes on from there; train and publish want --resume",
         Error::Study(_) => "runs that are finished are kept; the same command goes on with the rest",
         Error::Device(_) => "set LIBTORCH to a CUDA libtorch and build again, or use --device cpu",
         _ => return None,

@@ -113,6 +113,7 @@ pub fn of_recipe(recipe: &Recipe, dataset: &Description) -> Result<Digest> {
             indices: &indices,
             normaliser: &normaliser,
             augmentation: &recipe.augmentation,
+            sampling: recipe.sampling,
             outliers: recipe.outliers.as_ref(),
             batch_size: count,
             seed: recipe.seed,

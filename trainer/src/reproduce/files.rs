@@ -66,7 +66,12 @@ impl Published<'_> {
             training.recipe_sha256 == self.recipe.sha256(),
         );
         let recipe = &self.recipe.recipe;
-        let planned = (recipe.name.as_str(), recipe.seed, recipe.epochs, recipe.epochs as usize);
+        // A run that stopped early has fewer than the recipe's.
+        let epochs = match recipe.early_stopping {
+            Some(_) => training.epochs.min(recipe.epochs),
+            None => recipe.epochs,
+        };
+        let planned = (recipe.name.as_str(), recipe.seed, epochs, epochs as usize);
         let manifest = &self.version.manifest;
         let claimed = (manifest.name.as_str(), training.seed, training.epochs, rows.len());
         expect("manifest: name, seed or epochs are not the recipe's", claimed == planned);

@@ -67,7 +67,7 @@ pub fn reproduce(
         model: format!("{}@{}", manifest.name, manifest.version),
         verdict: Verdict::OtherArithmetic,
         claim: Claim::Nothing,
-        epochs: recipe.recipe.epochs,
+        epochs: training(version)?.epochs,
         epochs_retrained: 0,
         start: None,
         first_different_epoch: None,

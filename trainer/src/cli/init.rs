@@ -1,0 +1,79 @@
+//! `trainer init`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use datasets::Split;
+use serde::Serialize;
+use trainer::recipe::RecipeFile;
+use trainer::{Error, Result, starter, throughput};
+
+use super::common::whole_dataset;
+use super::numeric_profile::enter_profile;
+
+/// How long training is tried to tell how long it takes.
+const TRIED: Duration = Duration::from_secs(2);
+
+#[derive(clap::Args)]
+pub(super) struct InitArgs {
+    /// Name of the dataset.
+    dataset: String,
+    /// About how long training may take, on two cores.
+    #[arg(long, default_value_t = 1.0, value_parser = minutes)]
+    minutes: f64,
+    /// File of the recipe [default: <dataset>-cnn.yaml].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Folder of the datasets.
+    #[arg(long, default_value = "datasets")]
+    datasets: PathBuf,
+    /// Print what was written as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn minutes(text: &str) -> std::result::Result<f64, String> {
+    let minutes = text.parse().ok().filter(|minutes| (0.05..=10_000.0).contains(minutes));
+    minutes.ok_or("expected 0.05 to 10000".into())
+}
+
+#[derive(Serialize)]
+struct Written {
+    recipe: String,
+    epochs: u32,
+    images: usize,
+    images_per_second: f64,
+    estimated_seconds: f64,
+}
+
+pub(super) fn command(args: &InitArgs) -> Result<()> {
+    let dataset = whole_dataset(&args.datasets, &args.dataset)?;
+    let samples = dataset.load(Split::Train)?;
+    let text = starter::recipe(&dataset.description, &samples, args.minutes);
+    let name = format!("{}.yaml", starter::model_name(&dataset.description.name));
+    let path = args.out.clone().unwrap_or_else(|| name.into());
+    if path.exists() {
+        return Err(Error::run(&path, "is there already; choose another --out"));
+    }
+    let recipe = RecipeFile::parse(text, &path)?;
+    enter_profile(&recipe.recipe.numeric_profile)?;
+    let images = trainer::train::split(&recipe.recipe, &samples)?.0.len();
+    let images_per_second = throughput::images_per_second(&recipe, &dataset, TRIED)?;
+    zoo::write_atomic(&path, recipe.text.as_bytes())?;
+    let written = Written {
+        recipe: path.display().to_string(),
+        epochs: recipe.recipe.epochs(),
+        images,
+        images_per_second,
+        estimated_seconds: images as f64 * f64::from(recipe.recipe.epochs()) / images_per_second,
+    };
+    if args.json {
+        terminal::json(&written);
+        return Ok(());
+    }
+    terminal::line(format_args!(
+        "{}: {} epochs of {} images, about {:.0} s here\nnext: trainer publish {}",
+        written.recipe, written.epochs, written.images, written.estimated_seconds, written.recipe
+    ));
+    Ok(())
+}

@@ -39,6 +39,7 @@ interop: build tools dist
 	$(UV) scripts/check_tools.py $(TARGET)
 	$(UV) scripts/check_conformance.py $(TARGET)
 	$(UV) scripts/check_diff.py $(TARGET)
+	$(UV) scripts/check_own_data.py $(TARGET)
 	$(UV) scripts/check_statistics.py
 	$(PYTHON) scripts/check_explained.py
 	scripts/check_signing.sh $(TARGET)

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// Images that are shown.
 const SHOWN: usize = 240;
 /// Pairs of classes in the table.
-const PAIRS: usize = 20;
+const PAIRS: usize = 12;
 /// Largest table of origins.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -119,7 +119,7 @@ fn page(audit: &Audit, samples: &Samples) -> String {
                     (pairs(audit))
                     section {
                         h2 { "The first " (issues.min(SHOWN)) }
-                        div.pairs { @for issue in audit.issues.iter().take(SHOWN) { (figure(issue, samples)) } }
+                        div.tiles { @for issue in audit.issues.iter().take(SHOWN) { (figure(issue, samples)) } }
                     }
                 }
             }
@@ -135,7 +135,7 @@ fn figure(issue: &Issue, samples: &Samples) -> Markup {
         figure {
             @if let Some(address) = import::sheet(&pixels, samples.shape, 1) { img src=(address) alt=(caption); }
             figcaption {
-                (caption) " " (format!("{:.4}", issue.self_confidence)) ", no. " (issue.index)
+                (caption) " " (format!("{:.4}", issue.self_confidence)) br; "no. " (issue.index)
                 @if let Some(origin) = &issue.origin { br; (origin) }
             }
         }

@@ -33,6 +33,7 @@ pub mod run;
 mod schedule;
 pub mod schema;
 mod sheet;
+pub mod split;
 pub mod starter;
 mod step;
 pub mod study;

@@ -204,8 +204,8 @@ impl Shards {
             _ => Content::Unreadable("no image in this row".into()),
         };
         // The Hub's splits without labels have -1.
-        let is_labelled = !label.is_empty() && !(label == "-1" && !self.classes.is_empty());
-        let content = if is_labelled { content } else { Content::NoLabel };
+        let is_unlabelled = label.is_empty() || label == "-1" && !self.classes.is_empty();
+        let content = if is_unlabelled { Content::NoLabel } else { content };
         Item { part, label, origin, content }
     }
 }

@@ -200,7 +200,7 @@ fn probabilities(
 fn check(recipe: &RecipeFile, network: &Network, images: usize) -> Result<()> {
     let mut recipe = recipe.recipe.clone();
     recipe.split = crate::recipe::Split { validation: 0, train: None };
-    crate::train::check_images(&recipe, network, images)
+    crate::split::check_images(&recipe, network, images)
 }
 
 /// Folder of the runs that belong to a recipe, a dataset and a number of folds.

@@ -57,7 +57,7 @@ pub(super) fn command(args: &InitArgs) -> Result<()> {
     }
     let recipe = RecipeFile::parse(text, &path)?;
     enter_profile(&recipe.recipe.numeric_profile)?;
-    let images = trainer::train::split(&recipe.recipe, &samples)?.0.len();
+    let images = trainer::split::split(&recipe.recipe, &samples)?.0.len();
     let images_per_second = throughput::images_per_second(&recipe, &dataset, TRIED)?;
     zoo::write_atomic(&path, recipe.text.as_bytes())?;
     let written = Written {

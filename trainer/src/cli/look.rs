@@ -11,8 +11,8 @@ use trainer::pictures::{attributions, feature_maps, mistakes};
 use trainer::preview::contact_sheet;
 use trainer::recipe::RecipeFile;
 use trainer::reproduce::published_recipe;
+use trainer::split::split;
 use trainer::table::table;
-use trainer::train::split;
 use trainer::{Error, Result, weights};
 
 use super::common::{open_version, whole_dataset};

@@ -39,7 +39,7 @@ enum Command {
         format: Format,
     },
     /// Makes a dataset of your own images: folders, archives, lists, tables, arrays.
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
     /// Writes a first recipe for a dataset, and says how long it takes.
     Init(init::InitArgs),
     /// Finds labels of a dataset that are probably wrong.

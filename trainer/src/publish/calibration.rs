@@ -9,7 +9,7 @@ use crate::evaluate::Evaluator;
 use crate::network::Network;
 use crate::parameters::Parameters;
 use crate::recipe::RecipeFile;
-use crate::train;
+use crate::split::split;
 
 /// Range of the temperature, as natural logarithms.
 const RANGE: (f64, f64) = (-3.0, 3.0);
@@ -32,7 +32,7 @@ pub(crate) fn temperature(
         return Ok(1.0);
     }
     let samples = dataset.load(Split::Train)?;
-    let (_, validation) = train::split(recipe, &samples)?;
+    let (_, validation) = split(recipe, &samples)?;
     if validation.is_empty() {
         return Err(Error::Recipe {
             path: recipe.name.clone().into(),

@@ -276,7 +276,7 @@ impl Release<'_> {
     /// What the probabilities promise, fitted on the validation images as `infer` sees them.
     fn confidence(&self, session: &Session) -> Result<zoo::Confidence> {
         let samples = self.dataset.load(Split::Train)?;
-        let (_, validation) = crate::train::split(&self.recipe.recipe, &samples)?;
+        let (_, validation) = crate::split::split(&self.recipe.recipe, &samples)?;
         let validation = samples.select(&validation);
         let probabilities = infer::probabilities(session, &validation)?;
         let of_test = infer::probabilities(session, &self.test)?;

@@ -10,7 +10,7 @@ use super::file::{Axis, Design, Random, StudyFile};
 use crate::error::{Error, Result};
 use crate::recipe::RecipeFile;
 use crate::run;
-use crate::train::check_images;
+use crate::split::check_images;
 use distortions::Stream;
 
 /// Everything a study trains.

@@ -158,20 +158,21 @@ pub struct Dataset {
     pub description: Description,
 }
 
+const PLAIN_NAME: &str = "letters, digits, `-` and `_`";
+
+/// Whether a name can be a folder's anywhere.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+}
+
 impl Dataset {
     /// Opens `<root>/<name>`.
     ///
     /// # Errors
     /// [`Error::Missing`] if there is no such dataset, else as for [`Dataset::open`].
     pub fn find(root: &Path, name: &str) -> Result<Dataset> {
-        let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-        if !plain {
-            return Err(Error::invalid(
-                root,
-                "dataset name",
-                format!("`{name}`"),
-                "letters, digits, `-` and `_`",
-            ));
+        if !is_plain_name(name) {
+            return Err(Error::invalid(root, "dataset name", format!("`{name}`"), PLAIN_NAME));
         }
         Dataset::open(&root.join(name))
     }
@@ -240,8 +241,19 @@ impl Description {
         }
     }
 
+    /// Names everything that training takes from a dataset: images, labels, their validation split, normalisation.
+    pub fn training_sha256(&self) -> Digest {
+        let SplitFiles { images, labels } = &self.train;
+        let Normalisation { mean, std } = &self.normalisation;
+        let text = format!("{} {} {} {mean:?} {std:?}", images.sha256, labels.sha256, self.validation);
+        Digest::of(text.as_bytes())
+    }
+
     /// Checks what the types cannot say.
     fn check(&self, path: &Path) -> Result<()> {
+        if !is_plain_name(&self.name) {
+            return Err(Error::invalid(path, "name", format!("`{}`", self.name), PLAIN_NAME));
+        }
         let ImageShape { channels, height, width } = self.image;
         if !matches!(channels, 1 | 3) || !(1..=4096).contains(&height) || !(1..=4096).contains(&width) {
             let found = format!("{channels}x{height}x{width}");

@@ -40,7 +40,10 @@ pub(crate) fn card(description: &Description, imported: &Imported) -> String {
     }
     for (count, what) in [
         (imported.duplicates, "images that were there twice are in it once"),
-        (imported.leaked, "training images were left out because they are tested or validated on"),
+        (
+            imported.leaked,
+            "images to train or validate with were left out because they are tested or validated on",
+        ),
         (imported.contradictions.len(), "images with two labels were left out"),
         (imported.unreadable.len(), "unreadable files were left out"),
         (imported.left_out.len(), "other files were left out"),

@@ -24,7 +24,9 @@ pub(crate) fn remove_contradictions(records: &mut Vec<Record>, classes: &[String
         let earlier = &records[*first.entry(record.digest).or_insert(index)];
         if earlier.label != record.label {
             let name = |record: &Record| format!("{} ({})", record.origin, classes[record.label as usize]);
-            wrong.entry(record.digest).or_insert_with(|| format!("{} and {}", name(earlier), name(record)));
+            wrong.entry(record.digest).or_insert_with(|| {
+                format!("{} and {}, sha256 {}", name(earlier), name(record), record.digest)
+            });
         }
     }
     records.retain(|record| !wrong.contains_key(&record.digest));

@@ -6,7 +6,17 @@ use crate::error::{Error, Result};
 use crate::pipeline::Record;
 
 /// Most classes of a dataset: labels are bytes.
-const MOST: usize = 256;
+pub(crate) const MOST: usize = 256;
+
+/// Names of labels that are numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names<'a> {
+    pub(crate) names: &'a [String],
+    /// Whether the first is for 0; otherwise for 0 or 1, whichever fits.
+    pub(crate) is_from_zero: bool,
+    /// Where they are from.
+    pub(crate) from: &'static str,
+}
 
 /// Gives classes their order, and each record the number of its class. Labels that are whole numbers are in the order of
 /// numbers, others in that of the alphabet; `names` are for the numbers from the smallest to the largest.
@@ -17,7 +27,7 @@ pub(crate) fn number(
     source: &Path,
     labels: &[String],
     records: &mut [Record],
-    names: &[String],
+    Names { names, is_from_zero, from }: Names<'_>,
 ) -> Result<Vec<String>> {
     let mut order: Vec<usize> = (0..labels.len()).collect();
     let numbers: Option<Vec<i64>> = labels.iter().map(|label| label.parse().ok()).collect();
@@ -33,18 +43,22 @@ pub(crate) fn number(
         let numbers = numbers.ok_or_else(|| {
             Error::new(
                 source,
-                format!("labels are names, {:?}; --classes names the labels that are numbers", classes[0]),
+                format!("labels are names, {:?}; {from} name labels that are numbers", classes[0]),
             )
         })?;
         let smallest = numbers.iter().min().copied().unwrap_or(0);
         // Labels from 0, or from 1 as in EMNIST's letters: what the names say.
         let first =
-            if smallest > 0 && numbers.iter().all(|&n| n >= 1 && n <= names.len() as i64) { 1 } else { 0 };
+            if !is_from_zero && smallest > 0 && numbers.iter().all(|&n| n >= 1 && n <= names.len() as i64) {
+                1
+            } else {
+                0
+            };
         let outside = numbers.iter().find(|&&n| n < first || n - first >= names.len() as i64);
         if let Some(outside) = outside {
             return Err(Error::new(
                 source,
-                format!("label {outside}, but --classes has {} names, for labels from {first}", names.len()),
+                format!("label {outside}, but {from} are {} names, for labels from {first}", names.len()),
             ));
         }
         place = numbers.iter().map(|number| (number - first) as usize).collect();

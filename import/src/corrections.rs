@@ -1,7 +1,7 @@
 //! What people found out about single images: which to leave out, and which have another class. Both are CSV files with a column
 //! `sha256`, that of the pixels, as `images.csv` of a dataset and `trainer audit` have it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use datasets::Digest;
@@ -32,35 +32,47 @@ pub(crate) fn correct(
     relabel: Option<&Path>,
 ) -> Result<Corrected> {
     let mut corrected = Corrected::default();
+    let relabelled = relabel.map(|path| read(path, Some("suggested"))).transpose()?.unwrap_or_default();
+    let excluded = exclude.map(|path| read(path, None)).transpose()?.unwrap_or_default();
+    let in_both = relabelled.keys().find(|digest| excluded.contains_key(digest));
+    if let (Some(path), Some(both)) = (relabel, in_both) {
+        return Err(Error::new(path, format!("{both} is to be left out as well (--exclude)")));
+    }
     if let Some(path) = relabel {
-        let wanted = read(path, Some("suggested"))?;
-        let mut found = HashMap::new();
-        for record in records.iter_mut() {
-            let Some((line, class)) = wanted.get(&record.digest) else { continue };
-            let label = classes.iter().position(|known| known == class).ok_or_else(|| {
+        let mut labels = HashMap::new();
+        for (digest, (line, class)) in relabelled {
+            let label = classes.iter().position(|known| *known == class).ok_or_else(|| {
                 Error::new(path, format!("line {line}: no class {class:?}; there are {classes:?}"))
             })?;
-            record.label = label as u32;
-            found.insert(record.digest, ());
+            labels.insert(digest, label as u32);
         }
-        corrected.relabelled = found.len();
-        corrected.warnings.extend(missed(path, wanted.len(), found.len())?);
+        let mut found = HashSet::new();
+        for record in records.iter_mut() {
+            let Some(&label) = labels.get(&record.digest) else { continue };
+            found.insert(record.digest);
+            corrected.relabelled += usize::from(record.label != label);
+            record.label = label;
+        }
+        corrected.warnings.extend(missed(path, labels.len(), found.len())?);
     }
     if let Some(path) = exclude {
-        let wanted = read(path, None)?;
-        let mut found = HashMap::new();
-        let why = format!("excluded by {}", path.display());
+        let mut found = HashSet::new();
+        let why = format!("excluded by {}", name(path));
         records.retain(|record| {
-            let is_wanted = wanted.contains_key(&record.digest);
-            if is_wanted {
-                found.insert(record.digest, ());
+            let is_excluded = excluded.contains_key(&record.digest);
+            if is_excluded {
+                found.insert(record.digest);
                 corrected.left_out.push(LeftOut { name: record.origin.to_string(), why: why.clone() });
             }
-            !is_wanted
+            !is_excluded
         });
-        corrected.warnings.extend(missed(path, wanted.len(), found.len())?);
+        corrected.warnings.extend(missed(path, excluded.len(), found.len())?);
     }
     Ok(corrected)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Rows that name no image.
@@ -70,13 +82,17 @@ fn missed(path: &Path, wanted: usize, found: usize) -> Result<Option<String>> {
         return Err(Error::new(path, format!("none of its {wanted} images is in the source; {hint}")));
     }
     let missed = wanted - found;
-    Ok((missed > 0).then(|| format!("{}: {missed} of {wanted} images are not in the source", path.display())))
+    Ok((missed > 0).then(|| format!("{}: {missed} of {wanted} images are not in the source", name(path))))
 }
 
 /// Line and value of `column` for each image that a file names.
 fn read(path: &Path, column: Option<&str>) -> Result<HashMap<Digest, (u64, String)>> {
     let text = datasets::files::read_text(path, MAX_BYTES).map_err(Error::io(path))?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let text = text.trim_start_matches('\u{feff}');
+    // Programs for tables save what they read with semicolons, in much of the world.
+    let first = text.lines().next().unwrap_or_default();
+    let delimiter = if first.contains(';') && !first.contains(',') { b';' } else { b',' };
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
     let broken = |error: csv::Error| Error::new(path, error.to_string());
     let header = reader.headers().map_err(broken)?.clone();
     let place = |name: &str| {
@@ -92,7 +108,7 @@ fn read(path: &Path, column: Option<&str>) -> Result<HashMap<Digest, (u64, Strin
         let row = row.map_err(broken)?;
         let line = row.position().map_or(0, csv::Position::line);
         let value = column.and_then(|column| row.get(column)).unwrap_or_default().to_owned();
-        let digest = row.get(digest).unwrap_or_default().parse().map_err(|_| {
+        let digest = row.get(digest).unwrap_or_default().trim().parse().map_err(|_| {
             Error::new(path, format!("line {line}: sha256 {:?}, expected 64 digits", row.get(digest)))
         })?;
         if images.insert(digest, (line, value)).is_some() {

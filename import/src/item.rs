@@ -20,6 +20,8 @@ pub(crate) struct Item {
     /// A file, or a line or index in one.
     pub(crate) origin: String,
     pub(crate) content: Content,
+    /// Whether it is meant as an image, whatever its name says.
+    pub(crate) is_surely_image: bool,
 }
 
 pub(crate) enum Content {

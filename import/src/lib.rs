@@ -41,6 +41,7 @@ pub use report::{ClassInfo, Imported, LeftOut, NearPair};
 pub use request::Request;
 pub use sheet::sheet;
 
+use classes::Names;
 use corrections::Corrected;
 use item::Part;
 use pipeline::{Collected, Form, Record};
@@ -72,10 +73,14 @@ pub fn import(request: &Request, datasets: &Path, progress: &Progress<'_>) -> Re
     let size = if source.is_arrays() { None } else { request.size };
     let form = Form { size, channels: request.channels, preprocessing: request.preprocessing.clone() };
     let count = source.count();
-    let collected =
+    let mut collected =
         pipeline::collect(|each| source.read(each), &form, &staging.dir, &|done| progress(done, count))?;
     refuse_unreadable(request, &collected)?;
-    let names = if request.classes.is_empty() { &source.classes } else { &request.classes };
+    shorten(request, &mut collected);
+    let names = match request.classes.as_slice() {
+        [] => Names { names: &source.classes, is_from_zero: true, from: "the classes in the file" },
+        names => Names { names, is_from_zero: false, from: "--classes" },
+    };
     let made = made(request, collected, names, group_by.as_ref())?;
     finish(request, source, made, &staging, path)
 }
@@ -98,6 +103,28 @@ fn refuse_unreadable(request: &Request, collected: &Collected) -> Result<()> {
     Err(Error::new(&request.source, problem))
 }
 
+/// Names no longer say in which folder of this machine the source lies.
+fn shorten(request: &Request, collected: &mut Collected) {
+    let paths = [Some(&request.source), request.images.as_ref(), request.test.as_ref()].into_iter().flatten();
+    let mut folders: Vec<String> = paths
+        .filter_map(|path| Some(path.parent()?.join("").display().to_string()))
+        .filter(|folder| !folder.is_empty())
+        .collect();
+    folders.sort_by_key(|folder| std::cmp::Reverse(folder.len()));
+    let short =
+        |name: &str| folders.iter().find_map(|folder| name.strip_prefix(folder.as_str()).map(str::to_owned));
+    for record in &mut collected.records {
+        if let Some(name) = short(&record.origin) {
+            record.origin = name.into();
+        }
+    }
+    for out in collected.unreadable.iter_mut().chain(&mut collected.left_out) {
+        if let Some(name) = short(&out.name) {
+            out.name = name;
+        }
+    }
+}
+
 /// A source that was read, checked and split.
 struct Prepared {
     collected: Collected,
@@ -115,7 +142,7 @@ struct Prepared {
 fn made(
     request: &Request,
     mut collected: Collected,
-    names: &[String],
+    names: Names<'_>,
     group_by: Option<&Regex>,
 ) -> Result<Prepared> {
     let source = request.source.as_path();
@@ -138,6 +165,13 @@ fn made(
     if !has_test {
         let plan = Plan { share: request.test_share, fold: request.fold, seed: request.seed, group_by };
         let groups = split::split(records, classes.len(), &plan);
+        let seed = request.seed;
+        notes.push(match request.fold {
+            Some((part, parts)) => {
+                format!("the test split is part {part} of {parts} of each class, seed {seed}")
+            }
+            None => format!("the test split is {} % of each class, seed {seed}", 100.0 * request.test_share),
+        });
         if group_by.is_some() {
             notes.push(format!("{groups} groups, each on one side of the split"));
         }
@@ -154,7 +188,7 @@ fn made(
     }
     if leaked > 0 {
         warnings.push(format!(
-            "{leaked} training images were also in the test or validation split and were left out of training"
+            "{leaked} images to train or validate with were also in the test or validation split and were left out there"
         ));
     }
     let size_outliers = check::size_outliers(records);
@@ -192,14 +226,14 @@ fn finish(
     let dir = staging.dir.join(&request.name);
     std::fs::create_dir(&dir).map_err(Error::io(&dir))?;
     let near = near::near_pairs(&prepared.collected.records, &prepared.collected.spool, NEAR_PAIRS)?;
-    let (near, pairs) = near_first(near, &prepared.collected.records);
+    let pairs = named(&near, &prepared.collected.records);
     let Collected { shape, ref records, ref spool, .. } = prepared.collected;
     let made = write::Made { shape, classes: &prepared.classes, records, spool };
     let written = made.write(&dir, request)?;
     let (imported, collected) = report(source, prepared, path, pairs);
     let page = page::page(&imported, &collected, &near)?;
-    let json =
-        serde_json::to_string_pretty(&imported).map_err(|error| Error::new(&dir, error.to_string()))?;
+    let named = Imported { path: request.name.clone().into(), ..imported.clone() };
+    let json = serde_json::to_string_pretty(&named).map_err(|error| Error::new(&dir, error.to_string()))?;
     for (name, text) in [
         ("report.html", page),
         ("report.json", json + "\n"),
@@ -216,8 +250,9 @@ fn report(source: Source, prepared: Prepared, path: PathBuf, near: Vec<NearPair>
     let Prepared { mut collected, classes, mut warnings, corrected, .. } = prepared;
     let across = near.iter().filter(|pair| pair.across_splits).count();
     if across > 0 {
+        let least = if near.len() >= NEAR_PAIRS { "at least " } else { "" };
         warnings.push(format!(
-            "{across} training images are nearly equal to test or validation images, which makes these too easy; see the \
+            "{least}{across} pairs of nearly equal images, one trained on and one not, which makes tests too easy; see the \
              report, and --group-by"
         ));
     }
@@ -261,18 +296,16 @@ fn report(source: Source, prepared: Prepared, path: PathBuf, near: Vec<NearPair>
     (imported, collected)
 }
 
-/// Pairs across splits first, as records and as what people read.
-fn near_first(mut pairs: Vec<[usize; 2]>, records: &[Record]) -> (Vec<[usize; 2]>, Vec<NearPair>) {
+/// Pairs as people read them.
+fn named(pairs: &[[usize; 2]], records: &[Record]) -> Vec<NearPair> {
     let is_trained = |place: usize| records[place].part == Part::Train;
-    pairs.sort_by_key(|&[one, other]| is_trained(one) == is_trained(other));
     let pair = |&[one, other]: &[usize; 2]| NearPair {
         across_splits: is_trained(one) != is_trained(other),
         different_labels: records[one].label != records[other].label,
         one: records[one].origin.to_string(),
         other: records[other].origin.to_string(),
     };
-    let named = pairs.iter().map(pair).collect();
-    (pairs, named)
+    pairs.iter().map(pair).collect()
 }
 
 /// A folder beside the dataset in which it is made; what an import that was killed left there is removed by the next one.

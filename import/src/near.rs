@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::error::Result;
+use crate::item::Part;
 use crate::pipeline::Record;
 use crate::spool::Spool;
 
@@ -13,15 +14,20 @@ use crate::spool::Spool;
 const BITS: u32 = 2;
 /// Least correlation of their pixels.
 const CORRELATION: f64 = 0.98;
+/// Most pairs whose pixels are compared: alike images can be any number.
+const MOST_COMPARED: usize = 200_000;
 /// Most images that share half of their hash and are compared with each other: of flat images there can be any number.
 const MOST_ALIKE: usize = 500;
 
-/// Pairs of nearly equal images that are not quite equal, by index, at most `most`.
+/// Pairs of nearly equal images that are not quite equal, by index, at most `most`: those of which one is trained on and one is
+/// not come first.
 ///
 /// # Errors
 /// If the pixels cannot be read.
 pub(crate) fn near_pairs(records: &[Record], spool: &Spool, most: usize) -> Result<Vec<[usize; 2]>> {
-    let mut pairs = Vec::new();
+    let mut compared = 0;
+    let is_trained = |index: usize| records[index].part == Part::Train;
+    let (mut across, mut within) = (Vec::new(), Vec::new());
     // Hashes that differ in two bits have two of four quarters in common.
     const HALVES: [[u32; 2]; 6] = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]];
     for (number, halves) in HALVES.into_iter().enumerate() {
@@ -44,18 +50,29 @@ pub(crate) fn near_pairs(records: &[Record], spool: &Spool, most: usize) -> Resu
                     if differing.count_ones() > BITS || one.digest == other.digest || is_compared {
                         continue;
                     }
+                    if compared == MOST_COMPARED || across.len() == most {
+                        return Ok(sorted(across, within, most));
+                    }
+                    compared += 1;
                     if correlation(&spool.read(one.stored)?, &spool.read(other.stored)?) >= CORRELATION {
-                        pairs.push([a, b]);
-                        if pairs.len() >= most {
-                            return Ok(pairs);
+                        let pairs = if is_trained(a) != is_trained(b) { &mut across } else { &mut within };
+                        if pairs.len() < most {
+                            pairs.push([a, b]);
                         }
                     }
                 }
             }
         }
     }
-    pairs.sort_unstable();
-    Ok(pairs)
+    Ok(sorted(across, within, most))
+}
+
+fn sorted(mut across: Vec<[usize; 2]>, mut within: Vec<[usize; 2]>, most: usize) -> Vec<[usize; 2]> {
+    across.sort_unstable();
+    within.sort_unstable();
+    across.extend(within);
+    across.truncate(most);
+    across
 }
 
 /// Pearson's correlation; 0 if one image is flat.

@@ -125,7 +125,10 @@ fn left_out(imported: &Imported) -> Markup {
     ];
     let counts = [
         (imported.duplicates, "images that are there twice, one kept"),
-        (imported.leaked, "training images that are tested or validated on"),
+        (
+            imported.leaked,
+            "images to train or validate with, left out because they are tested or validated on",
+        ),
         (imported.relabelled, "images got another class"),
         (imported.litter, "files or folders that file managers leave, not looked at"),
     ];

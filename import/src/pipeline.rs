@@ -189,14 +189,14 @@ impl Gathered {
         let pixels = height * width;
         let has_colour = self.records.iter().any(|(_, record)| record.stored.length > pixels);
         let channels = form.channels.unwrap_or(if has_colour { 3 } else { 1 });
-        Ok(Collected {
-            shape: ImageShape { channels, height, width },
-            labels: self.labels,
-            records: self.records.into_iter().map(|(_, record)| record).collect(),
-            spool: spool.finish(channels * pixels)?,
-            unreadable,
-            left_out,
-        })
+        let spool = spool.finish(channels * pixels)?;
+        let mut records: Vec<Record> = self.records.into_iter().map(|(_, record)| record).collect();
+        // What a grey image is among coloured ones is known only now.
+        for record in records.iter_mut().filter(|record| record.stored.length < channels * pixels) {
+            record.digest = Digest::of(&spool.read(record.stored)?);
+        }
+        let shape = ImageShape { channels, height, width };
+        Ok(Collected { shape, labels: self.labels, records, spool, unreadable, left_out })
     }
 }
 
@@ -264,7 +264,7 @@ impl Maker<'_> {
     }
 
     fn make(&self, item: Item) -> Result<Made> {
-        let Item { part, label, origin, content } = item;
+        let Item { part, label, origin, content, is_surely_image } = item;
         let refuse = |why: String| Ok(Made::Unreadable(LeftOut { name: origin.clone(), why }));
         let (image, size) = match content {
             Content::Unreadable(why) => return refuse(why),
@@ -276,7 +276,9 @@ impl Maker<'_> {
                     let (width, height) = photo.size();
                     (photo.image, [height, width])
                 }
-                Err(why) if image::guess_format(&bytes).is_err() && !has_ending(&origin) => {
+                Err(why)
+                    if !is_surely_image && image::guess_format(&bytes).is_err() && !has_ending(&origin) =>
+                {
                     return Ok(Made::NoImage(LeftOut { name: origin, why }));
                 }
                 Err(why) => return refuse(why),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use datasets::{Description, Digest, FileEntry, ImageShape, Normalisation, SplitFiles};
+use datasets::{Description, FileEntry, ImageShape, Normalisation, SplitFiles};
 
 use crate::error::{Error, Result};
 use crate::item::Part;
@@ -71,15 +71,15 @@ impl Made<'_> {
         };
         zoo::write_atomic(&dir.join("dataset.yaml"), datasets::yaml::to_string(&description)?.as_bytes())?;
         datasets::Dataset::open(dir)?;
-        let images = self.write_table(dir, [&train, &test], &request.source)?;
+        let images = self.write_table(dir, [&train, &test])?;
         Ok(Written { description, images })
     }
 
-    /// Where every image is from: names are relative to the folder that the source is in.
-    fn write_table(&self, dir: &Path, splits: [&[&Record]; 2], source: &Path) -> Result<FileEntry> {
-        let beside = source.parent().map_or(String::new(), |parent| parent.join("").display().to_string());
-        let mut table = csv::Writer::from_writer(Vec::new());
+    /// Where every image is from.
+    fn write_table(&self, dir: &Path, splits: [&[&Record]; 2]) -> Result<FileEntry> {
         let path = dir.join(TABLE);
+        let file = File::create_new(&path).map_err(Error::io(&path))?;
+        let mut table = csv::Writer::from_writer(Hashing { file, hasher: datasets::Hasher::default() });
         let failed = |error: csv::Error| Error::new(&path, error.to_string());
         table.write_record(["split", "index", "class", "sha256", "origin"]).map_err(failed)?;
         for records in splits {
@@ -89,15 +89,15 @@ impl Made<'_> {
                     Part::Test => "test",
                     Part::Train | Part::All => "train",
                 };
-                let origin = record.origin.strip_prefix(&beside).unwrap_or(&record.origin);
                 let (index, digest) = (index.to_string(), record.digest.to_string());
                 let class = &self.classes[record.label as usize];
-                table.write_record([split, &index, class, &digest, origin]).map_err(failed)?;
+                table.write_record([split, &index, class, &digest, &*record.origin]).map_err(failed)?;
             }
         }
-        let bytes = table.into_inner().map_err(|error| Error::new(&path, error.to_string()))?;
-        zoo::write_atomic(&path, &bytes)?;
-        Ok(FileEntry { file: TABLE.into(), sha256: Digest::of(&bytes) })
+        let Hashing { file, hasher } =
+            table.into_inner().map_err(|error| Error::new(&path, error.to_string()))?;
+        file.sync_all().map_err(Error::io(&path))?;
+        Ok(FileEntry { file: TABLE.into(), sha256: hasher.digest() })
     }
 
     fn write_split(
@@ -117,6 +117,24 @@ impl Made<'_> {
             labels.write(&[record.label as u8])?;
         }
         Ok(SplitFiles { images: images.finish()?, labels: labels.finish()? })
+    }
+}
+
+/// A file that is hashed while it is written.
+struct Hashing {
+    file: File,
+    hasher: datasets::Hasher,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 

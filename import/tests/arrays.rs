@@ -116,12 +116,24 @@ fn lists_of_files_and_classes() {
     };
     place.write(
         "own/metadata.jsonl",
-        (0..8).map(line).collect::<String>() + "{\"file_name\": \"9.png\", \"label\": 5}\n",
+        (0..8).map(line).collect::<String>()
+            + "{\"file_name\": \"9.png\", \"label\": 5, \"split\": \"train\"}\n",
     );
     let refused = place.import("own", |_| {}).unwrap_err();
     assert!(refused.contains("9.png: line 9 of") && refused.contains("no such file"), "{refused}");
     let found = place.import("own", |request| request.skip_unreadable = true).unwrap();
     assert_eq!(counts(&found), expect(&[("5", 3, 0, 1), ("6", 3, 0, 1)]));
+    assert!(found.left_out.is_empty(), "{:?}", found.left_out);
+    // A split that is none, a column that is another, and files that the list does not name.
+    place.write("part/a.csv", "file,label,split\n0,1,train\n1,2,train\n2,1,test\n3,2,test\n4,1,holdout\n");
+    place.images("part", 6, 3);
+    let refused = place.import("part", |request| request.name = "z".into()).unwrap_err();
+    assert!(refused.contains("line 6: split \"holdout\", expected train, validation or test"), "{refused}");
+    let rows = "0,1,A\n1,2,B\n2,1,A\n3,2,B\n4,1,A\n";
+    place.write("part/a.csv", format!("file,label,set\n{rows}"));
+    let found = place.import("part", |request| request.name = "z".into()).unwrap();
+    assert_eq!(counts(&found), expect(&[("1", 2, 0, 1), ("2", 1, 0, 1)]));
+    assert!(found.left_out.len() == 1 && found.left_out[0].name == "5.png", "{:?}", found.left_out);
     // Names that lead out of the folder are not followed.
     place.write("secret.png", png(77));
     place.write("own/evil.csv", "file,label\n0.png,1\n1.png,2\n../secret.png,1\n");

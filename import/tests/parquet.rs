@@ -119,6 +119,39 @@ fn single_files_rows_without_labels_and_images_that_are_not_there() {
 }
 
 #[test]
+fn splits_that_are_not_said_and_columns_that_are_no_class_are_asked_about() {
+    let whole = |seed| hub(&rows(20, seed), Compression::SNAPPY, None);
+    for (files, expected) in [
+        (["trainval.parquet", "test.parquet"], "which split is it?"),
+        (["validation.parquet", "test.parquet"], "of which split are images to be trained on?"),
+        (["train-00000-of-00001-a.parquet", "train-00000-of-00001-b.parquet"], "several uploads"),
+        (["a/train.parquet", "cat/1.png"], "images and Parquet files"),
+    ] {
+        let place = Place::new();
+        for (seed, file) in files.iter().enumerate() {
+            let bytes = if file.ends_with("png") { png(1) } else { whole(seed as u32) };
+            place.write(&format!("set/{file}"), bytes);
+        }
+        let refused = place.import("set", |_| {}).unwrap_err();
+        assert!(refused.contains(expected), "{files:?}: {refused}");
+    }
+    let place = Place::new();
+    place.write("set/default/train/0000.parquet", whole(1));
+    place.write("set/default/test/0000.parquet", whole(2));
+    place.write("set/default/validation/0000.parquet", whole(3));
+    let found = place.import("set", |_| {}).unwrap();
+    assert_eq!(counts(&found), expect(&[("0", 10, 10, 10), ("1", 10, 10, 10)]));
+    let refused = place.import("set/default/train", |request| {
+        request.name = "y".into();
+        request.label_column = Some("image".into());
+    });
+    assert!(refused.unwrap_err().contains("expected one number or text for each image"));
+    place.write("pointer/train.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n");
+    let refused = place.import("pointer", |request| request.name = "z".into()).unwrap_err();
+    assert!(refused.contains("Git LFS"), "{refused}");
+}
+
+#[test]
 fn what_is_not_clear_is_asked_and_what_is_damaged_is_named() {
     let place = Place::new();
     let whole = hub(&rows(20, 1), Compression::SNAPPY, None);

@@ -52,6 +52,23 @@ fn every_image_is_in_the_table_and_every_file_in_the_metadata() {
 }
 
 #[test]
+fn grey_images_among_coloured_ones_are_named_as_they_are_stored() {
+    let place = Place::new();
+    place.images("own/a", 6, 1);
+    place.images("own/b", 6, 2);
+    let colour = image::RgbImage::from_fn(12, 12, |x, y| image::Rgb([(x * 20) as u8, (y * 20) as u8, 9]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    colour.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    place.write("own/a/colour.png", bytes.into_inner());
+    let found = place.import("own", |_| {}).unwrap();
+    assert_eq!(found.image, [3, 12, 12]);
+    let (train, _, _) = place.load();
+    for (index, row) in rows(&place).iter().enumerate().take(train.len()) {
+        assert_eq!(row[2], Digest::of(train.image(index)).to_string(), "{row:?}");
+    }
+}
+
+#[test]
 fn corrections_are_taken_back() {
     let place = Place::new();
     place.images("own/a", 10, 1);
@@ -82,6 +99,7 @@ fn corrections_are_taken_back() {
         (format!("sha256,suggested\n{second},c\n"), "line 2: no class \"c\""),
         (format!("sha256,suggested\n{second},b\n{second},b\n"), "is there twice"),
         ("sha256,suggested\nabc,b\n".into(), "expected 64 digits"),
+        (format!("sha256;suggested\n{second};c\n"), "line 2: no class \"c\""),
         (format!("sha256,new\n{second},b\n"), "no column \"suggested\""),
         (format!("sha256,suggested\n{},b\n", "0".repeat(64)), "none of its 1 images is in the source"),
     ] {

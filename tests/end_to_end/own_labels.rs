@@ -114,11 +114,22 @@ fn wrong_labels_are_found_and_corrected() {
     let page = std::fs::read_to_string(dir.join("audits/stripes/report.html")).unwrap();
     assert!(page.matches("<img src=\"data:image/png").count() == issues.len(), "a picture of each");
 
+    // A recipe of other data has classes and augmentation that are not these.
+    std::fs::write(dir.join("other.yaml"), RECIPE.replace("dataset: stripes", "dataset: spots")).unwrap();
+    let other = run("trainer", dir, ["audit", "stripes", "--recipe", "other.yaml"]);
+    assert_refused("a recipe of another dataset", &other, &["dataset: found spots, expected stripes"]);
+
     // The runs are there: the same again, at once.
     let started = Instant::now();
     succeed("trainer", dir, audit);
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(std::fs::read(dir.join("audits/stripes/issues.csv")).unwrap(), table);
+
+    // What a person deleted rows of is kept when the audit is repeated.
+    let edited = "rank,sha256,suggested\n";
+    std::fs::write(dir.join("audits/stripes/issues.csv"), edited).unwrap();
+    succeed("trainer", dir, audit);
+    assert_eq!(std::fs::read_to_string(dir.join("audits/stripes/issues.before.csv")).unwrap(), edited);
 
     let import =
         ["import", "pictures", "--name", "better", "--relabel", "audits/stripes/issues.csv", "--json"];
@@ -170,4 +181,21 @@ fn a_killed_import_leaves_no_half_dataset() {
 
 fn names(dir: &Path) -> Vec<String> {
     std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// A run belongs to the data that it began with: others under the same name are not published as its own.
+#[test]
+fn a_run_does_not_go_on_with_other_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    folder(dir, 30);
+    let import = ["import", "pictures", "--name", "stripes", "--size", "12x12"];
+    succeed("trainer", dir, import);
+    std::fs::write(dir.join("recipe.yaml"), RECIPE).unwrap();
+    succeed("trainer", dir, ["publish", "recipe.yaml"]);
+    std::fs::remove_dir_all(dir.join("datasets/stripes")).unwrap();
+    std::fs::remove_file(dir.join("pictures/dots/007.png")).unwrap();
+    succeed("trainer", dir, import);
+    let refused = run("trainer", dir, ["publish", "recipe.yaml"]);
+    assert_refused("other data", &refused, &["runs/stripes-", "was trained on other images or labels"]);
 }

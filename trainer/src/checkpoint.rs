@@ -27,6 +27,9 @@ const PROGRESS_KEY: &str = "progress";
 pub struct Progress {
     /// The recipe this run follows.
     pub recipe_sha256: Digest,
+    /// The training images; absent from runs of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<Digest>,
     /// Epoch at hand, from 1; one more than the recipe's when all are done.
     pub epoch: u32,
     /// Steps taken in this epoch.
@@ -144,6 +147,9 @@ impl State {
         let (epoch, finished) = (progress.epoch, progress.rows.len());
         if u32::try_from(finished).ok().and_then(|finished| finished.checked_add(1)) != Some(epoch) {
             return Err(wrong(format!("progress: epoch {epoch} after {finished} finished ones")));
+        }
+        if progress.best_epoch.is_some_and(|best| best == 0 || best as usize > finished) {
+            return Err(wrong(format!("progress: best epoch {:?} of {finished}", progress.best_epoch)));
         }
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
         let parameters = || Parameters::zeros(network.parameters(), device);

@@ -9,8 +9,14 @@ use crate::layers::Mode;
 use crate::network::Network;
 use crate::parameters::Parameters;
 
-/// Images per forward pass.
+/// Images per forward pass, and values of them at most.
 const BATCH: usize = 500;
+const VALUES: usize = 32 << 20;
+
+/// Images of a shape per forward pass.
+pub(crate) fn batch(shape: datasets::ImageShape) -> usize {
+    (VALUES / shape.numel().max(1)).clamp(1, BATCH)
+}
 
 /// What a network says about a set of images.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +47,7 @@ impl Evaluator<'_> {
     /// Classifies the images at `indices`.
     pub(crate) fn evaluate(&self, indices: &[usize]) -> Evaluation {
         let mut result = Evaluation { loss: 0.0, predictions: Vec::with_capacity(indices.len()), correct: 0 };
-        for chunk in indices.chunks(BATCH) {
+        for chunk in indices.chunks(batch(self.samples.shape)) {
             let labels: Vec<i64> = chunk.iter().map(|&i| self.samples.labels[i].into()).collect();
             let (loss, predictions) = tch::no_grad(|| {
                 let logits = self.logits(chunk);
@@ -65,7 +71,7 @@ impl Evaluator<'_> {
             logits.copy_data(&mut values, logits.numel());
             values
         };
-        indices.chunks(BATCH).flat_map(values).collect()
+        indices.chunks(batch(self.samples.shape)).flat_map(values).collect()
     }
 
     /// Probabilities `[N, classes]`, row-major, of the images at `indices`: of logits divided by `temperature`.

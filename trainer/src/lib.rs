@@ -11,6 +11,7 @@ mod augment;
 pub mod batches;
 mod checkpoint;
 pub mod doctor;
+mod early_stopping;
 mod error;
 mod evaluate;
 pub mod fingerprint;

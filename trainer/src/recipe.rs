@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmentation;
 use crate::checkpoint::Progress;
+use crate::early_stopping::EarlyStopping;
 use crate::error::{Error, Result};
 use crate::layers::{Layer, Shape};
 use crate::network::Network;
@@ -76,14 +77,6 @@ pub(crate) struct Split {
     pub train: Option<usize>,
 }
 
-/// When a run ends before its last epoch (Prechelt 1998, "Early Stopping - But When?").
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EarlyStopping {
-    /// Epochs that may pass without a better one on the validation images.
-    pub patience: u32,
-}
-
 /// Which images an epoch is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -91,7 +84,7 @@ pub(crate) enum Sampling {
     /// Each once.
     #[default]
     Once,
-    /// As many, but of every class equally many: those of small classes several times, those of large ones in turn.
+    /// As many, but of every class equally many: those of small classes several times, of large ones others in each epoch.
     Balanced,
 }
 
@@ -176,8 +169,7 @@ impl Recipe {
 
     /// Whether a run has come to its end.
     pub(crate) fn is_over(&self, progress: &Progress) -> bool {
-        let since_best = |best: u32| progress.rows.last().map_or(0, |row| row.epoch - best);
-        let is_stopped = |early: &EarlyStopping| progress.best_epoch.map_or(0, since_best) >= early.patience;
+        let is_stopped = |early: &EarlyStopping| early.is_over(&progress.rows);
         progress.epoch > self.epochs
             || progress.step == 0 && self.early_stopping.as_ref().is_some_and(is_stopped)
     }

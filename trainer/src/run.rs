@@ -71,6 +71,9 @@ pub struct RunSummary {
     pub recipe_sha256: Digest,
     /// Name of the dataset.
     pub dataset: String,
+    /// The training images; absent from runs of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<Digest>,
     /// Trainable values.
     pub parameters: usize,
     /// Epochs trained.
@@ -207,6 +210,7 @@ pub fn finish(
         name: recipe.recipe.name.clone(),
         recipe_sha256: recipe.sha256(),
         dataset: dataset.description.name.clone(),
+        data_sha256: Some(dataset.description.training_sha256()),
         parameters: network.parameter_count(),
         epochs: rows.len() as u32,
         selected_epoch: selected,
@@ -226,6 +230,20 @@ pub fn finish(
     let json = serde_json::to_string_pretty(&summary).map_err(|e| Error::run(path, e.to_string()))?;
     zoo::write_atomic(&path.join(SUMMARY), format!("{json}\n").as_bytes())?;
     Ok(summary)
+}
+
+/// A run belongs to the data that it began with.
+///
+/// # Errors
+/// [`Error::Run`] if these are others.
+pub(crate) fn check_data(run: &Path, found: Option<Digest>, expected: Digest) -> Result<()> {
+    match found {
+        Some(found) if found != expected => {
+            let problem = "was trained on other images or labels than the dataset has now: remove it, or import under another name";
+            Err(Error::run(run, problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A finished run, read back.
@@ -266,6 +284,7 @@ pub fn read(path: &Path, dataset: &Dataset) -> Result<FinishedRun> {
             format!("sha256 {}, expected {}", recipe.sha256(), summary.recipe_sha256),
         ));
     }
+    check_data(path, summary.data_sha256, dataset.description.training_sha256())?;
     let network = recipe.recipe.build_network(&dataset.description)?;
     let parameters = weights::read(&path.join(weights::MODEL), &network)?;
     if parameters.sha256() != summary.parameters_sha256 {

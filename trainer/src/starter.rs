@@ -12,10 +12,14 @@ const IMBALANCE: f64 = 3.0;
 /// Features of the first convolution, the widest that leaves time for [`EPOCHS`] is taken.
 const WIDTHS: [usize; 4] = [32, 24, 16, 12];
 const EPOCHS: f64 = 12.0;
-/// Rows and columns of the maps that are flattened, at most.
+/// Rows or columns of the maps that are flattened, whichever are fewer, at most.
 const LAST_MAP: usize = 4;
+/// Pixels of an image that a convolution is given, at most: larger ones are averaged first.
+const PIXELS: usize = 112 * 112;
+/// Values of a batch, at most.
+const VALUES: usize = 16 << 20;
 
-/// The text of a recipe `<dataset>-cnn` that takes about so many minutes on two cores.
+/// The text of a recipe for a dataset that takes about so many minutes on two cores.
 pub fn recipe(description: &Description, samples: &Samples, minutes: f64) -> String {
     let validation = validation(samples);
     let images = samples.len() - validation;
@@ -29,7 +33,8 @@ pub fn recipe(description: &Description, samples: &Samples, minutes: f64) -> Str
         5000..30_000 => 64,
         _ => 128,
     };
-    let name = &description.name;
+    let batch_size = batch_size.min(VALUES / description.image.numel()).max(2);
+    let name = quoted(&description.name);
     let ImageShape { channels, height, width: columns } = description.image;
     let classes = description.classes.len();
     let colour = if channels == 3 { "colour" } else { "grey" };
@@ -46,9 +51,12 @@ pub fn recipe(description: &Description, samples: &Samples, minutes: f64) -> Str
          dataset: {name}\n\
          seed: 1\n\
          split: {{validation: {validation}}}  # {own}\n",
-        model_name(name)
+        model_name(&description.name)
     );
     text += "network:\n";
+    for _ in 0..halvings(description.image) {
+        text += "- avg_pool: {kernel_size: 2, stride: 2}  # larger than a first network needs; import --size is faster\n";
+    }
     for (layer, comment) in layers(description.image, width) {
         text += &format!(
             "- {layer}{}\n",
@@ -71,9 +79,22 @@ pub fn recipe(description: &Description, samples: &Samples, minutes: f64) -> Str
     text + &format!("output: {{select: best_validation{confidence}}}\n")
 }
 
-/// The name of the recipe.
+/// The name of the recipe: the dataset's, as a model may be called.
 pub fn model_name(dataset: &str) -> String {
-    format!("{dataset}-cnn")
+    let name: String = dataset.to_ascii_lowercase().chars().take(56).collect();
+    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric()).replace('_', "-");
+    match name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        true => format!("{name}-cnn"),
+        false => format!("d{name}-cnn"),
+    }
+}
+
+/// A name as a text of YAML: `null` and `2024` are none without quotes.
+fn quoted(name: &str) -> String {
+    match datasets::yaml::to_string(&name) {
+        Ok(text) => text.trim_end().to_owned(),
+        Err(_) => format!("{name:?}"),
+    }
 }
 
 /// A tenth, or what the data came with.
@@ -84,8 +105,21 @@ fn validation(samples: &Samples) -> usize {
     }
 }
 
+/// How often an image is made half as large before the first convolution.
+fn halvings(image: ImageShape) -> u32 {
+    let pixels = |times: u32| (image.height >> times) * (image.width >> times);
+    let is_possible = |times: u32| image.height.min(image.width) >> times >= 2;
+    (0..12).find(|&times| pixels(times) <= PIXELS || !is_possible(times + 1)).unwrap_or(0)
+}
+
+fn halved(image: ImageShape) -> ImageShape {
+    let times = halvings(image);
+    ImageShape { height: image.height >> times, width: image.width >> times, ..image }
+}
+
 /// Features of each stage: as many stages as it takes to come to maps that can be flattened.
 fn stages(image: ImageShape, width: usize) -> Vec<usize> {
+    let image = halved(image);
     let mut side = image.height.min(image.width);
     let mut stages = Vec::new();
     while side > LAST_MAP || stages.is_empty() {
@@ -108,7 +142,9 @@ fn layers(image: ImageShape, width: usize) -> Vec<(String, &'static str)> {
         ));
         layers.push(("batch_norm".into(), ""));
         layers.push(("relu".into(), ""));
-        layers.push(("max_pool: {kernel_size: 2, stride: 2}".into(), ""));
+        if halved(image).height.min(halved(image).width) >> number >= 2 {
+            layers.push(("max_pool: {kernel_size: 2, stride: 2}".into(), ""));
+        }
     }
     layers
 }
@@ -120,7 +156,8 @@ fn milliseconds(image: ImageShape, width: usize) -> f64 {
 
 /// Multiplications of the convolutions for one image.
 fn macs(image: ImageShape, width: usize) -> f64 {
-    let (mut channels, mut pixels, mut sum) = (image.channels, image.height * image.width, 0.0);
+    let small = halved(image);
+    let (mut channels, mut pixels, mut sum) = (image.channels, small.height * small.width, 0.0);
     for features in stages(image, width) {
         sum += (9 * channels * features * pixels) as f64;
         (channels, pixels) = (features, pixels / 4);
@@ -130,7 +167,9 @@ fn macs(image: ImageShape, width: usize) -> f64 {
 
 fn sampling(description: &Description, samples: &Samples) -> String {
     let mut counts = vec![0usize; description.classes.len()];
-    samples.labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+    // The data's own validation images come last.
+    let fitted = samples.len() - samples.validation;
+    samples.labels[..fitted].iter().for_each(|&label| counts[usize::from(label)] += 1);
     let (least, most) = counts.iter().fold((usize::MAX, 1), |(least, most), &n| (least.min(n), most.max(n)));
     let ratio = most as f64 / least.max(1) as f64;
     match ratio > IMBALANCE {
@@ -197,7 +236,7 @@ mod tests {
 
     #[test]
     fn recipes_fit_the_data_whatever_it_is() {
-        for side in [2, 3, 5, 8, 12, 28, 32, 64, 96, 224] {
+        for side in [1, 2, 3, 5, 8, 12, 28, 32, 64, 96, 224, 1000, 4000] {
             for counts in [vec![3, 3], vec![40; 10], vec![900; 11], vec![500; 250], vec![6000; 10]] {
                 for channels in [1, 3] {
                     let file = made([channels, side, side + 3], &counts, 0, 1.0);
@@ -205,6 +244,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn names_are_those_of_models_and_quoted_where_they_must_be() {
+        let named = ["leaves", "2024", "My_Set-", "null", &"x".repeat(64)].map(model_name);
+        assert_eq!(named[..4], ["leaves-cnn", "d2024-cnn", "my-set-cnn", "null-cnn"]);
+        assert!(named.iter().all(|name| zoo::check_name(name).is_ok()), "{named:?}");
+        assert_eq!(["leaves", "null", "2024"].map(quoted), ["leaves", "'null'", "'2024'"]);
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use datasets::{Dataset, ImageShape, Samples};
+use datasets::{Dataset, Digest, ImageShape, Samples};
 use tch::{Device, Tensor};
 
 use crate::batches::{Batch, Normaliser, Source};
 use crate::checkpoint::{Progress, State};
+use crate::early_stopping;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::fingerprint;
@@ -95,6 +96,7 @@ pub fn fit(
         normaliser: &Normaliser::new(&dataset.description.normalisation),
         training: &training,
         validation: &validation,
+        data_sha256: dataset.description.training_sha256(),
     };
     fit_on(recipe, &images, network, run, options, observer)
 }
@@ -107,6 +109,8 @@ pub(crate) struct Images<'a> {
     pub(crate) training: &'a [usize],
     /// Places of those to choose by.
     pub(crate) validation: &'a [usize],
+    /// Names the data: a run goes on with the same.
+    pub(crate) data_sha256: Digest,
 }
 
 /// The training loop on the images that are named, whatever the recipe's split says.
@@ -131,7 +135,7 @@ pub(crate) fn fit_on(
             training: images.training,
             validation: images.validation,
             device: options.device,
-            state: initial_state(recipe, network, run, options)?,
+            state: initial_state(recipe, images.data_sha256, network, run, options)?,
             started: Instant::now(),
         };
         trainer.state.progress.numeric_profile_in_force &= in_force;
@@ -172,13 +176,18 @@ fn numeric_profile_in_force(recipe: &Recipe, device: Device, observer: &mut dyn 
 
 fn initial_state(
     recipe: &RecipeFile,
+    data: Digest,
     network: &Network,
     run: &RunDir,
     options: &Options<'_>,
 ) -> Result<State> {
     let with_ema = recipe.recipe.ema.is_some();
     if options.resume && run.has_checkpoint() {
-        return State::load(run.path(), network, &recipe.sha256(), with_ema, options.device);
+        let mut state = State::load(run.path(), network, &recipe.sha256(), with_ema, options.device)?;
+        // Checkpoints of older versions do not say it.
+        let found = *state.progress.data_sha256.get_or_insert(data);
+        run::check_data(run.path(), Some(found), data)?;
+        return Ok(state);
     }
     let mut parameters = network.initialise(recipe.recipe.seed, options.device)?;
     Ok(State {
@@ -188,6 +197,7 @@ fn initial_state(
         parameters,
         progress: Progress {
             recipe_sha256: recipe.sha256(),
+            data_sha256: Some(data),
             epoch: 1,
             step: 0,
             optimizer_steps: 0,
@@ -315,9 +325,8 @@ impl<'a> Trainer<'a> {
             validation_accuracy: held_out.as_ref().map(|e| e.correct as f64 / self.validation.len() as f64),
             parameters_sha256: self.state.model().sha256(),
         };
-        if self.recipe.output.select == Select::BestValidation && self.is_best(&row) {
-            self.state.best = Some(self.state.model().copy());
-            self.state.progress.best_epoch = Some(row.epoch);
+        if self.recipe.output.select == Select::BestValidation {
+            self.keep_if_best(&row);
         }
         let progress = &mut self.state.progress;
         progress.rows.push(row.clone());
@@ -328,12 +337,12 @@ impl<'a> Trainer<'a> {
         Ok(row)
     }
 
-    fn is_best(&self, row: &EpochRow) -> bool {
-        let progress = &self.state.progress;
-        let best = progress.rows.iter().find(|r| Some(r.epoch) == progress.best_epoch);
-        let rank =
-            |r: &EpochRow| (r.validation_accuracy.unwrap_or(0.0), -r.validation_loss.unwrap_or(f64::MAX));
-        best.is_none_or(|best| rank(row) > rank(best))
+    fn keep_if_best(&mut self, row: &EpochRow) {
+        let rows: Vec<EpochRow> = self.state.progress.rows.iter().chain([row]).cloned().collect();
+        if early_stopping::best(&rows).is_some_and(|best| best.epoch == row.epoch) {
+            self.state.best = Some(self.state.model().copy());
+            self.state.progress.best_epoch = Some(row.epoch);
+        }
     }
 
     fn save(&mut self, run: &Path) -> Result<()> {

@@ -54,6 +54,7 @@ pub(crate) fn read(splits: &[Files], form: &Form, each: &mut dyn FnMut(Item) -> 
                 label: label.to_string(),
                 origin: format!("{}[{index}]", files.images.display()),
                 content: Content::Pixels { shape, pixels },
+                is_surely_image: true,
             })?;
         }
     }

@@ -1,6 +1,6 @@
 //! Lists of image files and their classes: CSV with or without a header, or JSON lines, as `metadata.jsonl` beside the images.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::rows::{LABELS, Rows};
@@ -43,7 +43,7 @@ struct Row {
     /// Where it was found.
     path: Option<PathBuf>,
     label: String,
-    part: Option<Part>,
+    part: Part,
     line: u64,
 }
 
@@ -76,22 +76,24 @@ impl List {
                 Error::new(path, format!("which column has the class? --label-column, of {header:?}"))
             })?,
         };
-        let split = column(&PARTS);
-        let rows = table.into_iter().map(|(line, fields)| {
+        let parts = match column(&PARTS) {
+            Some(split) => parts(path, &table, split)?,
+            None => vec![Part::All; table.len()],
+        };
+        let rows = table.into_iter().zip(parts).map(|((line, fields), part)| {
             let field = |column: usize| fields.get(column).map_or("", |field| field.trim()).to_owned();
             let name = field(file);
-            Row {
-                path: folders.find(&name),
-                file: name,
-                label: field(class),
-                part: split.and_then(|split| part(&field(split))),
-                line,
-            }
+            Row { path: folders.find(&name), file: name, label: field(class), part, line }
         });
         let name =
             |column: usize| header.get(column).cloned().unwrap_or_else(|| format!("column {}", column + 1));
         let notes = vec![format!("{:?} has the files, {:?} the classes", name(file), name(class))];
         Ok(Some(List { rows: rows.collect(), notes }))
+    }
+
+    /// The files that it names.
+    pub(crate) fn files(&self) -> HashSet<PathBuf> {
+        self.rows.iter().filter_map(|row| row.path.clone()).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -103,8 +105,6 @@ impl List {
     /// # Errors
     /// Those of `each`.
     pub(crate) fn read(&self, list: &Path, each: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
-        let has_parts =
-            [Part::Train, Part::Test].iter().all(|part| self.rows.iter().any(|row| row.part == Some(*part)));
         for row in &self.rows {
             let content = match &row.path {
                 _ if row.label.is_empty() => Content::NoLabel,
@@ -114,12 +114,28 @@ impl List {
                     Err(error) => Content::Unreadable(error.to_string()),
                 },
             };
-            let part = if has_parts { row.part.unwrap_or(Part::Train) } else { Part::All };
             let origin = row.path.as_ref().map_or(row.file.clone(), |path| path.display().to_string());
-            each(Item { part, label: row.label.clone(), origin, content })?;
+            let (part, label) = (row.part, row.label.clone());
+            each(Item { part, label, origin, content, is_surely_image: true })?;
         }
         Ok(())
     }
+}
+
+/// The split of every row. A column of which no field says a split is another one; if some do, all must.
+fn parts(path: &Path, table: &[(u64, Vec<String>)], column: usize) -> Result<Vec<Part>> {
+    let field = |row: &[String]| row.get(column).map_or("", |field| field.trim()).to_owned();
+    let found: Vec<Option<Part>> = table.iter().map(|(_, row)| part(&field(row))).collect();
+    let has_splits =
+        found.contains(&Some(Part::Train)) && found.iter().flatten().any(|part| *part != Part::Train);
+    if !has_splits {
+        return Ok(vec![Part::All; table.len()]);
+    }
+    let known = found.into_iter().zip(table).map(|(part, (line, row))| {
+        let problem = || format!("line {line}: split {:?}, expected train, validation or test", field(row));
+        part.ok_or_else(|| Error::new(path, problem()))
+    });
+    known.collect()
 }
 
 type Table = (Vec<String>, Vec<(u64, Vec<String>)>);

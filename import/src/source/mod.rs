@@ -5,6 +5,7 @@ mod list;
 mod numpy;
 mod parquet;
 mod rows;
+mod shards;
 mod table;
 
 use std::io::Read;
@@ -64,7 +65,7 @@ impl Source {
                 return Source::of_numpy(splits, request);
             }
             if parquet::is_parquet(path)? {
-                return Source::of_parquet(parquet::files(path, request.test.as_deref())?, request);
+                return Source::of_parquet(shards::files(path, request.test.as_deref())?, request);
             }
             if let Some(what) = lone(path)? {
                 let expected = "expected a folder, an archive, a list of files, a table of pixels, IDX, numpy's arrays or Parquet";
@@ -94,17 +95,20 @@ impl Source {
         if root.is_dir() {
             let splits = idx_in(&tree);
             if !splits.is_empty() {
-                return Source::of_idx(splits, request);
+                let used: Vec<PathBuf> =
+                    splits.iter().flat_map(|files| [files.images.clone(), files.labels.clone()]).collect();
+                let source = Source::of_idx(splits, request)?;
+                return Ok(source.beside(tree, "not of the IDX files", |path| used.contains(path)));
             }
-            let files = parquet::in_folder(&tree)?;
+            let files = shards::in_folder(&tree)?;
+            if !files.is_empty() && !layout(&tree, 1).places.is_empty() {
+                let both = "images and Parquet files: which are meant? Name a folder that has only one kind";
+                return Err(Error::new(&root, both));
+            }
             if !files.is_empty() {
-                let others = tree.files.iter().filter(|file| file.ending() != "parquet");
-                let others = others
-                    .map(|file| LeftOut { name: file.name.clone(), why: "not a Parquet file".into() })
-                    .chain(tree.left_out)
-                    .collect();
+                let used: Vec<PathBuf> = files.iter().map(|(path, _)| path.clone()).collect();
                 let source = Source::of_parquet(files, request)?;
-                return Ok(Source { left_out: others, litter: tree.litter, ..source });
+                return Ok(source.beside(tree, "not a Parquet file", |path| used.contains(path)));
             }
         }
         let found = layout(&tree, request.class_level.unwrap_or(1));
@@ -123,7 +127,11 @@ impl Source {
                 let path = root.join(only);
                 let list = list::List::open(&path, Some(&root), request.label_column.as_deref())?;
                 if let Some(list) = list {
-                    return Source::of_list(&path, list, request);
+                    let used = list.files();
+                    let source = Source::of_list(&path, list, request)?;
+                    return Ok(
+                        source.beside(tree, "not in the list", |file| *file == path || used.contains(file))
+                    );
                 }
             }
         }
@@ -142,6 +150,15 @@ impl Source {
         let (litter, notes) = (tree.litter, found.notes.clone());
         let kind = Kind::Folders { tree, layout: found };
         Ok(Source { kind, left_out, litter, notes, classes: Vec::new() })
+    }
+
+    /// With what else is in the folder.
+    fn beside(mut self, tree: Tree, why: &str, is_used: impl Fn(&PathBuf) -> bool) -> Source {
+        let others = tree.files.iter().filter(|file| !is_used(&tree.root.join(&file.name)));
+        self.left_out.extend(others.map(|file| LeftOut { name: file.name.clone(), why: why.into() }));
+        self.left_out.extend(tree.left_out);
+        self.litter = tree.litter;
+        self
     }
 
     fn of_list(path: &Path, list: list::List, request: &Request) -> Result<Source> {
@@ -228,7 +245,8 @@ impl Source {
                     let place = places[&file];
                     let content = bytes.map_or_else(Content::Unreadable, Content::File);
                     let origin = tree.root.join(&tree.files[file].name).display().to_string();
-                    each(Item { part: place.part, label: place.class.clone(), origin, content })
+                    let (part, label) = (place.part, place.class.clone());
+                    each(Item { part, label, origin, content, is_surely_image: false })
                 })
             }
         }

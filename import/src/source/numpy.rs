@@ -277,6 +277,7 @@ pub(crate) fn read(splits: &[Split], form: &Form, each: &mut dyn FnMut(Item) -> 
                 label: label.to_string(),
                 origin: format!("{}[{index}]", split.images.place()),
                 content: Content::Pixels { shape, pixels },
+                is_surely_image: true,
             })
         })?;
     }

@@ -4,26 +4,32 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use parquet::basic::Type as Physical;
-use parquet::file::metadata::FileMetaData;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use bytes::Bytes;
+use parquet::basic::{ConvertedType, Repetition, Type as Physical};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{FileMetaData, RowGroupMetaData};
+use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 use terminal::catch_panic;
 
 use super::rows;
+use crate::classes::MOST as MAX_CLASSES;
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
-use crate::layout::part;
-use crate::tree::{MAX_BYTES, Tree};
+use crate::tree::MAX_BYTES;
 
 /// Columns that usually hold the image, if several hold bytes.
 const IMAGES: [&str; 6] = ["image", "img", "images", "picture", "photo", "jpg"];
 /// Rows that are decoded at a time: of images, each may be megabytes.
 const BATCH: usize = 16;
-/// Most bytes of a group of rows: a page of it is unpacked as a whole.
-const MAX_GROUP: i64 = 2 << 30;
+/// Most bytes of a page, which is read and unpacked as a whole: a hundred photos of some megabytes.
+const MAX_PAGE: usize = 256 << 20;
+/// How many times larger unpacked images may be: they are compressed already.
+const MAX_RATIO: i64 = 64;
+/// Most characters of a label or of an image's name.
+const MAX_TEXT: usize = 256;
 
 /// Files of rows, and the columns that matter.
 pub(crate) struct Shards {
@@ -35,102 +41,17 @@ pub(crate) struct Shards {
     pub(crate) note: String,
 }
 
-/// Numbers of columns in the schema.
+/// Names of the columns that matter.
 #[derive(Debug, Clone, PartialEq)]
 struct Columns {
     image: String,
     label: String,
+    is_text: bool,
 }
 
 /// Whether a file is one of Parquet.
 pub(crate) fn is_parquet(path: &Path) -> Result<bool> {
     super::starts_with(path, b"PAR1")
-}
-
-/// The files of a folder, if it has any.
-///
-/// # Errors
-/// If they are of several sets, or a shard is missing.
-pub(crate) fn in_folder(tree: &Tree) -> Result<Vec<(PathBuf, Part)>> {
-    let names: Vec<&str> =
-        tree.files.iter().filter(|file| file.ending() == "parquet").map(|file| file.name.as_str()).collect();
-    let folder = |name: &str| name.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
-    // `train/0000.parquet` is a split in a folder of its own.
-    let set = |name: &str| {
-        let folder = folder(name);
-        match folder.rsplit_once('/') {
-            Some((outer, last)) if part(last).is_some() => outer.to_owned(),
-            None if part(&folder).is_some() => String::new(),
-            _ => folder,
-        }
-    };
-    let sets: std::collections::BTreeSet<String> = names.iter().map(|name| set(name)).collect();
-    if sets.len() > 1 {
-        return Err(Error::new(
-            &tree.root,
-            format!("Parquet files of several sets, in the folders {sets:?}: name the folder of one"),
-        ));
-    }
-    complete(&tree.root, &names)?;
-    let of = |name: &str| {
-        let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
-        part(file).or_else(|| part(folder.rsplit('/').next().unwrap_or_default()))
-    };
-    let parts: Vec<Option<Part>> = names.iter().map(|name| of(name)).collect();
-    let has_splits =
-        parts.contains(&Some(Part::Train)) && parts.iter().any(|part| *part != Some(Part::Train));
-    if has_splits && let Some(at) = parts.iter().position(Option::is_none) {
-        return Err(Error::new(&tree.root.join(names[at]), "which split is it? Its name does not say"));
-    }
-    let files = names.iter().zip(parts).map(|(name, part)| {
-        (tree.root.join(name), if has_splits { part.unwrap_or(Part::All) } else { Part::All })
-    });
-    Ok(files.collect())
-}
-
-/// The place of a shard among its like: `train-00001-of-00002-3f2c.parquet` is `("train", 1, 2)`.
-fn shard(name: &str) -> Option<(&str, usize, usize)> {
-    let name = name.strip_suffix(".parquet")?;
-    let (before, after) = name.split_once("-of-")?;
-    let (split, place) = before.rsplit_once('-')?;
-    let count: String = after.chars().take_while(char::is_ascii_digit).collect();
-    Some((split, place.parse().ok()?, count.parse().ok()?))
-}
-
-/// A set of which a part is missing would be taken for the whole.
-fn complete(root: &Path, names: &[&str]) -> Result<()> {
-    let mut found: std::collections::BTreeMap<(&str, usize), Vec<usize>> = std::collections::BTreeMap::new();
-    for (split, place, count) in names.iter().filter_map(|name| shard(name)) {
-        found.entry((split, count)).or_default().push(place);
-    }
-    for ((split, count), places) in found {
-        if let Some(missing) = (0..count).find(|place| !places.contains(place)) {
-            let problem =
-                format!("shard {split}-{missing:05}-of-{count:05} is not there; all {count} are needed");
-            return Err(Error::new(root, problem));
-        }
-    }
-    Ok(())
-}
-
-/// A single file and that of its test split.
-///
-/// # Errors
-/// If it is one of several shards.
-pub(crate) fn files(path: &Path, test: Option<&Path>) -> Result<Vec<(PathBuf, Part)>> {
-    let lone = |path: &Path| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        match shard(name) {
-            Some((_, _, count)) if count > 1 => {
-                Err(Error::new(path, format!("one of {count} shards: name the folder that has all of them")))
-            }
-            _ => Ok(()),
-        }
-    };
-    lone(path)?;
-    let Some(test) = test else { return Ok(vec![(path.to_owned(), Part::All)]) };
-    lone(test)?;
-    Ok(vec![(path.to_owned(), Part::Train), (test.to_owned(), Part::Test)])
 }
 
 impl Shards {
@@ -140,17 +61,29 @@ impl Shards {
     /// If one cannot be read, or which columns are meant is not clear.
     pub(crate) fn open(files: Vec<(PathBuf, Part)>, label: Option<&str>) -> Result<Shards> {
         let mut found: Option<(Columns, Vec<String>)> = None;
-        let mut rows = 0;
+        let mut rows = 0usize;
         for (path, _) in &files {
             let reader = open(path)?;
             let metadata = reader.metadata().file_metadata();
-            let here = (columns(path, metadata.schema(), label)?, metadata);
-            let names = class_names(metadata, &here.0.label);
-            if found.as_ref().is_some_and(|(columns, known)| *columns != here.0 || *known != names) {
-                return Err(Error::new(path, "other columns or classes than in the first file"));
+            let columns = columns(path, metadata.schema(), label)?;
+            let names = class_names(metadata, &columns.label);
+            if names.len() > MAX_CLASSES {
+                return Err(Error::new(
+                    path,
+                    format!("{} classes, expected at most {MAX_CLASSES}", names.len()),
+                ));
             }
-            found = Some((here.0, names));
-            rows += usize::try_from(metadata.num_rows()).unwrap_or(0);
+            if let Some((first, _)) = found.as_ref().filter(|(first, _)| *first != columns) {
+                return Err(Error::new(path, format!("{columns:?}, in the first file {first:?}")));
+            }
+            if let Some((_, first)) = found.as_ref().filter(|(_, first)| *first != names) {
+                return Err(Error::new(
+                    path,
+                    format!("names of classes {names:?}, in the first file {first:?}"),
+                ));
+            }
+            found = Some((columns, names));
+            rows = rows.saturating_add(row_count(path, metadata)?);
         }
         let first = files.first().map_or(PathBuf::new(), |(path, _)| path.clone());
         let (columns, classes) = found.ok_or_else(|| Error::new(&first, "no files"))?;
@@ -165,6 +98,8 @@ impl Shards {
     pub(crate) fn read(&self, each: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
         for (path, part) in &self.files {
             let reader = open(path)?;
+            let expected = row_count(path, reader.metadata().file_metadata())?;
+            check_groups(path, reader.metadata().row_groups(), &self.columns)?;
             let mut rows = guarded(path, || {
                 let schema = reader.metadata().file_metadata().schema();
                 let wanted = |field: &&std::sync::Arc<Type>| {
@@ -172,29 +107,32 @@ impl Shards {
                 };
                 let fields = schema.get_fields().iter().filter(wanted).cloned().collect();
                 let projection = Type::group_type_builder(schema.name()).with_fields(fields).build()?;
-                Ok(RowIter::from_file_into(Box::new(reader))
-                    .project(Some(projection))?
-                    .with_batch_size(BATCH))
+                let rows = RowIter::from_file_into(Box::new(reader)).project(Some(projection))?;
+                Ok(rows.with_batch_size(BATCH))
             })?;
             let mut index = 0;
             while let Some(row) = guarded(path, || rows.next().transpose())? {
-                each(self.item(&row, *part, format!("{}[{index}]", path.display())))?;
+                let item = self.item(&row, *part, format!("{}[{index}]", path.display()));
+                each(item.map_err(|problem| Error::new(path, format!("row {index}: {problem}")))?)?;
                 index += 1;
+            }
+            if index != expected {
+                return Err(Error::new(path, format!("{index} rows, expected {expected}")));
             }
         }
         Ok(())
     }
 
-    fn item(&self, row: &Row, part: Part, mut origin: String) -> Item {
+    fn item(&self, row: &Row, part: Part, mut origin: String) -> std::result::Result<Item, String> {
         let field = |name: &str| row.get_column_iter().find(|(column, _)| *column == name).map(|(_, f)| f);
-        let label = field(&self.columns.label).map_or(String::new(), text);
+        let label = field(&self.columns.label).map_or(Ok(String::new()), text)?;
         let content = match field(&self.columns.image) {
             Some(Field::Bytes(bytes)) => file(bytes.data()),
             Some(Field::Group(group)) => {
                 let inner = |name: &str| group.get_column_iter().find(|(n, _)| *n == name).map(|(_, f)| f);
-                let path = inner("path").map_or(String::new(), text);
-                if !path.is_empty() {
-                    origin = format!("{origin} {path}");
+                if let Some(Field::Str(path)) = inner("path") {
+                    origin.push(' ');
+                    origin.extend(path.chars().take(MAX_TEXT));
                 }
                 match inner("bytes") {
                     Some(Field::Bytes(bytes)) => file(bytes.data()),
@@ -206,7 +144,7 @@ impl Shards {
         // The Hub's splits without labels have -1.
         let is_unlabelled = label.is_empty() || label == "-1" && !self.classes.is_empty();
         let content = if is_unlabelled { Content::NoLabel } else { content };
-        Item { part, label, origin, content }
+        Ok(Item { part, label, origin, content, is_surely_image: true })
     }
 }
 
@@ -217,72 +155,165 @@ fn file(bytes: &[u8]) -> Content {
     }
 }
 
-fn text(field: &Field) -> String {
-    match field {
+/// A label as text; a number with a fraction of 0 is whole.
+fn text(field: &Field) -> std::result::Result<String, String> {
+    let text = match field {
         Field::Null => String::new(),
         Field::Str(text) => text.trim().to_owned(),
         Field::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).trim().to_owned(),
-        other => other.to_string(),
+        Field::Bool(value) => u8::from(*value).to_string(),
+        Field::Byte(value) => value.to_string(),
+        Field::Short(value) => value.to_string(),
+        Field::Int(value) => value.to_string(),
+        Field::Long(value) => value.to_string(),
+        Field::UByte(value) => value.to_string(),
+        Field::UShort(value) => value.to_string(),
+        Field::UInt(value) => value.to_string(),
+        Field::ULong(value) => value.to_string(),
+        Field::Float(value) => whole(f64::from(*value))?,
+        Field::Double(value) => whole(*value)?,
+        _ => return Err("a label that is neither a number nor text".into()),
+    };
+    match text.chars().count() > MAX_TEXT {
+        true => Err(format!("a label of more than {MAX_TEXT} characters")),
+        false => Ok(text),
     }
 }
 
-fn open(path: &Path) -> Result<SerializedFileReader<File>> {
-    let file = datasets::files::open(path).map_err(Error::io(path))?;
-    let reader = guarded(path, || SerializedFileReader::new(file))?;
-    let largest = reader.metadata().row_groups().iter().map(|group| group.total_byte_size()).max();
-    match largest {
-        Some(bytes) if !(0..=MAX_GROUP).contains(&bytes) => {
-            let problem = format!("a group of rows of {bytes} bytes, expected at most {MAX_GROUP}");
-            Err(Error::new(path, problem))
-        }
-        _ => Ok(reader),
+/// What is no number is no label.
+fn whole(value: f64) -> std::result::Result<String, String> {
+    match value {
+        v if v.is_nan() => Ok(String::new()),
+        v if v.fract() == 0.0 && v.abs() < 1e15 => Ok((v as i64).to_string()),
+        v => Err(format!("label {v}, expected a whole number")),
     }
+}
+
+/// A file of which no more than a page is read at a time.
+struct Limited(File);
+
+impl Length for Limited {
+    fn len(&self) -> u64 {
+        Length::len(&self.0)
+    }
+}
+
+impl ChunkReader for Limited {
+    type T = <File as ChunkReader>::T;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        self.0.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        match length > MAX_PAGE {
+            true => Err(ParquetError::General(format!(
+                "a page of {length} bytes, expected at most {MAX_PAGE}: write it with smaller groups of rows"
+            ))),
+            false => self.0.get_bytes(start, length),
+        }
+    }
+}
+
+fn row_count(path: &Path, metadata: &FileMetaData) -> Result<usize> {
+    let rows = metadata.num_rows();
+    usize::try_from(rows).map_err(|_| Error::new(path, format!("{rows} rows")))
+}
+
+/// Images unpack to little more than they take.
+fn check_groups(path: &Path, groups: &[RowGroupMetaData], wanted: &Columns) -> Result<()> {
+    for column in groups.iter().flat_map(RowGroupMetaData::columns) {
+        let is_wanted = column.column_path().parts().first().is_some_and(|name| *name == wanted.image);
+        let (packed, unpacked) = (column.compressed_size(), column.uncompressed_size());
+        if is_wanted && unpacked > packed.max(1 << 20).saturating_mul(MAX_RATIO) {
+            let problem = format!(
+                "images that grow from {packed} to {unpacked} bytes, expected {MAX_RATIO} times at most"
+            );
+            return Err(Error::new(path, problem));
+        }
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<SerializedFileReader<Limited>> {
+    if let Some(what) = super::lone(path)? {
+        return Err(Error::new(path, what));
+    }
+    let file = datasets::files::open(path).map_err(Error::io(path))?;
+    guarded(path, || SerializedFileReader::new(Limited(file)))
 }
 
 /// What the library says of a file; a damaged one may make it panic.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
     let outcome = catch_panic(read).map_err(|panic| Error::new(path, format!("damaged: {panic}")))?;
-    outcome.map_err(|error| Error::new(path, error.to_string()))
+    outcome.map_err(|error| {
+        let text = error.to_string();
+        match text.contains("Disabled feature") {
+            true => {
+                let problem =
+                    "compressed by gzip or brotli, which is not read here: write it with snappy or zstd";
+                Error::new(path, problem)
+            }
+            false => Error::new(path, text),
+        }
+    })
 }
 
 /// The column of images and that of labels.
 fn columns(path: &Path, schema: &Type, label: Option<&str>) -> Result<Columns> {
     let fields = schema.get_fields();
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
-    let images: Vec<&str> = fields.iter().filter(|f| holds_files(f)).map(|f| f.name()).collect();
+    let place_of =
+        |usual: &[&str]| usual.iter().find_map(|n| names.iter().position(|o| o.eq_ignore_ascii_case(n)));
+    let is_usual_label = |name: &str| rows::LABELS.iter().any(|usual| name.eq_ignore_ascii_case(usual));
+    let images = fields.iter().filter(|field| holds_files(field) && !is_usual_label(field.name()));
+    let images: Vec<&str> = images.map(|field| field.name()).collect();
     let usual = IMAGES.iter().find_map(|name| images.iter().find(|image| image.eq_ignore_ascii_case(name)));
     let image = *usual
         .or(images.first())
         .ok_or_else(|| Error::new(path, format!("no column of image files (bytes); there are {names:?}")))?;
-    let label = match label {
+    let is_one_value = |field: &Type| {
+        let is_repeated = field.get_basic_info().has_repetition()
+            && field.get_basic_info().repetition() == Repetition::REPEATED;
+        field.name() != image && field.is_primitive() && !is_repeated
+    };
+    let place = match label {
         Some(name) => names
             .iter()
-            .find(|column| **column == name)
+            .position(|column| *column == name)
+            .or_else(|| name.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < names.len()))
             .ok_or_else(|| Error::new(path, format!("no column {name:?}; there are {names:?}")))?,
         None => {
-            let others: Vec<&&str> = names.iter().filter(|name| **name != image).collect();
-            let usual =
-                rows::LABELS.iter().find_map(|name| names.iter().find(|n| n.eq_ignore_ascii_case(name)));
-            let only = if let [only] = others.as_slice() { Some(*only) } else { None };
-            usual.or(only).ok_or_else(|| {
-                Error::new(path, format!("which column has the class? --label-column, of {names:?}"))
-            })?
+            let mut others = (0..fields.len()).filter(|&at| is_one_value(&fields[at]));
+            match (place_of(&rows::LABELS), others.next(), others.next()) {
+                (Some(usual), _, _) => usual,
+                (None, Some(only), None) => only,
+                _ => {
+                    let problem = format!("which column has the class? --label-column, of {names:?}");
+                    return Err(Error::new(path, problem));
+                }
+            }
         }
     };
-    Ok(Columns { image: image.to_owned(), label: (*label).to_owned() })
+    let field = &fields[place];
+    if !is_one_value(field) {
+        let found = format!("column {:?} is of images or of several values", field.name());
+        return Err(Error::new(path, format!("{found}, expected one number or text for each image")));
+    }
+    Ok(Columns { image: image.to_owned(), label: field.name().to_owned(), is_text: holds_bytes(field) })
+}
+
+fn holds_bytes(field: &Type) -> bool {
+    field.is_primitive() && field.get_physical_type() == Physical::BYTE_ARRAY
 }
 
 /// Whether a column is `struct<bytes, path>` or bytes that are no text.
 fn holds_files(field: &Type) -> bool {
-    let is_bytes = |field: &Type| field.is_primitive() && field.get_physical_type() == Physical::BYTE_ARRAY;
-    match field.is_group() {
-        true => field.get_fields().iter().any(|inner| inner.name() == "bytes" && is_bytes(inner)),
-        false => {
-            is_bytes(field)
-                && field.get_basic_info().logical_type_ref().is_none()
-                && field.get_basic_info().converted_type() == parquet::basic::ConvertedType::NONE
-        }
+    if field.is_group() {
+        return field.get_fields().iter().any(|inner| inner.name() == "bytes" && holds_bytes(inner));
     }
+    let info = field.get_basic_info();
+    holds_bytes(field) && info.logical_type_ref().is_none() && info.converted_type() == ConvertedType::NONE
 }
 
 /// The names of a label's numbers that the Hub's `datasets` keeps in the file: a list, or an object by number.
@@ -308,14 +339,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shards_are_told_by_their_names_and_all_are_needed() {
-        assert_eq!(shard("train-00001-of-00002-3f2c.parquet"), Some(("train", 1, 2)));
-        assert_eq!(shard("data/test-00000-of-00001.parquet"), Some(("data/test", 0, 1)));
-        assert_eq!(shard("0000.parquet"), None);
-        let names = ["train-00000-of-00002.parquet", "test-00000-of-00001.parquet"];
-        let error = complete(Path::new("x"), &names).unwrap_err().to_string();
-        assert!(error.contains("train-00001-of-00002 is not there"), "{error}");
-        let names = ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"];
-        complete(Path::new("x"), &names).unwrap();
+    fn labels_are_numbers_or_text() {
+        assert_eq!(text(&Field::Double(3.0)), Ok("3".into()));
+        assert_eq!(text(&Field::Float(f32::NAN)), Ok(String::new()));
+        assert_eq!(text(&Field::Str(" cat ".into())), Ok("cat".into()));
+        assert_eq!(text(&Field::Bool(true)), Ok("1".into()));
+        for bad in [Field::Double(0.5), Field::Date(1 << 30), Field::Str("x".repeat(300))] {
+            text(&bad).unwrap_err();
+        }
     }
 }

@@ -127,7 +127,13 @@ fn give(
             }
             Content::Pixels { shape, pixels }
         };
-        each(Item { part, label: whole(label), origin: format!("{}:{line}", path.display()), content })
+        each(Item {
+            part,
+            label: whole(label),
+            origin: format!("{}:{line}", path.display()),
+            content,
+            is_surely_image: true,
+        })
     })
 }
 

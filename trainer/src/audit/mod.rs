@@ -12,15 +12,12 @@ use serde::Serialize;
 
 use crate::batches::Normaliser;
 use crate::error::{Error, Result};
-use crate::evaluate::Evaluator;
+use crate::evaluate::{Evaluator, batch};
 use crate::network::Network;
 use crate::recipe::{Output, RecipeFile};
 use crate::run::RunDir;
 use crate::train::{Images, Observer, Options, fit_on};
 use confident::Known;
-
-/// Images per forward pass.
-const BATCH: usize = 500;
 
 /// One of so many labels is ranked.
 const RANKED: usize = 20;
@@ -42,6 +39,8 @@ pub struct Request<'a> {
 pub struct Audit {
     /// Name of the dataset.
     pub dataset: String,
+    /// The recipe of the networks.
+    pub recipe_sha256: Digest,
     /// Folder of the results.
     #[serde(serialize_with = "datasets::serialize_path")]
     pub path: PathBuf,
@@ -89,12 +88,23 @@ pub fn audit(
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Audit> {
+    let name = &dataset.description.name;
+    if request.recipe.recipe.dataset != *name {
+        let problem = format!("dataset: found {}, expected {name}", request.recipe.recipe.dataset);
+        return Err(Error::run(Path::new(&request.recipe.recipe.name), problem));
+    }
     let samples = dataset.load(Split::Train)?;
+    if samples.len() < request.folds {
+        let problem =
+            format!("{} training images, expected one for each of {} folds", samples.len(), request.folds);
+        return Err(Error::run(&dataset.dir, problem));
+    }
+    let origins = report::origins(dataset, samples.len())?;
+    std::fs::create_dir_all(request.out).map_err(Error::io(request.out))?;
     let classes = &dataset.description.classes;
     let folds = folds(&samples, classes.len(), request.folds, request.recipe.recipe.seed);
     let probabilities = probabilities(request, dataset, &samples, &folds, options, observer)?;
     let known = Known { labels: &samples.labels, probabilities: &probabilities, classes: classes.len() };
-    let origins = report::origins(dataset, samples.len())?;
     let issue = |index: usize| Issue {
         index,
         class: classes[usize::from(samples.labels[index])].clone(),
@@ -106,7 +116,8 @@ pub fn audit(
     let agrees = |&image: &usize| known.prediction(image) == usize::from(samples.labels[image]);
     let issues = known.issues();
     let audit = Audit {
-        dataset: dataset.description.name.clone(),
+        dataset: name.clone(),
+        recipe_sha256: request.recipe.sha256(),
         path: request.out.to_owned(),
         images: samples.len(),
         folds: request.folds,
@@ -156,25 +167,28 @@ fn probabilities(
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Vec<f32>> {
-    let mut recipe = request.recipe.clone();
-    // There are no images to choose by: those held out are what is judged.
-    recipe.recipe.output = Output::default();
-    recipe.recipe.early_stopping = None;
-    let network = recipe.recipe.build_network(&dataset.description)?;
+    let network = request.recipe.recipe.build_network(&dataset.description)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     let classes = dataset.description.classes.len();
+    for fold in folds {
+        check(request.recipe, &network, samples.len() - fold.len())?;
+    }
     let mut all = vec![0f32; samples.len() * classes];
     for (number, held_out) in folds.iter().enumerate() {
-        let training: Vec<usize> = folds
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != number)
-            .flat_map(|(_, fold)| fold)
-            .copied()
-            .collect();
-        check(&recipe, &network, training.len())?;
+        let recipe = fold_recipe(request, dataset, number)?;
+        let others = folds.iter().enumerate().filter(|(other, _)| *other != number);
+        let others: Vec<usize> = others.flat_map(|(_, fold)| fold).copied().collect();
+        // Nothing of the images that are judged may reach the network, not even as material for outliers.
+        let training = samples.select(&others);
+        let indices: Vec<usize> = (0..training.len()).collect();
         let run = RunDir::open(&request.runs.join(format!("fold-{}", number + 1)), &recipe, true)?;
-        let images = Images { samples, normaliser: &normaliser, training: &training, validation: &[] };
+        let images = Images {
+            samples: &training,
+            normaliser: &normaliser,
+            training: &indices,
+            validation: &[],
+            data_sha256: dataset.description.training_sha256(),
+        };
         let options = Options { resume: true, ..*options };
         // What libtorch computes stays in the thread that has the profile.
         let found: Vec<f32> = recipe.recipe.numeric_profile.run(|| {
@@ -187,13 +201,28 @@ fn probabilities(
                 device: options.device,
             };
             let judge = |chunk: &[usize]| evaluator.probabilities(chunk, 1.0);
-            Ok::<_, Error>(held_out.chunks(BATCH).flat_map(judge).collect())
+            Ok::<_, Error>(held_out.chunks(batch(samples.shape)).flat_map(judge).collect())
         })?;
+        if found.iter().any(|probability| !probability.is_finite()) {
+            let what = format!("fold {}: a probability became NaN", number + 1);
+            return Err(Error::Diverged { what, epoch: recipe.recipe.epochs(), step: 0 });
+        }
         for (&image, row) in held_out.iter().zip(found.chunks_exact(classes)) {
             all[image * classes..(image + 1) * classes].copy_from_slice(row);
         }
     }
     Ok(all)
+}
+
+/// The recipe of a fold. Its text, and with it its hash, differs from the recipe's: such a run is none of the recipe.
+fn fold_recipe(request: &Request<'_>, dataset: &Dataset, number: usize) -> Result<RecipeFile> {
+    let (fold, folds) = (number + 1, request.folds);
+    let text = format!("# Fold {fold} of {folds} of an audit.\n{}", request.recipe.text);
+    let mut recipe = RecipeFile::parse(text, &dataset.dir)?;
+    // There are no images to choose by: those held out are what is judged.
+    recipe.recipe.output = Output::default();
+    recipe.recipe.early_stopping = None;
+    Ok(recipe)
 }
 
 /// No batch is too small for the network.
@@ -205,8 +234,7 @@ fn check(recipe: &RecipeFile, network: &Network, images: usize) -> Result<()> {
 
 /// Folder of the runs that belong to a recipe, a dataset and a number of folds.
 pub fn runs_folder(recipe: &RecipeFile, dataset: &Dataset, folds: usize) -> PathBuf {
-    let train = &dataset.description.train;
-    let key = format!("{} {} {} {folds}", recipe.sha256(), train.images.sha256, train.labels.sha256);
+    let key = format!("{} {} {folds}", recipe.sha256(), dataset.description.training_sha256());
     let digest = Digest::of(key.as_bytes()).to_string();
     Path::new("runs").join(format!("audit-{}-{}", dataset.description.name, &digest[..8]))
 }

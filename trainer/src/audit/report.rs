@@ -9,6 +9,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use super::{Audit, Issue};
 use crate::error::{Error, Result};
 
+/// The table that people edit.
+const ISSUES: &str = "issues.csv";
 /// Images that are shown.
 const SHOWN: usize = 240;
 /// Pairs of classes in the table.
@@ -42,16 +44,27 @@ pub(super) fn origins(dataset: &Dataset, images: usize) -> Result<Vec<String>> {
 /// Writes all files.
 pub(super) fn write(audit: &Audit, samples: &Samples, probabilities: &[f32]) -> Result<()> {
     let dir = &audit.path;
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    let json = serde_json::to_string_pretty(audit).map_err(|error| Error::run(dir, error.to_string()))?;
+    let named = Audit { path: audit.dataset.clone().into(), ..audit.clone() };
+    let json = serde_json::to_string_pretty(&named).map_err(|error| Error::run(dir, error.to_string()))?;
+    let issues = table(audit.issues.iter(), dir)?;
+    keep_edited(&dir.join(ISSUES), &issues)?;
     for (name, bytes) in [
-        ("issues.csv", table(audit.issues.iter(), dir)?),
+        (ISSUES, issues),
         ("ranking.csv", table(audit.issues.iter().chain(&audit.next), dir)?),
         ("report.html", page(audit, samples).into_bytes()),
         ("report.json", (json + "\n").into_bytes()),
         ("probabilities.safetensors", tensors(audit, samples, probabilities, dir)?),
     ] {
         zoo::write_atomic(&dir.join(name), &bytes)?;
+    }
+    Ok(())
+}
+
+/// What a person deleted rows of is not lost.
+fn keep_edited(path: &Path, new: &[u8]) -> Result<()> {
+    if path.exists() && datasets::files::read(path, MAX_BYTES).is_ok_and(|old| old != new) {
+        let kept = path.with_file_name("issues.before.csv");
+        std::fs::rename(path, &kept).map_err(Error::io(path))?;
     }
     Ok(())
 }

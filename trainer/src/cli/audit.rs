@@ -49,7 +49,7 @@ pub(super) fn command(args: &AuditArgs) -> Result<()> {
         }
     };
     enter_profile(&recipe.recipe.numeric_profile)?;
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("audits").join(&dataset.description.name));
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("audits").join(&args.dataset));
     let runs = runs_folder(&recipe, &dataset, folds);
     let request = Request { recipe: &recipe, folds, runs: &runs, out: &out };
     let found = audit(&request, &dataset, &options(true, &args.common)?, &mut TrainingBar::default())?;

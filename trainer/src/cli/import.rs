@@ -66,7 +66,7 @@ pub(super) struct ImportArgs {
     /// Tables and arrays: the value that means white [default: 255, if the values fill that].
     #[arg(long, value_parser = positive)]
     white: Option<f64>,
-    /// Tables and lists: name of the column with the class, or its number from 1 [default: label, target, class and the like].
+    /// Tables, lists and Parquet: name of the column with the class, or its number from 1 [default: label, target, class and the like].
     #[arg(long)]
     label_column: Option<String>,
     /// Lists: the folder that files are named from [default: the list's].
@@ -75,7 +75,7 @@ pub(super) struct ImportArgs {
     /// IDX: the file of labels [default: the one beside the images].
     #[arg(long)]
     labels: Option<PathBuf>,
-    /// Tables and IDX: the file of the test split.
+    /// Tables, arrays and Parquet: the file of the test split.
     #[arg(long, alias = "test-images")]
     test: Option<PathBuf>,
     /// IDX: labels of the test split [default: the file beside the images].
@@ -225,7 +225,7 @@ fn print(imported: &Imported) {
     }
     for (count, what) in [
         (imported.duplicates, "images that are there twice"),
-        (imported.leaked, "training images that are also tested or validated on"),
+        (imported.leaked, "images to train or validate with that are also tested or validated on"),
         (imported.litter, "files or folders that file managers leave"),
     ] {
         if count > 0 {

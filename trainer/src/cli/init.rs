@@ -42,15 +42,17 @@ struct Written {
     recipe: String,
     epochs: u32,
     images: usize,
-    images_per_second: f64,
-    estimated_seconds: f64,
+    /// Absent where there are too few steps to measure.
+    images_per_second: Option<f64>,
+    estimated_seconds: Option<f64>,
 }
 
 pub(super) fn command(args: &InitArgs) -> Result<()> {
     let dataset = whole_dataset(&args.datasets, &args.dataset)?;
     let samples = dataset.load(Split::Train)?;
-    let text = starter::recipe(&dataset.description, &samples, args.minutes);
-    let name = format!("{}.yaml", starter::model_name(&dataset.description.name));
+    let description = datasets::Description { name: args.dataset.clone(), ..dataset.description.clone() };
+    let text = starter::recipe(&description, &samples, args.minutes);
+    let name = format!("{}.yaml", starter::model_name(&args.dataset));
     let path = args.out.clone().unwrap_or_else(|| name.into());
     if path.exists() {
         return Err(Error::run(&path, "is there already; choose another --out"));
@@ -58,22 +60,27 @@ pub(super) fn command(args: &InitArgs) -> Result<()> {
     let recipe = RecipeFile::parse(text, &path)?;
     enter_profile(&recipe.recipe.numeric_profile)?;
     let images = trainer::split::split(&recipe.recipe, &samples)?.0.len();
-    let images_per_second = throughput::images_per_second(&recipe, &dataset, TRIED)?;
     zoo::write_atomic(&path, recipe.text.as_bytes())?;
+    let images_per_second = throughput::images_per_second(&recipe, &dataset, TRIED).ok();
     let written = Written {
         recipe: path.display().to_string(),
         epochs: recipe.recipe.epochs(),
         images,
         images_per_second,
-        estimated_seconds: images as f64 * f64::from(recipe.recipe.epochs()) / images_per_second,
+        estimated_seconds: images_per_second
+            .map(|speed| images as f64 * f64::from(recipe.recipe.epochs()) / speed),
     };
     if args.json {
         terminal::json(&written);
         return Ok(());
     }
     terminal::line(format_args!(
-        "{}: {} epochs of {} images, about {:.0} s here\nnext: trainer publish {}",
-        written.recipe, written.epochs, written.images, written.estimated_seconds, written.recipe
+        "{}: {} epochs of {} images, {} here\nnext: trainer publish {}",
+        written.recipe,
+        written.epochs,
+        written.images,
+        written.estimated_seconds.map_or("some seconds".into(), |seconds| format!("about {seconds:.0} s")),
+        written.recipe
     ));
     Ok(())
 }

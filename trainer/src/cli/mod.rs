@@ -117,7 +117,9 @@ fn report(error: &Error) -> ExitStatus {
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::Data(datasets::Error::Missing { .. }) => "name the folder of the datasets with --datasets",
-        Error::Interrupted { .. } => "the same command goes on from there; train and publish want --resume",
+        Error::Interrupted { .. } => {
+            "the same command goes on from there; train, and reproduce with --run, want --resume"
+        }
         Error::Study(_) => "runs that are finished are kept; the same command goes on with the rest",
         Error::Device(_) => "set LIBTORCH to a CUDA libtorch and build again, or use --device cpu",
         _ => return None,

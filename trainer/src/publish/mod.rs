@@ -42,7 +42,14 @@ const TOLERANCE: f64 = 1e-5;
 /// [`Error::SelfCheck`] if it does not; else what is wrong with run, data or zoo.
 pub fn publish(run: &Path, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
     let FinishedRun { recipe, network, summary, history, parameters } = run::read(run, dataset)?;
-    release(Source::Trained { summary, history }, recipe, network, parameters, dataset, zoo)
+    release(
+        Source::Trained { summary: Box::new(summary), history },
+        recipe,
+        network,
+        parameters,
+        dataset,
+        zoo,
+    )
 }
 
 /// Publishes weights that were trained elsewhere for a recipe's network, under the same checks. Nothing is fitted on
@@ -131,7 +138,7 @@ pub(crate) fn dataset_info(dataset: &Dataset) -> DatasetInfo {
 /// Where weights come from.
 enum Source {
     /// A finished run, with its history as text.
-    Trained { summary: RunSummary, history: String },
+    Trained { summary: Box<RunSummary>, history: String },
     /// A file from elsewhere.
     Weights(ForeignWeights),
 }

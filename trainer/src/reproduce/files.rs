@@ -66,11 +66,12 @@ impl Published<'_> {
             training.recipe_sha256 == self.recipe.sha256(),
         );
         let recipe = &self.recipe.recipe;
-        // A run that stopped early has fewer than the recipe's.
-        let epochs = match recipe.early_stopping {
-            Some(_) => training.epochs.min(recipe.epochs),
-            None => recipe.epochs,
+        let ends_rightly = match &recipe.early_stopping {
+            Some(early) => early.ends_with(&rows, recipe.epochs),
+            None => rows.len() == recipe.epochs as usize,
         };
+        expect("history.csv: the recipe's run would not have ended there", ends_rightly);
+        let epochs = rows.len() as u32;
         let planned = (recipe.name.as_str(), recipe.seed, epochs, epochs as usize);
         let manifest = &self.version.manifest;
         let claimed = (manifest.name.as_str(), training.seed, training.epochs, rows.len());

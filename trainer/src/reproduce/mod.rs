@@ -157,7 +157,13 @@ fn retrain(
         rows
     };
     outcome.numeric_profile_in_force &= request.isa.is_none();
-    outcome.first_different_epoch = first_difference(&published.history()?, &rows);
+    outcome.epochs_retrained = (rows.len() as u32).saturating_sub(before);
+    let history = published.history()?;
+    outcome.first_different_epoch = first_difference(&history, &rows);
+    if outcome.first_different_epoch.is_none() && (rows.len() as u32) != last {
+        // It ended elsewhere.
+        outcome.first_different_epoch = Some(last.min(rows.len() as u32) + 1);
+    }
     let mut identical = outcome.first_different_epoch.is_none();
     if whole {
         let model = weights::read(&request.run.join(weights::MODEL), network)?;

@@ -171,11 +171,15 @@ impl PointResult {
         self.runs.iter().map(|run| run.seconds).sum::<f64>() / self.runs.len().max(1) as f64
     }
 
-    /// Mean validation accuracy after each epoch, over the runs that came so far.
+    /// Mean validation accuracy after each epoch, over the runs that came so far; what a run that stopped by itself chose
+    /// stays.
     pub(crate) fn curve(&self) -> Vec<(u32, f64)> {
         let epochs = self.runs.iter().map(|run| run.history.len()).max().unwrap_or(0);
         let mean = |epoch: usize| {
-            let rows = self.runs.iter().filter_map(|run| run.history.get(epoch)?.validation_accuracy);
+            let rows = self.runs.iter().filter_map(|run| match run.history.get(epoch) {
+                Some(row) => row.validation_accuracy,
+                None => run.finished.then_some(run.accuracy),
+            });
             let (count, sum) = rows.fold((0, 0.0), |(count, sum), value| (count + 1, sum + value));
             (epoch as u32 + 1, sum / f64::from(count.max(1)))
         };

@@ -1,18 +1,18 @@
 //! The report as one self-contained page with contact sheets: no script, nothing to fetch.
 
-use datasets::ImageShape;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::error::Result;
 use crate::item::Part;
 use crate::pipeline::{Collected, Record};
 use crate::report::{Imported, LeftOut};
-use crate::sheet::sheet;
+use crate::sheet::{of_tiles, tile};
 
 /// Style of pages with contact sheets.
 pub const STYLE: &str = include_str!("page.css");
-/// Images of a class in its sheet.
+/// Images of a class in its sheet, and of all classes together.
 const SHOWN: usize = 24;
+const SHOWN_OF_ALL: usize = 1200;
 /// Pairs of near images, and entries of a list.
 const MOST: usize = 60;
 
@@ -73,7 +73,8 @@ fn sheets(imported: &Imported, collected: &Collected) -> Result<Markup> {
     for (label, class) in imported.classes.iter().enumerate() {
         let of_class = |record: &&Record| record.label as usize == label && record.part == Part::Train;
         let records: Vec<&Record> = collected.records.iter().filter(of_class).collect();
-        let step = records.len().div_ceil(SHOWN).max(1);
+        let shown = (SHOWN_OF_ALL / imported.classes.len().max(1)).clamp(1, SHOWN);
+        let step = records.len().div_ceil(shown).max(1);
         let shown: Vec<&Record> = records.into_iter().step_by(step).collect();
         figures.extend(figure(&shown, collected, 6, &class.name)?);
     }
@@ -106,10 +107,11 @@ fn pairs(imported: &Imported, collected: &Collected, near: &[[usize; 2]]) -> Res
 }
 
 fn figure(records: &[&Record], collected: &Collected, columns: u32, caption: &str) -> Result<Option<Markup>> {
-    let pixels: Vec<Vec<u8>> =
-        records.iter().map(|record| collected.spool.read(record.stored)).collect::<Result<_>>()?;
-    let shape: ImageShape = collected.shape;
-    Ok(sheet(&pixels, shape, columns).map(|address| {
+    let mut tiles = Vec::new();
+    for record in records {
+        tiles.extend(tile(&collected.spool.read(record.stored)?, collected.shape));
+    }
+    Ok(of_tiles(&tiles, columns).map(|address| {
         html! { figure { img src=(address) alt=(caption); figcaption { (caption) } } }
     }))
 }

@@ -81,7 +81,8 @@ pub(crate) fn collect(
     progress: &Progress<'_>,
 ) -> Result<Collected> {
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let (jobs, waiting) = sync_channel::<(usize, Item)>(2 * workers);
+    // Files are up to 64 MiB each: few of them wait.
+    let (jobs, waiting) = sync_channel::<(usize, Item)>(2);
     let (made, finished) = sync_channel::<Result<(usize, Made)>>(2 * workers);
     let waiting = Mutex::new(waiting);
     let room = Room::default();

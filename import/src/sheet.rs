@@ -12,6 +12,11 @@ const GAP: u32 = 2;
 /// Images of `shape`, `[C, H, W]` each, in rows of `columns`; `None` without any.
 pub fn sheet(images: &[Vec<u8>], shape: ImageShape, columns: u32) -> Option<String> {
     let tiles: Vec<RgbImage> = images.iter().filter_map(|pixels| tile(pixels, shape)).collect();
+    of_tiles(&tiles, columns)
+}
+
+/// Small pictures side by side.
+pub(crate) fn of_tiles(tiles: &[RgbImage], columns: u32) -> Option<String> {
     let (width, height) = tiles.first()?.dimensions();
     let columns = columns.clamp(1, tiles.len() as u32);
     let rows = (tiles.len() as u32).div_ceil(columns);
@@ -27,7 +32,8 @@ pub fn sheet(images: &[Vec<u8>], shape: ImageShape, columns: u32) -> Option<Stri
     Some(format!("data:image/png;base64,{}", Base64::encode_string(&png.into_inner())))
 }
 
-fn tile(pixels: &[u8], shape: ImageShape) -> Option<RgbImage> {
+/// An image, made small.
+pub(crate) fn tile(pixels: &[u8], shape: ImageShape) -> Option<RgbImage> {
     let ImageShape { channels, height, width } = shape;
     let plane = height * width;
     let at = |place: usize, channel: usize| pixels.get(channel.min(channels - 1) * plane + place).copied();

@@ -224,10 +224,37 @@ fn whole_sources() -> Vec<Case<'static>> {
             "Git LFS",
         ),
         ("cut.parquet", b"PAR1\x15\x04\x15\x10".to_vec(), plain(), "cut.parquet"),
+        (
+            "long.parquet",
+            [b"PAR1".as_slice(), &[0; 99], &[0xff; 4], b"PAR1"].concat(),
+            plain(),
+            "a description of",
+        ),
+        ("deep.parquet", deep(), plain(), "columns of more than 32 levels"),
         ("lines.jsonl", b"{\"file_name\": \"a.png\", \"label\": 1}\n{\"file".to_vec(), plain(), "line 2"),
         ("missing.csv", b"file,label\n1.png,a\n2.png,b\ngone.png,a\n".to_vec(), plain(), "line 4"),
         ("outside.csv", b"file,label\n1.png,a\n2.png,b\n../secret.png,a\n".to_vec(), plain(), "line 4"),
     ]
+}
+
+/// A file of Parquet whose columns are in columns, 130,000 deep: as many as a description may hold.
+fn deep() -> Vec<u8> {
+    // Thrift's compact protocol: version 1, then a list of elements of names "a" with one child each.
+    let count = 130_000u32;
+    let mut footer = vec![0x15, 0x02, 0x19, 0xfc];
+    let mut rest = count;
+    while rest >= 0x80 {
+        footer.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    footer.push(rest as u8);
+    for _ in 0..count - 1 {
+        footer.extend([0x35, 0x00, 0x18, 0x01, b'a', 0x15, 0x02, 0x00]);
+    }
+    footer.extend([0x15, 0x02, 0x25, 0x00, 0x18, 0x01, b'a', 0x00]);
+    footer.extend([0x16, 0x00, 0x19, 0x0c, 0x00]);
+    let length = (footer.len() as u32).to_le_bytes();
+    [b"PAR1".as_slice(), &footer, &length, b"PAR1"].concat()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! in one or several shards for each split (`train-00000-of-00002.parquet`).
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -26,6 +27,11 @@ const IMAGES: [&str; 6] = ["image", "img", "images", "picture", "photo", "jpg"];
 const BATCH: usize = 16;
 /// Most bytes of a page, which is read and unpacked as a whole: a hundred photos of some megabytes.
 const MAX_PAGE: usize = 256 << 20;
+/// Most bytes of the description at the end of a file, and levels of its columns.
+const MAX_FOOTER: u32 = 1 << 20;
+const MAX_DEPTH: usize = 32;
+/// The library reads columns in columns by recursion: room for as many as the description can hold.
+const STACK: usize = 1 << 30;
 /// How many times larger unpacked images may be: they are compressed already.
 const MAX_RATIO: i64 = 64;
 /// Most characters of a label or of an image's name.
@@ -239,8 +245,41 @@ fn open(path: &Path) -> Result<SerializedFileReader<Limited>> {
     if let Some(what) = super::lone(path)? {
         return Err(Error::new(path, what));
     }
-    let file = datasets::files::open(path).map_err(Error::io(path))?;
-    guarded(path, || SerializedFileReader::new(Limited(file)))
+    let mut file = datasets::files::open(path).map_err(Error::io(path))?;
+    let mut end = [0; 8];
+    let at = file.seek(SeekFrom::End(-8)).and_then(|_| file.read_exact(&mut end));
+    let length = u32::from_le_bytes([end[0], end[1], end[2], end[3]]);
+    if at.is_err() || &end[4..] != b"PAR1" {
+        return Err(Error::new(path, "ends before its description: the file is not whole"));
+    }
+    if length > MAX_FOOTER {
+        let problem = format!("a description of {length} bytes, expected at most {MAX_FOOTER}");
+        return Err(Error::new(path, problem));
+    }
+    let read = || {
+        let reader = guarded(path, || SerializedFileReader::new(Limited(file)))?;
+        match depth(reader.metadata().file_metadata().schema()) > MAX_DEPTH {
+            true => Err(Error::new(path, format!("columns of more than {MAX_DEPTH} levels"))),
+            false => Ok(reader),
+        }
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, read);
+        let joined = thread.map_err(Error::io(path))?.join();
+        joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Levels of columns in columns, as far as they matter.
+fn depth(schema: &Type) -> usize {
+    let mut level = vec![schema];
+    let mut depth = 0;
+    while !level.is_empty() && depth <= MAX_DEPTH {
+        let inner = level.iter().filter(|field| field.is_group());
+        level = inner.flat_map(|group| group.get_fields()).map(AsRef::as_ref).collect();
+        depth += 1;
+    }
+    depth
 }
 
 /// What the library says of a file; a damaged one may make it panic.

@@ -9,7 +9,7 @@ use tract_onnx::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::network::Convolutions;
-use crate::session::{Plan, output, plan, problem};
+use crate::part::{Plan, first, plan, problem};
 
 /// Runs the convolutions of a network and keeps what each gives.
 pub struct Explainer {
@@ -85,7 +85,7 @@ impl Explainer {
 /// `[1, H, W, features]` as a plane for each feature.
 fn planes(layer: &str, value: &TValue) -> TractResult<Planes> {
     let shape = value.shape().to_vec();
-    let values = output(std::slice::from_ref(value))?;
+    let values = first(std::slice::from_ref(value))?;
     let [_, height, width, count] = shape[..] else {
         return Err(TractError::msg(format!("{layer} gives {shape:?}, expected [1, H, W, features]")));
     };

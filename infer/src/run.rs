@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::network::adopted::check;
 use crate::network::guarded;
 use crate::network::substitute::substitute;
-use crate::session::problem;
+use crate::part::problem;
 
 /// What a network gave.
 pub struct Ran {

@@ -1,7 +1,7 @@
-//! A network on tract, ready to run.
+//! A network, ready to run.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,17 +10,10 @@ use tract_onnx::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::network::{Network, guarded};
+use crate::part::{Body, BodyState, Head, HeadState, problem};
 
 /// Images that go through the dense layers at a time: enough for their weights to be read seldom.
 const BATCH: usize = 64;
-
-/// Images that go through the convolutions at a time: enough to fill vectors with their tiles, few
-/// enough to stay in the cache.
-const CONVOLUTION_BATCH: usize = 8;
-
-/// Bytes of values of one image above which convolutions take one image at a time: more would not
-/// stay in the cache, but in memory.
-const LARGE: usize = 32 << 20;
 
 /// Time after which loading a network from elsewhere is given up: it may have a loop without an end.
 const LONGEST_LOADING: Duration = Duration::from_secs(120);
@@ -38,27 +31,24 @@ fn within<T: Send + 'static>(
     receiver.recv_timeout(limit).unwrap_or_else(|_| Err(late()))
 }
 
-/// Optimised plans, cheap to share between threads.
+/// A network that is ready to run, cheap to share between threads.
 pub struct Session {
-    network: Network,
-    /// The body for one image.
-    single: Plan,
-    /// The body for [`CONVOLUTION_BATCH`] images, made when first needed.
-    several: OnceLock<std::result::Result<Plan, String>>,
-    head: Option<Plan>,
+    body: Body,
+    head: Option<Head>,
     shape: ImageShape,
     classes: usize,
+    macs: u64,
+    is_foreign: bool,
     path: std::path::PathBuf,
 }
-
-pub(crate) type Plan = Arc<TypedRunnableModel>;
 
 /// One thread's buffers for a session.
 pub struct Worker<'a> {
     session: &'a Session,
-    single: TypedSimpleState,
-    several: Option<TypedSimpleState>,
-    head: Option<TypedSimpleState>,
+    body: BodyState,
+    head: Option<HeadState>,
+    /// What the body makes of a call's images.
+    features: Vec<f32>,
 }
 
 impl Session {
@@ -107,17 +97,15 @@ impl Session {
         classes: usize,
         path: &Path,
     ) -> Result<Session> {
-        let plans = || -> TractResult<_> {
+        let parts = || -> TractResult<_> {
             let mut network = read()?;
+            let (macs, is_foreign) = (network.macs, network.is_foreign);
             let head = network.head.take();
-            let body = network.body_of(1)?;
-            let (single, head) =
-                guarded(network.is_foreign, || Ok((plan(body)?, head.map(plan).transpose()?)))?;
-            Ok((single, head, network))
+            let head = guarded(is_foreign, || head.map(Head::new).transpose())?;
+            Ok((Body::new(network, shape)?, head, macs, is_foreign))
         };
-        let (single, head, network) = plans().map_err(|e| Error::model(path, problem(&e)))?;
-        let several = OnceLock::new();
-        let session = Session { network, single, several, head, shape, classes, path: path.to_owned() };
+        let (body, head, macs, is_foreign) = parts().map_err(|e| Error::model(path, problem(&e)))?;
+        let session = Session { body, head, shape, classes, macs, is_foreign, path: path.to_owned() };
         // A run on black proves shapes and types now rather than at the first image.
         session.worker()?.probabilities(&vec![0; shape.numel()])?;
         Ok(session)
@@ -128,18 +116,9 @@ impl Session {
     /// # Errors
     /// [`Error::Model`].
     pub fn worker(&self) -> Result<Worker<'_>> {
-        let spawn = |plan: &Plan| plan.spawn().map_err(|e| Error::model(&self.path, problem(&e)));
-        let head = self.head.as_ref().map(spawn).transpose()?;
-        Ok(Worker { session: self, single: spawn(&self.single)?, several: None, head })
-    }
-
-    fn several(&self) -> TractResult<&Plan> {
-        let make = || {
-            let body = self.network.body_of(CONVOLUTION_BATCH);
-            let plan = body.and_then(|body| guarded(self.network.is_foreign, || plan(body)));
-            plan.map_err(|e| problem(&e))
-        };
-        self.several.get_or_init(make).as_ref().map_err(|problem| TractError::msg(problem.clone()))
+        let states = || Ok((self.body.state()?, self.head.as_ref().map(Head::state).transpose()?));
+        let (body, head) = states().map_err(|e| Error::model(&self.path, problem(&e)))?;
+        Ok(Worker { session: self, body, head, features: Vec::new() })
     }
 
     /// Shape of an input image.
@@ -149,7 +128,7 @@ impl Session {
 
     /// Multiply-accumulates of convolutions and dense layers for one image.
     pub fn macs(&self) -> u64 {
-        self.network.macs
+        self.macs
     }
 
     /// Number of outputs.
@@ -175,12 +154,12 @@ impl Worker<'_> {
         }
         let mut output = Vec::with_capacity(count * classes);
         for images in pixels.chunks(BATCH * shape.numel()) {
-            let values = guarded(self.session.network.is_foreign, || self.run(images));
-            if values.is_err() {
+            let done = guarded(self.session.is_foreign, || self.run(images, &mut output));
+            if let Err(e) = done {
                 // What a plan that ended half-way keeps is thrown away.
                 *self = self.session.worker()?;
+                return Err(Error::model(path, problem(&e)));
             }
-            output.extend(values.map_err(|e| Error::model(path, problem(&e)))?);
         }
         if output.len() != count * classes {
             let found = output.len() / count;
@@ -192,55 +171,16 @@ impl Worker<'_> {
         Ok(output)
     }
 
-    fn run(&mut self, pixels: &[u8]) -> TractResult<Vec<f32>> {
-        let numel = self.session.shape.numel();
-        let large = self.session.network.values > LARGE;
-        let group = if large { usize::MAX } else { CONVOLUTION_BATCH * numel };
-        let (groups, rest) = pixels.split_at(pixels.len() - pixels.len() % group);
-        let mut features = Vec::new();
-        for images in groups.chunks_exact(group) {
-            let state = match self.several.take() {
-                Some(state) => state,
-                None => self.session.several()?.spawn()?,
-            };
-            features.extend(body(self.several.insert(state), images, self.session.shape)?);
-        }
-        for image in rest.chunks_exact(numel) {
-            features.extend(body(&mut self.single, image, self.session.shape)?);
-        }
-        match &mut self.head {
-            None => Ok(features),
-            Some(head) => {
-                let count = pixels.len() / numel;
-                let size = features.len() / count;
-                let input = tract_ndarray::Array2::from_shape_vec((count, size), features)?.into_tensor();
-                output(&head.run(tvec![input.into()])?)
-            }
-        }
+    /// Appends the output for at most [`BATCH`] images.
+    fn run(&mut self, pixels: &[u8], output: &mut Vec<f32>) -> TractResult<()> {
+        let Session { body, head, shape, .. } = self.session;
+        let (Some(head), Some(state)) = (head, &mut self.head) else {
+            return body.run(&mut self.body, pixels, output);
+        };
+        self.features.clear();
+        body.run(&mut self.body, pixels, &mut self.features)?;
+        head.run(state, &self.features, pixels.len() / shape.numel(), output)
     }
-}
-
-pub(crate) fn plan(model: TypedModel) -> TractResult<Plan> {
-    model.into_optimized()?.into_runnable()
-}
-
-fn body(state: &mut TypedSimpleState, images: &[u8], shape: ImageShape) -> TractResult<Vec<f32>> {
-    let ImageShape { channels, height, width } = shape;
-    let count = images.len() / shape.numel();
-    let input = Tensor::from_shape(&[count, channels, height, width], images)?;
-    output(&state.run(tvec![input.into()])?)
-}
-
-/// The values of the first output.
-pub(crate) fn output(outputs: &[TValue]) -> TractResult<Vec<f32>> {
-    let output = outputs.first().ok_or_else(|| TractError::msg("no output"))?;
-    Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
-}
-
-/// The innermost reason says what is wrong with a file; the outer ones say what tract was doing.
-pub(crate) fn problem(error: &TractError) -> String {
-    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-    format!("not a usable ONNX model: {}", chain.join(": "))
 }
 
 #[cfg(test)]

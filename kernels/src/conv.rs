@@ -16,17 +16,20 @@
 //!    for the edge; without padding nothing is copied.
 //! 2. 3x3, 4x4 and 5x5 kernels of stride 1 with channels and features in multiples of 16 go by Winograd's
 //!    minimal filtering ([`winograd`](crate::winograd)); which, is decided by the shape alone.
-//! 3. With a group for each channel and one feature of each, by the [`depthwise`](crate::depthwise) kernel.
-//! 4. All others are matrix products through an indirection buffer ([`gemm`](crate::gemm)). Its runs are
-//!    rows of the kernel where the channels of neighbouring taps are side by side, else single taps:
-//!    with groups or dilation.
+//! 3. 3x3 and 5x5 kernels of stride 1 on one channel go by the [`direct`](crate::direct) kernel.
+//! 4. With a group for each channel and one feature of each, by the [`depthwise`](crate::depthwise) kernel.
+//! 5. Max-pooling of 2x2 windows is part of the direct kernel and of Winograd's, where a window lies in one
+//!    tile: what is pooled is never in memory.
+//! 6. All others are [`indirect`](crate::indirect) matrix products.
 
 use crate::buffer::at_least;
 use crate::depthwise::Depthwise;
-use crate::gemm::{Clamp, IndirectionBuffer, OutputRows, PackedWeights};
+use crate::direct::{Direct, Images};
+use crate::gemm::{Clamp, PackedWeights};
+use crate::indirect::Indirect;
 use crate::pool::MaxPool;
 use crate::window::Window;
-use crate::winograd::{Buffers, Winograd};
+use crate::winograd::{self, Buffers, Winograd};
 
 /// A convolution for inputs of one shape, its weights packed.
 #[derive(Debug)]
@@ -44,24 +47,10 @@ pub struct Conv2d {
 
 #[derive(Debug)]
 enum Method {
-    Indirect {
-        /// First value of each window.
-        origins: Vec<usize>,
-        run_length: usize,
-        groups: Vec<Group>,
-    },
+    Indirect(Indirect),
     Depthwise(Depthwise),
+    Direct(Direct),
     Winograd(Winograd),
-}
-
-/// Features that see the same channels.
-#[derive(Debug)]
-struct Group {
-    weights: PackedWeights,
-    /// Where each run of a window begins.
-    runs: Vec<usize>,
-    /// First of its features.
-    first: usize,
 }
 
 /// What a thread keeps between calls.
@@ -99,15 +88,20 @@ impl Conv2d {
         let method = if groups == 1 && Winograd::fits(&window, channels, features) {
             let [rows, columns] = window.kernel;
             let weights: Vec<f32> = (0..features * channels * rows * columns).map(weight).collect();
-            let winograd = Winograd::new(&weights, bias, channels, rows);
+            let winograd = Winograd::new(&weights, bias, channels, rows, output);
             padded = output.map(|length| winograd.reach(length));
             Method::Winograd(winograd)
         } else {
             padded = window.padded([height, width]);
             let padded = [padded[0], padded[1], channels];
-            match is_depthwise(groups, channels, features) {
-                true => depthwise(&window, padded, &weight, bias),
-                false => indirect(&window, padded, groups, &weight, &bias),
+            if is_depthwise(groups, channels, features) {
+                depthwise(&window, padded, &weight, bias)
+            } else if Direct::fits(&window, channels, output) {
+                let area = window.kernel[0] * window.kernel[1];
+                let at = |feature: usize, place: usize| weight(feature * area + place);
+                Method::Direct(Direct::new(PackedWeights::new(features, area, at, bias), window.kernel[0]))
+            } else {
+                Method::Indirect(Indirect::new(&window, padded, groups, &weight, &bias))
             }
         };
         Conv2d {
@@ -131,9 +125,7 @@ impl Conv2d {
         if is_depthwise(groups, channels, features) {
             return Depthwise::bytes(channels, rows * columns, windows);
         }
-        let depth = (channels / groups).saturating_mul(rows * columns);
-        let weights = groups.saturating_mul(PackedWeights::bytes(features / groups, depth));
-        weights.saturating_add(windows.saturating_mul(size_of::<usize>()))
+        Indirect::bytes(groups, features, channels.saturating_mul(rows * columns), windows)
     }
 
     /// `[H, W, C]` that comes in.
@@ -151,36 +143,25 @@ impl Conv2d {
     /// # Panics
     /// If `images` or `output` are not whole images of these shapes.
     pub fn forward(&self, images: &[f32], clamp: Clamp, scratch: &mut Scratch, output: &mut [f32]) {
+        self.check(images, output, self.output);
         let Scratch { padded, buffers, .. } = scratch;
-        let input = if self.padded == self.input {
-            images
-        } else {
-            self.pad(images, padded);
-            padded
-        };
+        let input = self.padded(images, padded);
         let [height, width, features] = self.output;
-        let counts = [(images.len(), self.input), (output.len(), self.output)].map(|(length, shape)| {
-            let size = shape.iter().product();
-            assert!(length.is_multiple_of(size), "{length} values are no whole images {shape:?}");
-            length.checked_div(size).unwrap_or(0)
-        });
-        assert_eq!(counts[0], counts[1], "one output for each image");
         match &self.method {
-            Method::Winograd(winograd) => winograd.forward(input, [height, width], clamp, buffers, output),
+            Method::Winograd(winograd) => {
+                winograd.forward(self.winograd_images(input), clamp, false, buffers, output)
+            }
+            Method::Direct(direct) => direct.forward(self.direct_images(input), clamp, false, output),
             Method::Depthwise(depthwise) => {
                 let images = input.chunks_exact(self.padded.iter().product());
                 for (image, output) in images.zip(output.chunks_exact_mut(height * width * features)) {
                     depthwise.forward(image, clamp, output);
                 }
             }
-            Method::Indirect { origins, run_length, groups } => {
+            Method::Indirect(indirect) => {
                 let images = input.chunks_exact(self.padded.iter().product());
                 for (image, output) in images.zip(output.chunks_exact_mut(height * width * features)) {
-                    for Group { weights, runs, first } in groups {
-                        let windows = IndirectionBuffer { origins, runs, run_length: *run_length };
-                        let rows = OutputRows { row_stride: features, offset: *first };
-                        weights.forward_into(image, windows, clamp, rows, output);
-                    }
+                    indirect.forward(image, clamp, output);
                 }
             }
         }
@@ -198,6 +179,26 @@ impl Conv2d {
         scratch: &mut Scratch,
         output: &mut [f32],
     ) {
+        let [height, width, features] = self.output;
+        if let Method::Direct(direct) = &self.method
+            && pool.halves()
+        {
+            self.check(images, output, [height / 2, width / 2, features]);
+            let images = self.direct_images(self.padded(images, &mut scratch.padded));
+            // A last row or column without a partner is in no window.
+            let output_shape = [height / 2 * 2, width / 2 * 2];
+            return direct.forward(Images { output: output_shape, ..images }, clamp, true, output);
+        }
+        if let Method::Winograd(winograd) = &self.method
+            && pool.halves()
+            && winograd.pools()
+        {
+            self.check(images, output, [height / 2, width / 2, features]);
+            let Scratch { padded, buffers, .. } = scratch;
+            let images = self.winograd_images(self.padded(images, padded));
+            let images = winograd::Images { output: [height / 2 * 2, width / 2 * 2], ..images };
+            return winograd.forward(images, clamp, true, buffers, output);
+        }
         let count = images.len() / self.input.iter().product::<usize>();
         let mut buffer = std::mem::take(&mut scratch.convolved);
         let convolved = at_least(&mut buffer, count * self.output.iter().product::<usize>());
@@ -206,51 +207,51 @@ impl Conv2d {
         scratch.convolved = buffer;
     }
 
-    /// The images with zeros around each.
-    fn pad(&self, images: &[f32], padded: &mut Vec<f32>) {
+    fn direct_images<'a>(&self, values: &'a [f32]) -> Images<'a> {
+        let [height, width, _] = self.padded;
+        Images { values, shape: [height, width], output: [self.output[0], self.output[1]] }
+    }
+
+    fn winograd_images<'a>(&self, values: &'a [f32]) -> winograd::Images<'a> {
+        let [height, width, _] = self.padded;
+        winograd::Images { values, padded: [height, width], output: [self.output[0], self.output[1]] }
+    }
+
+    /// Panics unless there is an output of `shape` for each image.
+    fn check(&self, images: &[f32], output: &[f32], shape: [usize; 3]) {
+        let counts = [(images.len(), self.input), (output.len(), shape)].map(|(length, shape)| {
+            let size = shape.iter().product();
+            assert!(length.is_multiple_of(size), "{length} values are no whole images {shape:?}");
+            length.checked_div(size).unwrap_or(0)
+        });
+        assert_eq!(counts[0], counts[1], "one output for each image");
+    }
+
+    /// The images with the zeros around each that the method reads; every value is written once.
+    fn padded<'a>(&self, images: &'a [f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        if self.padded == self.input {
+            return images;
+        }
         let ([height, width, channels], [rows, columns, _]) = (self.input, self.padded);
         let [top, left] = self.before;
         let count = images.len() / (height * width * channels);
-        padded.clear();
-        padded.resize(count * rows * columns * channels, 0.0);
+        let padded = at_least(buffer, count * rows * columns * channels);
         let images = images.chunks_exact(height * width * channels);
         for (image, padded) in images.zip(padded.chunks_exact_mut(rows * columns * channels)) {
-            let rows = padded.chunks_exact_mut(columns * channels).skip(top);
+            let (above, rest) = padded.split_at_mut(top * columns * channels);
+            let (inside, below) = rest.split_at_mut(height * columns * channels);
+            above.fill(0.0);
+            let rows = inside.chunks_exact_mut(columns * channels);
             for (row, values) in rows.zip(image.chunks_exact(width * channels)) {
-                row[left * channels..][..values.len()].copy_from_slice(values);
+                let (before, rest) = row.split_at_mut(left * channels);
+                let (inside, after) = rest.split_at_mut(values.len());
+                before.fill(0.0);
+                inside.copy_from_slice(values);
+                after.fill(0.0);
             }
+            below.fill(0.0);
         }
-    }
-}
-
-/// Packs the weights of every group in the order in which the pixels of `padded` (`[H, W, C]`) lie.
-fn indirect(
-    window: &Window,
-    padded: [usize; 3],
-    groups: usize,
-    weight: &impl Fn(usize) -> f32,
-    bias: &[f32],
-) -> Method {
-    let [rows, columns] = window.kernel;
-    let channels = padded[2];
-    let (depth, features) = (channels / groups, bias.len() / groups);
-    // Taps side by side are one run; with groups or dilation, other values lie between them.
-    let joined = if groups == 1 && window.dilations[1] == 1 { columns } else { 1 };
-    let taps = taps(window, padded);
-    let group = |group: usize| {
-        let first = group * features;
-        let at = |feature: usize, place: usize| {
-            let (pixel, channel) = (place / depth, place % depth);
-            weight(((first + feature) * depth + channel) * rows * columns + pixel)
-        };
-        let bias = bias[first..][..features].to_vec();
-        let runs = taps.iter().step_by(joined).map(|tap| tap + group * depth).collect();
-        Group { weights: PackedWeights::new(features, rows * columns * depth, at, bias), runs, first }
-    };
-    Method::Indirect {
-        origins: origins(window, padded),
-        run_length: joined * depth,
-        groups: (0..groups).map(group).collect(),
+        padded
     }
 }
 
@@ -260,27 +261,10 @@ fn is_depthwise(groups: usize, channels: usize, features: usize) -> bool {
 }
 
 fn depthwise(window: &Window, padded: [usize; 3], weight: &impl Fn(usize) -> f32, bias: Vec<f32>) -> Method {
-    let taps = taps(window, padded);
+    let taps = window.taps(padded);
     let count = taps.len();
     let weight = |channel: usize, tap: usize| weight(channel * count + tap);
-    Method::Depthwise(Depthwise::new(taps, origins(window, padded), weight, bias))
-}
-
-/// Where each value of a window begins in `padded` (`[H, W, C]`), from its first.
-fn taps(window: &Window, [_, width, channels]: [usize; 3]) -> Vec<usize> {
-    let ([rows, columns], [down, right]) = (window.kernel, window.dilations);
-    let tap = |row: usize, column: usize| (row * down * width + column * right) * channels;
-    (0..rows).flat_map(|row| (0..columns).map(move |column| tap(row, column))).collect()
-}
-
-/// First value of each window in `padded` (`[H, W, C]`).
-fn origins(window: &Window, [height, width, channels]: [usize; 3]) -> Vec<usize> {
-    let [span_height, span_width] = window.span();
-    let ys = (0..=height - span_height).step_by(window.strides[0]);
-    let xs = |y: usize| {
-        (0..=width - span_width).step_by(window.strides[1]).map(move |x| (y * width + x) * channels)
-    };
-    ys.flat_map(xs).collect()
+    Method::Depthwise(Depthwise::new(taps, window.origins(padded), weight, bias))
 }
 
 #[cfg(test)]
@@ -371,9 +355,17 @@ mod tests {
             let bias = (0..features).map(number).collect();
             Conv2d::new(window, [9, 9, channels], 1, |i| number(i) / 10.0, bias)
         };
-        let layers = [layer(3, 16, 32, 1), layer(5, 3, 8, 2), layer(5, 32, 16, 0), layer(3, 16, 16, 2)];
+        let layers = [
+            layer(3, 16, 32, 1),
+            layer(5, 3, 8, 2),
+            layer(5, 32, 16, 0),
+            layer(3, 16, 16, 2),
+            layer(3, 1, 20, 1),
+            layer(5, 1, 32, 0),
+            layer(4, 16, 16, 0),
+        ];
         let mut kept = Scratch::default();
-        for (layer, count) in layers.iter().cycle().zip([5, 1, 3, 2, 1, 4, 2, 7]) {
+        for (layer, count) in layers.iter().cycle().zip([5, 1, 3, 2, 1, 4, 2, 7, 3, 1, 2, 8, 1, 5, 2]) {
             let images: Vec<f32> =
                 (0..count * layer.input().iter().product::<usize>()).map(|i| number(i * 3)).collect();
             let [height, width, features] = layer.output();

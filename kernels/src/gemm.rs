@@ -136,6 +136,16 @@ impl PackedWeights {
         features.div_ceil(MAX_LANES).saturating_mul(MAX_LANES * size_of::<f32>()).saturating_mul(depth)
     }
 
+    /// As many features as a vector has lanes, for each place of the depth.
+    pub(crate) fn panels(&self) -> &[f32] {
+        &self.panels
+    }
+
+    /// One value per lane of every panel.
+    pub(crate) fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
     /// Outputs of a row.
     pub fn features(&self) -> usize {
         self.features
@@ -316,7 +326,7 @@ impl Product<'_> {
 
 /// Writes vectors, the last one only as far as there is room.
 #[inline(always)]
-fn store<S: Simd>(simd: S, output: &mut [f32], vectors: &[S::f32s]) {
+pub(crate) fn store<S: Simd>(simd: S, output: &mut [f32], vectors: &[S::f32s]) {
     let (whole, rest) = S::as_mut_simd_f32s(output);
     for (output, vector) in whole.iter_mut().zip(vectors) {
         *output = *vector;

@@ -22,7 +22,9 @@
 mod buffer;
 mod conv;
 mod depthwise;
+mod direct;
 mod gemm;
+mod indirect;
 mod pool;
 mod unroll;
 mod window;

@@ -37,6 +37,11 @@ impl MaxPool {
     pub fn forward(&self, images: &[f32], shape: [usize; 3], output: &mut [f32]) {
         forward::<false>(&self.window, images, shape, output);
     }
+
+    /// Whether it takes windows of 2x2 side by side, without padding.
+    pub(crate) fn halves(&self) -> bool {
+        self.window == Window { strides: [2, 2], ..Window::new([2, 2]) }
+    }
 }
 
 /// Mean over windows of images `[N, H, W, C]`; padding does not count.

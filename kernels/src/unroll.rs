@@ -12,8 +12,14 @@ macro_rules! unroll {
     (2, $i:ident => $value:expr) => {
         unroll!(@ $i $value; 0 1)
     };
+    (3, $i:ident => $value:expr) => {
+        unroll!(@ $i $value; 0 1 2)
+    };
     (4, $i:ident => $value:expr) => {
         unroll!(@ $i $value; 0 1 2 3)
+    };
+    (5, $i:ident => $value:expr) => {
+        unroll!(@ $i $value; 0 1 2 3 4)
     };
     (6, $i:ident => $value:expr) => {
         unroll!(@ $i $value; 0 1 2 3 4 5)

@@ -36,6 +36,23 @@ impl Window {
         let (padded, span) = (self.padded(input), self.span());
         [0, 1].map(|axis| (padded[axis] - span[axis]) / self.strides[axis] + 1)
     }
+
+    /// Where each value of a window begins in `padded` (`[H, W, C]`), from its first.
+    pub(crate) fn taps(&self, [_, width, channels]: [usize; 3]) -> Vec<usize> {
+        let ([rows, columns], [down, right]) = (self.kernel, self.dilations);
+        let tap = |row: usize, column: usize| (row * down * width + column * right) * channels;
+        (0..rows).flat_map(|row| (0..columns).map(move |column| tap(row, column))).collect()
+    }
+
+    /// First value of each window in `padded` (`[H, W, C]`).
+    pub(crate) fn origins(&self, [height, width, channels]: [usize; 3]) -> Vec<usize> {
+        let [span_height, span_width] = self.span();
+        let ys = (0..=height - span_height).step_by(self.strides[0]);
+        let xs = |y: usize| {
+            (0..=width - span_width).step_by(self.strides[1]).map(move |x| (y * width + x) * channels)
+        };
+        ys.flat_map(xs).collect()
+    }
 }
 
 #[cfg(test)]

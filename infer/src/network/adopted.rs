@@ -286,7 +286,7 @@ pub(crate) fn int64s(tensor: &TensorProto) -> Vec<i64> {
 /// # Errors
 /// If the file is not read here.
 pub fn shapes(onnx: &[u8], shape: ImageShape) -> Result<std::collections::BTreeMap<String, String>, String> {
-    guarded(true, || shapes_of(onnx, shape)).map_err(|error| crate::session::problem(&error))
+    guarded(true, || shapes_of(onnx, shape)).map_err(|error| crate::part::problem(&error))
 }
 
 fn shapes_of(onnx: &[u8], shape: ImageShape) -> TractResult<std::collections::BTreeMap<String, String>> {

@@ -25,6 +25,6 @@ pub(super) fn only(outlets: &[OutletId]) -> TractResult<OutletId> {
 }
 
 /// Lengths of all dimensions after the batch.
-pub(super) fn per_image(model: &TypedModel, outlet: OutletId) -> TractResult<TVec<usize>> {
+pub(crate) fn per_image(model: &TypedModel, outlet: OutletId) -> TractResult<TVec<usize>> {
     model.outlet_fact(outlet)?.shape.iter().skip(1).map(|length| Ok(length.to_usize()?)).collect()
 }

@@ -15,7 +15,7 @@ use super::file::Constant;
 
 /// Convolution with a bias of images `[N, H, W, C]`, then perhaps a clamp such as ReLU, and max-pooling.
 #[derive(Debug, Clone)]
-pub(super) struct Convolution {
+pub(crate) struct Convolution {
     conv: Arc<Conv2d>,
     clamp: Clamp,
     pool: Option<kernels::MaxPool>,
@@ -62,6 +62,14 @@ impl Convolution {
         (self.clamp == Clamp::NONE && self.pool.is_none()).then(|| Convolution { clamp, ..self.clone() })
     }
 
+    /// Outputs `[N, H', W', features]` for images `[N, H, W, C]`.
+    pub(crate) fn forward(&self, images: &[f32], scratch: &mut Scratch, outputs: &mut [f32]) {
+        match &self.pool {
+            None => self.conv.forward(images, self.clamp, scratch, outputs),
+            Some(pool) => self.conv.forward_pooled(images, self.clamp, pool, scratch, outputs),
+        }
+    }
+
     /// Followed by max-pooling, unless that follows already.
     pub(super) fn with_pool(&self, pool: kernels::MaxPool) -> Option<Convolution> {
         self.pool.is_none().then(|| Convolution { pool: Some(pool), ..self.clone() })
@@ -87,10 +95,7 @@ impl EvalOp for Convolution {
         let images = input.try_as_plain_ram()?.as_slice::<f32>()?;
         let mut view = output.try_as_plain_ram_mut()?;
         let outputs = view.as_slice_mut()?;
-        SCRATCH.with_borrow_mut(|scratch| match &self.pool {
-            None => self.conv.forward(images, self.clamp, scratch, outputs),
-            Some(pool) => self.conv.forward_pooled(images, self.clamp, pool, scratch, outputs),
-        });
+        SCRATCH.with_borrow_mut(|scratch| self.forward(images, scratch, outputs));
         Ok(tvec!(output.into_tvalue()))
     }
 }
@@ -109,7 +114,7 @@ impl TypedOp for Convolution {
 
 /// Maximum or mean over windows of `[N, H, W, C]`; padding does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Pool {
+pub(crate) enum Pool {
     Max(kernels::MaxPool),
     Average(kernels::AvgPool),
 }
@@ -119,6 +124,14 @@ impl Pool {
         match self {
             Pool::Max(pool) => &pool.window,
             Pool::Average(pool) => &pool.window,
+        }
+    }
+
+    /// Outputs `[N, H', W', C]` for images `[N, H, W, C]`, of which `shape` is `[H, W, C]`.
+    pub(crate) fn forward(&self, images: &[f32], shape: [usize; 3], outputs: &mut [f32]) {
+        match self {
+            Pool::Max(pool) => pool.forward(images, shape, outputs),
+            Pool::Average(pool) => pool.forward(images, shape, outputs),
         }
     }
 }
@@ -141,11 +154,7 @@ impl EvalOp for Pool {
         let mut output = Tensor::zero::<f32>(&[n, size[0], size[1], channels])?;
         let images = input.try_as_plain_ram()?.as_slice::<f32>()?;
         let mut view = output.try_as_plain_ram_mut()?;
-        let (shape, outputs) = ([height, width, channels], view.as_slice_mut()?);
-        match self {
-            Pool::Max(pool) => pool.forward(images, shape, outputs),
-            Pool::Average(pool) => pool.forward(images, shape, outputs),
-        }
+        self.forward(images, [height, width, channels], view.as_slice_mut()?);
         Ok(tvec!(output.into_tvalue()))
     }
 }
@@ -162,7 +171,7 @@ impl TypedOp for Pool {
 
 /// `x W^T + b` for `[N, features]`, or `[N, H, W, C]` as the features that it has, then perhaps a clamp.
 #[derive(Debug, Clone)]
-pub(super) struct Dense {
+pub(crate) struct Dense {
     weights: Arc<PackedWeights>,
     depth: usize,
     clamp: Clamp,
@@ -185,6 +194,19 @@ impl Dense {
         Dense { weights: Arc::new(PackedWeights::new(features, depth, at, bias)), depth, clamp: Clamp::NONE }
     }
 
+    /// Features that come in.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Outputs `[N, features]` for `[N, depth]`; `origins` is memory that is kept between calls.
+    pub(crate) fn forward(&self, input: &[f32], origins: &mut Vec<usize>, output: &mut [f32]) {
+        origins.clear();
+        origins.extend((0..input.len()).step_by(self.depth));
+        let windows = IndirectionBuffer { origins, runs: &[0], run_length: self.depth };
+        self.weights.forward(input, windows, self.clamp, output);
+    }
+
     /// Followed by a clamp, unless it is already.
     pub(super) fn with_clamp(&self, clamp: Clamp) -> Option<Dense> {
         (self.clamp == Clamp::NONE).then(|| Dense { clamp, ..self.clone() })
@@ -204,14 +226,11 @@ impl EvalOp for Dense {
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
-        let (&n, features) = input.shape().split_first().context("expected [N, features]")?;
-        let depth: usize = features.iter().product();
-        let origins: Vec<usize> = (0..n).map(|row| row * depth).collect();
-        let windows = IndirectionBuffer { origins: &origins, runs: &[0], run_length: depth };
+        let &n = input.shape().first().context("expected [N, features]")?;
         let mut output = Tensor::zero::<f32>(&[n, self.weights.features()])?;
         let values = input.try_as_plain_ram()?.as_slice::<f32>()?;
         let mut view = output.try_as_plain_ram_mut()?;
-        self.weights.forward(values, windows, self.clamp, view.as_slice_mut()?);
+        self.forward(values, &mut Vec::new(), view.as_slice_mut()?);
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -25,8 +25,10 @@ pub(crate) mod substitute;
 pub use adopted::shapes;
 pub(crate) use description::Description;
 pub use description::{ADDED, Summary, describe_adopted};
-use facts::{ALL_VALUES, MAX_VALUES, only, per_image};
+pub(crate) use facts::per_image;
+use facts::{ALL_VALUES, MAX_VALUES, only};
 use file::Graph;
+pub(crate) use layers::{Convolution, Dense, Pool};
 use operator::{Input, take};
 pub use outline::{Outline, OutlineConstant, OutlineNode, outline};
 

@@ -1,0 +1,227 @@
+//! From a typed model of tract to steps.
+
+use std::collections::HashMap;
+
+use datasets::ImageShape;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cast::Cast;
+use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::math;
+use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
+use tract_onnx::tract_core::ops::source::TypedSource;
+
+use super::steps::{Arithmetic, Operation, Step};
+use super::{Executor, Place, Planned};
+use crate::network::{Convolution, Dense, Pool, per_image};
+
+/// What an outlet of the model is.
+#[derive(Clone)]
+enum Value {
+    /// The images, as bytes `[C, H, W]`.
+    Bytes,
+    /// The same once tract has moved the channels last: a step for pixels does both at once.
+    ChannelsLast,
+    /// Features that come in.
+    Features,
+    Constant(Arc<Tensor>),
+    /// What the step of this number gives.
+    Step(usize),
+}
+
+/// A step before its values have places.
+struct Lowered {
+    step: Step,
+    inputs: Vec<Value>,
+    size: usize,
+}
+
+/// `None` where an operator has no step.
+pub(super) fn lower(model: &TypedModel) -> TractResult<Option<Executor>> {
+    let mut steps: Vec<Lowered> = Vec::new();
+    let mut values: HashMap<OutletId, Value> = HashMap::new();
+    for id in model.eval_order()? {
+        let node = model.node(id);
+        let Some(value) = lower_node(model, node, &values, &mut steps)? else { return Ok(None) };
+        values.insert(id.into(), value);
+    }
+    let output = model.output_outlets()?.first().and_then(|outlet| values.get(outlet));
+    // The last step writes the output.
+    let is_last = matches!(output, Some(&Value::Step(last)) if last + 1 == steps.len());
+    Ok(is_last.then(|| place(steps)))
+}
+
+fn lower_node(
+    model: &TypedModel,
+    node: &TypedNode,
+    values: &HashMap<OutletId, Value>,
+    steps: &mut Vec<Lowered>,
+) -> TractResult<Option<Value>> {
+    if node.op_is::<TypedSource>() {
+        let is_bytes = model.outlet_fact(node.id.into())?.datum_type == u8::datum_type();
+        return Ok(Some(if is_bytes { Value::Bytes } else { Value::Features }));
+    }
+    if let Some(constant) = node.op_as::<Const>() {
+        return Ok(Some(Value::Constant(Arc::clone(constant.val()))));
+    }
+    let inputs: Option<Vec<Value>> = node.inputs.iter().map(|outlet| values.get(outlet).cloned()).collect();
+    let Some(inputs) = inputs else { return Ok(None) };
+    let shape = per_image(model, node.inputs[0])?;
+    let size: usize = shape.iter().product();
+    if let (Some(AxisOp::Move(1, 3)), [Value::Bytes]) = (node.op_as::<AxisOp>(), inputs.as_slice()) {
+        return Ok(Some(Value::ChannelsLast));
+    }
+    // A reshaped value has the same values in the same order.
+    if let (Some(AxisOp::Reshape(from, ..)), [Value::Step(_)]) = (node.op_as::<AxisOp>(), inputs.as_slice())
+        && *from > 0
+    {
+        return Ok(Some(inputs[0].clone()));
+    }
+    if let Some(op) = node.op_as::<TypedBinOp>() {
+        return binary(model, node, op, &inputs, steps);
+    }
+    let step = match inputs.as_slice() {
+        [Value::ChannelsLast] => {
+            node.op_as::<Cast>().filter(|cast| cast.to == f32::datum_type()).and_then(|_| {
+                let &[height, width, channels] = shape.as_slice() else { return None };
+                Some(Step::Pixels { shape: ImageShape { channels, height, width }, operations: Vec::new() })
+            })
+        }
+        [Value::Step(_) | Value::Features] => layer(node, &shape),
+        _ => None,
+    };
+    let Some(step) = step else { return Ok(None) };
+    let size = if let Step::ChannelsFirst { .. } = step {
+        size
+    } else {
+        per_image(model, node.id.into())?.iter().product()
+    };
+    Ok(Some(push(steps, step, inputs, size)))
+}
+
+/// The step of an operator with one input `[H, W, C]` or `[features]`.
+fn layer(node: &TypedNode, shape: &[usize]) -> Option<Step> {
+    let size = shape.iter().product();
+    if let Some(layer) = node.op_as::<Convolution>() {
+        return Some(Step::Convolution { layer: layer.clone(), size });
+    }
+    if let Some(layer) = node.op_as::<Dense>() {
+        return Some(Step::Dense { layer: layer.clone() });
+    }
+    if let (Some(layer), &[height, width, channels]) = (node.op_as::<Pool>(), shape) {
+        return Some(Step::Pool { layer: layer.clone(), shape: [height, width, channels] });
+    }
+    if let (Some(AxisOp::Move(3, 1)), &[height, width, channels]) = (node.op_as::<AxisOp>(), shape) {
+        return Some(Step::ChannelsFirst { pixels: height * width, channels });
+    }
+    let softmax = node.op_as::<Softmax>()?;
+    let plain = softmax.axes.as_slice() == [1] && softmax.quant_output_dt.is_none();
+    let plain = plain && softmax.kind == SoftmaxKind::Softmax && shape.len() == 1;
+    plain.then_some(Step::Softmax { classes: size })
+}
+
+/// A value and a constant, or two values of one shape.
+fn binary(
+    model: &TypedModel,
+    node: &TypedNode,
+    op: &TypedBinOp,
+    inputs: &[Value],
+    steps: &mut Vec<Lowered>,
+) -> TractResult<Option<Value>> {
+    // All of these are commutative.
+    let arithmetic = if op.0.is::<math::Add>() {
+        Arithmetic::Add
+    } else if op.0.is::<math::Mul>() {
+        Arithmetic::Multiply
+    } else if op.0.is::<math::Max>() {
+        Arithmetic::Max
+    } else if op.0.is::<math::Min>() {
+        Arithmetic::Min
+    } else {
+        return Ok(None);
+    };
+    let shape = per_image(model, node.id.into())?;
+    let size: usize = shape.iter().product();
+    let (value, constant) = match inputs {
+        [Value::Step(a), Value::Step(b)] => {
+            let same =
+                per_image(model, node.inputs[0])? == shape && per_image(model, node.inputs[1])? == shape;
+            let inputs = vec![Value::Step(*a), Value::Step(*b)];
+            return Ok(same.then(|| push(steps, Step::Join { arithmetic, size }, inputs, size)));
+        }
+        [value @ (Value::Step(_) | Value::Features), Value::Constant(constant)]
+        | [Value::Constant(constant), value @ (Value::Step(_) | Value::Features)] => (value, constant),
+        _ => return Ok(None),
+    };
+    let Some(constants) = repeated(constant, &shape)? else { return Ok(None) };
+    let operation = Operation { arithmetic, constants };
+    // Pixels are normalised where they are read, if nothing else reads them as they are.
+    let alone =
+        |outlet: &OutletId| model.node(outlet.node).outputs.iter().all(|out| out.successors.len() == 1);
+    if let Value::Step(at) = *value
+        && let Some(Lowered { step: Step::Pixels { operations, .. }, .. }) = steps.get_mut(at)
+        && node.inputs.iter().all(alone)
+    {
+        operations.push(operation);
+        return Ok(Some(Value::Step(at)));
+    }
+    Ok(Some(push(steps, Step::Operation { operation, size }, vec![value.clone()], size)))
+}
+
+/// A constant `[1, ...]` as values that repeat over an image of `shape`: one, one for each channel, or all.
+fn repeated(constant: &Tensor, shape: &[usize]) -> TractResult<Option<Vec<f32>>> {
+    if constant.datum_type() != f32::datum_type() {
+        return Ok(None);
+    }
+    let values = constant.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
+    let each = constant.shape().get(1..).unwrap_or_default();
+    let channels = || {
+        each.split_last()
+            .is_some_and(|(last, rest)| shape.last() == Some(last) && rest.iter().all(|&d| d == 1))
+    };
+    let fits = values.len() == 1 || each == shape || channels();
+    Ok((fits && constant.shape().first().is_none_or(|&n| n == 1)).then_some(values))
+}
+
+fn push(steps: &mut Vec<Lowered>, step: Step, inputs: Vec<Value>, size: usize) -> Value {
+    steps.push(Lowered { step, inputs, size });
+    Value::Step(steps.len() - 1)
+}
+
+/// Gives every value a buffer, which is free for others after its last reader.
+fn place(steps: Vec<Lowered>) -> Executor {
+    let mut last_reader = vec![0; steps.len()];
+    for (at, lowered) in steps.iter().enumerate() {
+        for input in &lowered.inputs {
+            if let Value::Step(read) = *input {
+                last_reader[read] = at;
+            }
+        }
+    }
+    let (mut free, mut buffers, mut places) = (Vec::new(), 0, Vec::new());
+    let count = steps.len();
+    let mut planned = Vec::with_capacity(count);
+    for (at, Lowered { step, inputs, size }) in steps.into_iter().enumerate() {
+        let place = |input: &Value| match *input {
+            Value::Step(read) => places[read],
+            Value::Bytes | Value::ChannelsLast | Value::Features | Value::Constant(_) => Place::Input,
+        };
+        let inputs: Vec<Place> = inputs.iter().map(place).collect();
+        let output = match at + 1 == count {
+            true => Place::Output,
+            false => Place::Buffer(free.pop().unwrap_or_else(|| {
+                buffers += 1;
+                buffers - 1
+            })),
+        };
+        places.push(output);
+        for (read, _) in last_reader.iter().enumerate().take(at).filter(|&(_, &last)| last == at) {
+            if let Place::Buffer(buffer) = places[read] {
+                free.push(buffer);
+            }
+        }
+        planned.push(Planned { step, inputs, output, size });
+    }
+    Executor { steps: planned, buffers }
+}

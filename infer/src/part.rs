@@ -1,0 +1,182 @@
+//! A part of a network, ready to run: as steps, or as a plan of tract where an operator has no step.
+
+use std::sync::{Arc, OnceLock};
+
+use datasets::ImageShape;
+use tract_onnx::prelude::*;
+
+use crate::executor::{Arena, Executor, Input};
+use crate::network::{Network, guarded};
+
+/// Images that go through the convolutions at a time: enough to fill vectors with their tiles, few
+/// enough to stay in the cache.
+const CONVOLUTION_BATCH: usize = 8;
+
+/// Bytes of values of one image above which convolutions take one image at a time: more would not
+/// stay in the cache, but in memory.
+const LARGE: usize = 32 << 20;
+
+/// The convolutions of a network: from pixels.
+pub(crate) enum Body {
+    Steps { executor: Executor, shape: ImageShape, images: usize },
+    Tract(Box<TractBody>),
+}
+
+/// What is only known for so many images: some operators of tract are many times slower for a number
+/// that is not known.
+pub(crate) struct TractBody {
+    network: Network,
+    shape: ImageShape,
+    single: Plan,
+    /// For [`CONVOLUTION_BATCH`] images, made when first needed.
+    several: OnceLock<std::result::Result<Plan, String>>,
+}
+
+/// The dense layers of a network: from features.
+pub(crate) enum Head {
+    Steps(Executor),
+    Tract(Plan),
+}
+
+/// One thread's buffers for a [`Body`].
+pub(crate) enum BodyState {
+    Steps(Arena),
+    Tract { single: TypedSimpleState, several: Option<TypedSimpleState> },
+}
+
+/// One thread's buffers for a [`Head`].
+pub(crate) enum HeadState {
+    Steps(Arena),
+    Tract(TypedSimpleState),
+}
+
+pub(crate) type Plan = Arc<TypedRunnableModel>;
+
+impl Body {
+    pub(crate) fn new(network: Network, shape: ImageShape) -> TractResult<Body> {
+        if let Some(executor) = guarded(network.is_foreign, || Executor::of(&network.body))? {
+            let images = if network.values > LARGE { 1 } else { CONVOLUTION_BATCH };
+            return Ok(Body::Steps { executor, shape, images });
+        }
+        let body = network.body_of(1)?;
+        let single = guarded(network.is_foreign, || plan(body))?;
+        Ok(Body::Tract(Box::new(TractBody { network, shape, single, several: OnceLock::new() })))
+    }
+
+    pub(crate) fn state(&self) -> TractResult<BodyState> {
+        Ok(match self {
+            Body::Steps { .. } => BodyState::Steps(Arena::default()),
+            Body::Tract(body) => BodyState::Tract { single: body.single.spawn()?, several: None },
+        })
+    }
+
+    /// Appends what it makes of images `[C, H, W]`.
+    pub(crate) fn run(&self, state: &mut BodyState, pixels: &[u8], output: &mut Vec<f32>) -> TractResult<()> {
+        match (self, state) {
+            (Body::Steps { executor, shape, images }, BodyState::Steps(arena)) => {
+                for pixels in pixels.chunks(images * shape.numel()) {
+                    executor.run(Input::Pixels(pixels), pixels.len() / shape.numel(), arena, output);
+                }
+                Ok(())
+            }
+            (Body::Tract(body), BodyState::Tract { single, several }) => {
+                body.run(single, several, pixels, output)
+            }
+            _ => unreachable!("a state is used with the body that made it"),
+        }
+    }
+}
+
+impl TractBody {
+    fn several(&self) -> TractResult<&Plan> {
+        let make = || {
+            let body = self.network.body_of(CONVOLUTION_BATCH);
+            let plan = body.and_then(|body| guarded(self.network.is_foreign, || plan(body)));
+            plan.map_err(|e| problem(&e))
+        };
+        self.several.get_or_init(make).as_ref().map_err(|problem| TractError::msg(problem.clone()))
+    }
+
+    fn run(
+        &self,
+        single: &mut TypedSimpleState,
+        several: &mut Option<TypedSimpleState>,
+        pixels: &[u8],
+        output: &mut Vec<f32>,
+    ) -> TractResult<()> {
+        let numel = self.shape.numel();
+        let group = if self.network.values > LARGE { usize::MAX } else { CONVOLUTION_BATCH * numel };
+        let (groups, rest) = pixels.split_at(pixels.len() - pixels.len() % group);
+        for images in groups.chunks_exact(group) {
+            let state = match several.take() {
+                Some(state) => state,
+                None => self.several()?.spawn()?,
+            };
+            output.extend(self.run_plan(several.insert(state), images)?);
+        }
+        for image in rest.chunks_exact(numel) {
+            output.extend(self.run_plan(single, image)?);
+        }
+        Ok(())
+    }
+
+    fn run_plan(&self, state: &mut TypedSimpleState, images: &[u8]) -> TractResult<Vec<f32>> {
+        let ImageShape { channels, height, width } = self.shape;
+        let count = images.len() / self.shape.numel();
+        let input = Tensor::from_shape(&[count, channels, height, width], images)?;
+        first(&state.run(tvec![input.into()])?)
+    }
+}
+
+impl Head {
+    pub(crate) fn new(model: TypedModel) -> TractResult<Head> {
+        Ok(match Executor::of(&model)? {
+            Some(executor) => Head::Steps(executor),
+            None => Head::Tract(plan(model)?),
+        })
+    }
+
+    pub(crate) fn state(&self) -> TractResult<HeadState> {
+        Ok(match self {
+            Head::Steps(_) => HeadState::Steps(Arena::default()),
+            Head::Tract(plan) => HeadState::Tract(plan.spawn()?),
+        })
+    }
+
+    /// Appends what it makes of the features of `count` images.
+    pub(crate) fn run(
+        &self,
+        state: &mut HeadState,
+        features: &[f32],
+        count: usize,
+        output: &mut Vec<f32>,
+    ) -> TractResult<()> {
+        match (self, state) {
+            (Head::Steps(executor), HeadState::Steps(arena)) => {
+                executor.run(Input::Features(features), count, arena, output);
+            }
+            (Head::Tract(_), HeadState::Tract(state)) => {
+                let input = Tensor::from_shape(&[count, features.len() / count], features)?;
+                output.extend(first(&state.run(tvec![input.into()])?)?);
+            }
+            _ => unreachable!("a state is used with the head that made it"),
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn plan(model: TypedModel) -> TractResult<Plan> {
+    model.into_optimized()?.into_runnable()
+}
+
+/// The values of the first output.
+pub(crate) fn first(outputs: &[TValue]) -> TractResult<Vec<f32>> {
+    let output = outputs.first().ok_or_else(|| TractError::msg("no output"))?;
+    Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+}
+
+/// The innermost reason says what is wrong with a file; the outer ones say what tract was doing.
+pub(crate) fn problem(error: &TractError) -> String {
+    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    format!("not a usable ONNX model: {}", chain.join(": "))
+}

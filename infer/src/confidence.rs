@@ -145,12 +145,50 @@ pub fn measure(confidence: &mut Confidence, test: Predictions<'_>) {
     confidence.calibration_error = round(error(&confidence.bins), 1e6);
     for coverage in &mut confidence.coverage {
         let threshold = coverage.threshold;
-        coverage.covered =
-            test.count(|row, label| row.get(usize::from(label)).is_some_and(|&p| p >= threshold));
-        coverage.single = test.count(|row, _| set(row, threshold).count() == 1);
+        coverage.covered = test.count(|row, label| covers(row, label, threshold));
+        coverage.single = test.count(|row, _| is_single(row, threshold));
     }
     let threshold = confidence.unlike.threshold;
     confidence.unlike.accepted = test.count(|row, _| score(row) >= threshold);
+}
+
+/// Largest difference of a probability, or of a [`score`], that rounding on another processor can make.
+/// Most probabilities lie close to 1, and so do thresholds: there are images between `1 - 2e-5` and
+/// `1 - 2e-5 + 1e-7`.
+const ROUNDING: (f32, f32) = (1e-6, 1e-5);
+
+/// What differs between thresholds claimed with their counts and a test split, more than rounding can explain: an image
+/// whose probability is closer to the threshold than that may count or not.
+pub fn differences(claimed: &Confidence, test: Predictions<'_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut check = |what: String, claimed: Count, rounding: f32, holds: &dyn Fn(&[f32], u8, f32) -> bool| {
+        let around = |row: &[f32], label| [-rounding, 0.0, rounding].map(|change| holds(row, label, change));
+        let found = test.count(|row, label| holds(row, label, 0.0));
+        let least = test.count(|row, label| around(row, label) == [true; 3]);
+        let most = test.count(|row, label| around(row, label) != [false; 3]);
+        if !(least.correct..=most.correct).contains(&claimed.correct) || claimed.total != found.total {
+            wrong.push(format!("{what}: {found}, claimed {claimed}"));
+        }
+    };
+    for Coverage { promised, threshold, covered, single } in &claimed.coverage {
+        check(format!("coverage {promised}"), *covered, ROUNDING.0, &|row, label, change| {
+            covers(row, label, threshold + change)
+        });
+        check(format!("sets of one class at {promised}"), *single, ROUNDING.0, &|row, _, change| {
+            is_single(row, threshold + change)
+        });
+    }
+    let Unlike { threshold, accepted } = &claimed.unlike;
+    check("accepted".to_owned(), *accepted, ROUNDING.1, &|row, _, change| score(row) >= threshold + change);
+    wrong
+}
+
+fn covers(row: &[f32], label: u8, threshold: f32) -> bool {
+    row.get(usize::from(label)).is_some_and(|&probability| probability >= threshold)
+}
+
+fn is_single(row: &[f32], threshold: f32) -> bool {
+    set(row, threshold).count() == 1
 }
 
 /// The value that at most `share` of all lie below, with one more for the image that is to come; between two
@@ -227,6 +265,29 @@ mod tests {
         let mut other = found.clone();
         measure(&mut other, Predictions { probabilities: &sharp, ..all });
         assert!(other.calibration_error > 0.1);
+    }
+
+    #[test]
+    fn only_rounding_explains_another_count() {
+        let (probabilities, labels) = predictions(10_000);
+        let all = Predictions { probabilities: &probabilities, labels: &labels, classes: 2 };
+        let claimed = fit(1.0, all, all).unwrap();
+        assert_eq!(differences(&claimed, all), Vec::<String>::new());
+        // Probabilities are 5e-5 apart, so none is close enough to a threshold to be rounded over it.
+        let mut other = claimed.clone();
+        other.coverage[1].covered.correct -= 1;
+        other.coverage[2].single.correct += 1;
+        other.unlike.accepted.correct -= 1;
+        let found = differences(&other, all);
+        assert_eq!(found.len(), 3, "{found:?}");
+        // One that is may count or not.
+        let mut moved = claimed.clone();
+        let nearest =
+            probabilities.iter().step_by(2).copied().find(|&p| p >= moved.coverage[1].threshold).unwrap();
+        moved.coverage[1].threshold = nearest;
+        measure(&mut moved, all);
+        moved.coverage[1].threshold = nearest + 4e-7;
+        assert_eq!(differences(&moved, all), Vec::<String>::new());
     }
 
     #[test]

@@ -25,13 +25,7 @@ fn check_confidence(claimed: &Confidence, test: Predictions<'_>) -> std::result:
         let (found, claimed) = (found.calibration_error, claimed.calibration_error);
         wrong.push(format!("calibration error {found:.4}, claimed {claimed:.4}, or its bins differ"));
     }
-    for (found, claimed) in found.coverage.iter().zip(&claimed.coverage).filter(|(a, b)| a != b) {
-        let promised = claimed.promised;
-        wrong.push(format!("coverage {promised}: {}, claimed {}", found.covered, claimed.covered));
-    }
-    if found.unlike != claimed.unlike {
-        wrong.push(format!("accepted {}, claimed {}", found.unlike.accepted, claimed.unlike.accepted));
-    }
+    wrong.extend(confidence::differences(claimed, test));
     let at = found.coverage.iter().map(|c| format!("{} of {}", c.covered, c.promised)).collect::<Vec<_>>();
     let good = format!("calibration error {:.4}, coverage {}", found.calibration_error, at.join(", "));
     if wrong.is_empty() { Ok(good) } else { Err(wrong.join("; ")) }

@@ -1,7 +1,7 @@
 //! A network, ready to run.
 
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,15 +40,32 @@ pub struct Session {
     macs: u64,
     is_foreign: bool,
     path: std::path::PathBuf,
+    /// Buffers that no worker has now: as many as ever worked at a time.
+    idle: Mutex<Vec<Buffers>>,
 }
 
-/// One thread's buffers for a session.
+/// One thread's buffers for a session. They go back to it when the worker is dropped, so that a worker for each
+/// call costs nothing.
 pub struct Worker<'a> {
     session: &'a Session,
+    /// Always there, until the worker is dropped.
+    buffers: Option<Buffers>,
+}
+
+struct Buffers {
     body: BodyState,
     head: Option<HeadState>,
     /// What the body makes of a call's images.
     features: Vec<f32>,
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        // What a panic left half-way is not used again.
+        if !std::thread::panicking() {
+            self.session.idle().extend(self.buffers.take());
+        }
+    }
 }
 
 impl Session {
@@ -105,7 +122,8 @@ impl Session {
             Ok((Body::new(network, shape)?, head, macs, is_foreign))
         };
         let (body, head, macs, is_foreign) = parts().map_err(|e| Error::model(path, problem(&e)))?;
-        let session = Session { body, head, shape, classes, macs, is_foreign, path: path.to_owned() };
+        let (path, idle) = (path.to_owned(), Mutex::default());
+        let session = Session { body, head, shape, classes, macs, is_foreign, path, idle };
         // A run on black proves shapes and types now rather than at the first image.
         session.worker()?.probabilities(&vec![0; shape.numel()])?;
         Ok(session)
@@ -116,9 +134,20 @@ impl Session {
     /// # Errors
     /// [`Error::Model`].
     pub fn worker(&self) -> Result<Worker<'_>> {
+        let idle = self.idle().pop();
+        let buffers = idle.map_or_else(|| self.buffers(), Ok)?;
+        Ok(Worker { session: self, buffers: Some(buffers) })
+    }
+
+    fn buffers(&self) -> Result<Buffers> {
         let states = || Ok((self.body.state()?, self.head.as_ref().map(Head::state).transpose()?));
         let (body, head) = states().map_err(|e| Error::model(&self.path, problem(&e)))?;
-        Ok(Worker { session: self, body, head, features: Vec::new() })
+        Ok(Buffers { body, head, features: Vec::new() })
+    }
+
+    /// No code that holds the lock can panic, so a poisoned one is as good as any.
+    fn idle(&self) -> MutexGuard<'_, Vec<Buffers>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shape of an input image.
@@ -157,7 +186,7 @@ impl Worker<'_> {
             let done = guarded(self.session.is_foreign, || self.run(images, &mut output));
             if let Err(e) = done {
                 // What a plan that ended half-way keeps is thrown away.
-                *self = self.session.worker()?;
+                self.buffers = Some(self.session.buffers()?);
                 return Err(Error::model(path, problem(&e)));
             }
         }
@@ -174,12 +203,13 @@ impl Worker<'_> {
     /// Appends the output for at most [`BATCH`] images.
     fn run(&mut self, pixels: &[u8], output: &mut Vec<f32>) -> TractResult<()> {
         let Session { body, head, shape, .. } = self.session;
-        let (Some(head), Some(state)) = (head, &mut self.head) else {
-            return body.run(&mut self.body, pixels, output);
+        let buffers = self.buffers.as_mut().expect("a worker has its buffers until it is dropped");
+        let (Some(head), Some(state)) = (head, &mut buffers.head) else {
+            return body.run(&mut buffers.body, pixels, output);
         };
-        self.features.clear();
-        body.run(&mut self.body, pixels, &mut self.features)?;
-        head.run(state, &self.features, pixels.len() / shape.numel(), output)
+        buffers.features.clear();
+        body.run(&mut buffers.body, pixels, &mut buffers.features)?;
+        head.run(state, &buffers.features, pixels.len() / shape.numel(), output)
     }
 }
 

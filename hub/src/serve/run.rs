@@ -97,10 +97,12 @@ fn router(server: &Arc<Server>) -> Router {
         routes::all().method_not_allowed_fallback(wrong_method).layer(CatchPanicLayer::custom(panicked));
     middleware::around(routes, server)
         .fallback(unknown)
-        .layer(header(header::CONTENT_SECURITY_POLICY, policy))
-        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(header(header::CACHE_CONTROL, "no-store"))
-        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        .layer((
+            header(header::CONTENT_SECURITY_POLICY, policy),
+            header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            header(header::CACHE_CONTROL, "no-store"),
+            header(header::REFERRER_POLICY, "no-referrer"),
+        ))
         .with_state(Arc::clone(server))
 }
 

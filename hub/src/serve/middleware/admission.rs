@@ -3,29 +3,31 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::Next;
-use axum::response::Response;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::refusal::{is_health, refuse};
-use crate::serve::body::holding;
+use super::refusal::{Refusal, is_health};
 use crate::serve::error::Problem;
 use crate::serve::metrics::Metrics;
 use crate::serve::state::Server;
 
-pub(super) async fn admit(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
-    if is_health(&request) {
-        return next.run(request).await;
+/// A place among the requests that are worked on.
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _counted: InFlight,
+}
+
+/// `None` for those that need no place.
+pub(super) fn admit(server: &Server, request: &Request) -> Result<Option<Place>, Refusal> {
+    if is_health(request) {
+        return Ok(None);
     }
     match Arc::clone(&server.requests).try_acquire_owned() {
-        Ok(permit) => {
-            let counted = InFlight::new(&server);
-            holding(next.run(request).await, (permit, counted))
-        }
+        Ok(permit) => Ok(Some(Place { _permit: permit, _counted: InFlight::new(server) })),
         Err(_) => {
             let problem = Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time");
-            refuse(&server, request, "requests", problem).await
+            Err(Refusal { reason: "requests", problem })
         }
     }
 }

@@ -10,18 +10,31 @@ mod refusal;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 
+use super::body::holding;
 use super::state::Server;
 
-/// The whole stack, outermost first: a request is counted, then asked where it comes from, then who
-/// sends it, and last whether there is room for it.
+/// One layer for all: each would cost every request a box and a clone of what is inside.
 pub(super) fn around(routes: Router<Arc<Server>>, server: &Arc<Server>) -> Router<Arc<Server>> {
-    // The layer that is added last is the outermost.
-    routes
-        .route_layer(from_fn_with_state(Arc::clone(server), admission::admit))
-        .route_layer(from_fn_with_state(Arc::clone(server), authentication::authenticate))
-        .route_layer(from_fn_with_state(Arc::clone(server), origin::check_origin))
-        .route_layer(from_fn_with_state(Arc::clone(server), metrics::count))
-        .route_layer(from_fn_with_state(Arc::clone(server), closing::close))
+    routes.route_layer(from_fn_with_state(Arc::clone(server), pass))
+}
+
+/// The whole stack: a request is asked where it comes from, then who sends it, and last whether there is room for
+/// it; every answer is counted, and is the last one when the server stops.
+async fn pass(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    let route = refusal::route(&request).to_owned();
+    let allowed = origin::check_origin(&server, &request)
+        .and_then(|()| authentication::authenticate(&server, &request))
+        .and_then(|()| admission::admit(&server, &request));
+    let mut response = match allowed {
+        Ok(None) => next.run(request).await,
+        Ok(Some(place)) => holding(next.run(request).await, place),
+        Err(refusal) => refusal::refuse(&server, request, refusal).await,
+    };
+    metrics::count(&server, route, response.status());
+    closing::close(&server, &mut response);
+    response
 }

@@ -2,33 +2,31 @@
 //! rebinding: the browser then takes this server for that site's).
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::Response;
 
-use super::refusal::{is_health, is_page, refuse};
+use super::refusal::{Refusal, is_health, is_page};
 use crate::serve::error::Problem;
 use crate::serve::state::Server;
 
-pub(super) async fn check_origin(
-    State(server): State<Arc<Server>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) fn check_origin(server: &Server, request: &Request) -> Result<(), Refusal> {
     // Health is asked for by probes under any name, and tells nothing.
-    if !is_health(&request) && !server.hosts.as_ref().is_none_or(|hosts| is_known(request.headers(), hosts)) {
-        let message = "asked for under a name that is not this server's; --host NAME lets it";
-        return refuse(&server, request, "host", Problem::new(StatusCode::MISDIRECTED_REQUEST, message))
-            .await;
+    if is_health(request) {
+        return Ok(());
     }
-    if is_health(&request) || is_page(&request) || !from_another_site(request.headers()) {
-        return next.run(request).await;
+    if !server.hosts.as_ref().is_none_or(|hosts| is_known(request.headers(), hosts)) {
+        let message = "asked for under a name that is not this server's; --host NAME lets it";
+        return Err(Refusal {
+            reason: "host",
+            problem: Problem::new(StatusCode::MISDIRECTED_REQUEST, message),
+        });
+    }
+    if is_page(request) || !from_another_site(request.headers()) {
+        return Ok(());
     }
     let problem = Problem::new(StatusCode::FORBIDDEN, "asked for by a page of another site");
-    refuse(&server, request, "origin", problem).await
+    Err(Refusal { reason: "origin", problem })
 }
 
 /// A browser says so in `Sec-Fetch-Site`, or, where that is not sent (plain HTTP to other machines),

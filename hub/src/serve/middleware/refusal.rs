@@ -27,9 +27,16 @@ pub(super) fn route(request: &Request) -> &str {
     request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str)
 }
 
+/// Why a request is refused, and what is answered.
+pub(super) struct Refusal {
+    /// As it is counted.
+    pub(super) reason: &'static str,
+    pub(super) problem: Problem,
+}
+
 /// Counts the refusal, reads what the client still sends, and answers.
-pub(super) async fn refuse(server: &Server, request: Request, reason: &str, problem: Problem) -> Response {
-    server.metrics.refuse(reason);
+pub(super) async fn refuse(server: &Server, request: Request, refusal: Refusal) -> Response {
+    server.metrics.refuse(refusal.reason);
     discard(request.into_body(), &server.limits).await;
-    problem.into_response()
+    refusal.problem.into_response()
 }

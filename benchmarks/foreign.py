@@ -5,6 +5,8 @@ import statistics
 import subprocess
 import time
 
+from comparing import alternate, ratio, table
+
 # The sizes that they are known for; squeezenet and the two mobilenets are what small devices run.
 NETWORKS = ["resnet18", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0"]
 RUNS = 10
@@ -29,7 +31,7 @@ def exported(name, folder):
     return folder / "model.onnx", image.numpy()
 
 
-def times(infer, work, alternate, ratio, table):
+def times(infer, work):
     """Milliseconds of one image on one thread."""
     import onnxruntime
 
@@ -58,6 +60,6 @@ def times(infer, work, alternate, ratio, table):
         values = alternate({"here": here, "onnxruntime": there})
         for side, measured in values.items():
             spread = f"{min(measured):.1f} to {max(measured):.1f}"
-            share = f"{ratio(values['here'], values['onnxruntime']):.2f}" if side == "onnxruntime" else ""
+            share = ratio(values["here"], values["onnxruntime"]) if side == "onnxruntime" else ""
             rows.append([name, side, f"{statistics.median(measured):.1f} ms", spread, share])
     return table(["network", "", "median", "range", "here / there"], rows)

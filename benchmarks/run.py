@@ -5,6 +5,7 @@
 #     "onnx==1.19.1",
 #     "onnxruntime==1.32.0",
 #     "onnxscript==0.7.2",
+#     "openvino==2026.4.1",
 #     "pillow==12.0.0",
 #     "torch==2.13.0",
 #     "torchvision==0.28.0",
@@ -13,9 +14,9 @@
 """Measures this project and its peers side by side and writes BENCHMARKS.md.
 
 Every comparison alternates between the sides, so that both meet the same machine; what is
-written is the median of the rounds, and the median of each round's ratio. Run it
+written is the median of the rounds, and the median of each round's ratio with its interval. Run it
 as `uv run benchmarks/run.py`. Needs trainer, infer and zoo built (see the Makefile: `make bench`),
-and wrk. Takes about 25 minutes, and once 10 more to build the peers.
+and wrk. Takes about 45 minutes, and once 10 more to build the peers.
 """
 import argparse
 import datetime
@@ -33,12 +34,13 @@ from pathlib import Path
 
 import foreign
 import serving
+from comparing import ROUNDS, alternate, compared, ratio, table
+from peers import PEERS, newest
 
 ROOT = Path(__file__).resolve().parent.parent
 # The pinned peers, as the head of this file names them.
 PACKAGES = re.findall(r'^#     "(.+)",$', Path(__file__).read_text(), re.MULTILINE)
 HERE = ROOT / "benchmarks"
-ROUNDS = 5
 TRAIN_IMAGES = 55_000
 SEED_MODELS, LITE_MODELS = ["mnist-cnn", "fashion-cnn"], ["mnist-lite", "fashion-lite"]
 
@@ -53,36 +55,6 @@ def run(command, **options):
     if process.returncode != 0:
         sys.exit(f"error: {' '.join(map(str, command))} failed with {process.returncode}")
     return output, time.perf_counter() - started, usage.ru_maxrss / 1024
-
-
-def alternate(sides, rounds=ROUNDS):
-    """Values of every side, a list of `rounds` each, measured in turns."""
-    values = {name: [] for name in sides}
-    for number in range(rounds):
-        for name, measure in sides.items():
-            values[name].append(measure())
-        print(f"  round {number + 1}: " + ", ".join(f"{n} {v[-1]:.4g}" for n, v in values.items()),
-              file=sys.stderr, flush=True)
-    return values
-
-
-def ratio(ours, theirs):
-    return statistics.median(a / b for a, b in zip(ours, theirs))
-
-
-def table(header, rows):
-    line = lambda cells: "| " + " | ".join(map(str, cells)) + " |"
-    return "\n".join([line(header), line(["---"] * len(header)), *map(line, rows)]) + "\n"
-
-
-def compared(values, unit, ours="here"):
-    """A row for each side, with our share of it."""
-    rows = []
-    for name, measured in values.items():
-        spread = f"{min(measured):.3g} to {max(measured):.3g}"
-        share = "" if name == ours else f"{ratio(values[ours], measured):.2f}"
-        rows.append([name, f"{statistics.median(measured):.3g} {unit}", spread, share])
-    return table(["", "median", "range", "here / there"], rows)
 
 
 def epoch_seconds(trainer, work, isa="portable"):
@@ -135,81 +107,58 @@ def time_to_99(trainer, work):
     return table(["seed", "whole process", "test split of MNIST"], rows)
 
 
-class Onnxruntime:
-    """A model in onnxruntime, fed with bytes as here."""
-
-    def __init__(self, model, threads):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        path = str(newest(model) / "model.onnx")
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def times(self, batch, seconds):
-        """Microseconds of every call, sorted."""
-        import numpy
-
-        images = (numpy.arange(batch * 784) * 7 % 256).astype(numpy.uint8).reshape(batch, 1, 28, 28)
-        self.session.run(None, {"image": images})
-        times, started = [], time.perf_counter()
-        while len(times) < 2 or time.perf_counter() - started < seconds:
-            at = time.perf_counter()
-            self.session.run(None, {"image": images})
-            times.append(1e6 * (time.perf_counter() - at))
-        return sorted(times)
-
-
-def newest(model):
-    return max((ROOT / "zoo/models" / model).iterdir(), key=lambda version: int(version.name))
-
-
 def speed(infer, model, batch, threads, seconds=1.0):
     command = [infer, "bench", model, "--zoo", ROOT / "zoo", "--json", "--seconds", seconds]
     output, _, _ = run([*command, "--batch", batch, "--threads", threads])
     return json.loads(output)[0]["speed"]
 
 
+def latency(infer, model):
+    """One image to a call, one thread: a row for each side."""
+    tails = {"here": []}
+
+    def here():
+        measured = speed(infer, model, 1, 1)
+        tails["here"].append(measured["p99_us"])
+        return measured["p50_us"]
+
+    def there(name, peer):
+        tails[name] = []
+
+        def measure():
+            times = peer.times(1, 1.0)
+            tails[name].append(times[round(0.99 * (len(times) - 1))])
+            return statistics.median(times)
+        return measure
+
+    values = alternate({"here": here} | {name: there(name, peer(model, 1)) for name, peer in PEERS.items()})
+    return [[model, name, f"{statistics.median(measured):.1f} us", f"{statistics.median(tails[name]):.1f} us",
+             "" if name == "here" else ratio(measured, values["here"])] for name, measured in values.items()]
+
+
+def throughput(infer, model, threads):
+    """Images per second by images to a call: a row for each side, with the ratio of the best batches."""
+    batches = (1, 8, 32, 256, 10_000)
+    sides = {("here", batch): lambda b=batch: speed(infer, model, b, threads, 0.4)["images_per_second"] for batch in batches}
+    for name, peer in PEERS.items():
+        loaded = peer(model, threads)
+        for batch in batches:
+            sides[name, batch] = lambda b=batch, p=loaded: 1e6 * b / statistics.median(p.times(b, 0.4))
+    values = alternate(sides)
+    median = lambda name, batch: statistics.median(values[name, batch])
+    best = {name: values[name, max(batches, key=lambda batch: median(name, batch))] for name in ["here", *PEERS]}
+    return [[model, threads, name, *(f"{median(name, batch):,.0f}" for batch in batches),
+             "" if name == "here" else ratio(best["here"], best[name])] for name in ["here", *PEERS]]
+
+
 def prediction(infer, models):
     """Latency of one image, and throughput by batch."""
-    latency, throughput = [], []
-    for model in models:
-        single, tails = Onnxruntime(model, 1), {"here": [], "there": []}
-
-        def here():
-            measured = speed(infer, model, 1, 1)
-            tails["here"].append(measured["p99_us"])
-            return measured["p50_us"]
-
-        def there():
-            times = single.times(1, 1.0)
-            tails["there"].append(times[round(0.99 * (len(times) - 1))])
-            return statistics.median(times)
-
-        values = alternate({"here": here, "onnxruntime": there})
-        for name, tail in [("here", "here"), ("onnxruntime", "there")]:
-            share = "" if name == "here" else f"{ratio(values['here'], values[name]):.2f}"
-            latency.append([model, name, f"{statistics.median(values[name]):.1f} us",
-                            f"{statistics.median(tails[tail]):.1f} us", share])
-        for threads in (1, 2):
-            session = Onnxruntime(model, threads)
-            batches = (1, 32, 256, 10_000)
-            sides = {}
-            for batch in batches:
-                sides[f"here {batch}"] = lambda b=batch: speed(infer, model, b, threads, 0.5)["images_per_second"]
-                sides[f"there {batch}"] = lambda b=batch: 1e6 * b / statistics.median(session.times(b, 0.5))
-            values = alternate(sides)
-            median = lambda side, batch: statistics.median(values[f"{side} {batch}"])
-            for name, side in [("here", "here"), ("onnxruntime", "there")]:
-                throughput.append([model, threads, name, *(f"{median(side, b):,.0f}" for b in batches), ""])
-            best = max(batches, key=lambda batch: median("there", batch))
-            share = ratio(values["here 10000"], values[f"there {best}"])
-            throughput[-1][-1] = f"{share:.2f}"
-    return (table(["model", "", "median", "99 %", "here / there"], latency)
-            + "\nImages per second by images to a call; the last column compares 10,000 here with the best there "
-              "(above 1: faster here):\n\n"
-            + table(["model", "threads", "", "1", "32", "256", "10,000", "here / best there"], throughput))
+    latencies = [row for model in models for row in latency(infer, model)]
+    throughputs = [row for model in models for threads in (1, 2) for row in throughput(infer, model, threads)]
+    return (table(["model", "", "median", "99 %", "there / here"], latencies)
+            + "\nImages per second by images to a call; the last column compares the best batch of each side. "
+              "Above 1: faster here.\n\n"
+            + table(["model", "threads", "", "1", "8", "32", "256", "10,000", "here / there"], throughputs))
 
 
 def cold_start(infer, models):
@@ -232,7 +181,7 @@ def cold_start(infer, models):
                                                      newest(model) / "model.onnx", image]),
         }, 15)
         for name, side in [("here", "here"), ("Python, onnxruntime", "there")]:
-            share = "" if side == "here" else f"{ratio(values['here'], values[name]):.3f}"
+            share = "" if side == "here" else ratio(values["here"], values[name], 3)
             rows.append([model, name, f"{statistics.median(values[name]):.1f} ms",
                          f"{statistics.median(memory[side]):.0f} MB", share])
     return table(["model", "", "whole process", "memory", "here / there"], rows)
@@ -241,8 +190,8 @@ def cold_start(infer, models):
 def serve(infer, zoo):
     """Throughput, tails, and what happens above the limits."""
     models = [SEED_MODELS[0], LITE_MODELS[0]]
-    return (serving.throughput(zoo, models, alternate, ratio, table, partial(speed, infer))
-            + "\nFor a longer time, and above the limits:\n\n" + serving.endurance(zoo, table))
+    return (serving.throughput(zoo, models, partial(speed, infer))
+            + "\nFor a longer time, and above the limits:\n\n" + serving.endurance(zoo))
 
 
 def peers_step(trainer, work):
@@ -274,7 +223,7 @@ def measure(arguments):
         "cold": ("Prediction: from process start to answer", lambda _: cold_start(infer, SEED_MODELS[:1] + LITE_MODELS[:1])),
         "predict": ("Prediction: a loaded model", lambda _: prediction(infer, SEED_MODELS + LITE_MODELS)),
         "foreign": ("Prediction: networks from elsewhere",
-                    lambda work: foreign.times(Path(arguments.reader).resolve(), work, alternate, ratio, table)),
+                    lambda work: foreign.times(Path(arguments.reader).resolve(), work)),
         "serve": ("Serving", lambda _: serve(infer, Path(arguments.server).resolve())),
     }
     results = HERE / "results.json"

@@ -10,6 +10,12 @@ wrk.path = "/v2/models/" .. os.getenv("MODEL") .. "/infer"
 wrk.body = json .. table.concat(pixels)
 wrk.headers["Inference-Header-Content-Length"] = tostring(#json)
 
+local delay_ms = tonumber(os.getenv("DELAY_MS") or "0")
+if delay_ms > 0 then
+  -- wrk waits for whole milliseconds.
+  function delay() return math.floor(delay_ms + math.random()) end
+end
+
 function done(summary, latency)
   local errors = summary.errors
   io.write(string.format('RESULT {"requests": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f, "broken": %d, "refused": %d}\n',

@@ -42,6 +42,9 @@ use crate::unroll::unroll;
 /// `f32` in the widest vector.
 const MAX_LANES: usize = 16;
 
+/// Places that are packed at a time: a line of the cache of one feature's weights.
+const PLACES: usize = 16;
+
 /// Weights `[features, depth]` packed in panels: as many features as a vector has lanes, side by
 /// side, for each place of the depth.
 #[derive(Debug)]
@@ -106,9 +109,13 @@ impl PackedWeights {
         let mut panels = vec![0.0; features.next_multiple_of(lanes) * depth];
         let firsts = (0..features).step_by(lanes);
         for (panel, first) in panels.chunks_exact_mut((lanes * depth).max(1)).zip(firsts) {
-            for (place, values) in panel.chunks_exact_mut(lanes).enumerate() {
-                for (value, feature) in values.iter_mut().zip(first..features) {
-                    *value = weight(feature, place);
+            // A few places at a time: the weights of a feature usually lie side by side, and those of the
+            // next as far away as makes them fall into the same lines of the first-level cache.
+            for (at, block) in panel.chunks_mut(lanes * PLACES).enumerate() {
+                for (lane, feature) in (first..features).take(lanes).enumerate() {
+                    for (place, values) in block.chunks_exact_mut(lanes).enumerate() {
+                        values[lane] = weight(feature, at * PLACES + place);
+                    }
                 }
             }
         }

@@ -102,7 +102,9 @@ impl VersionDir {
         }
         let damaged = |problem: Problem| Error::Damaged { path: path.clone(), problem: problem.to_string() };
         let expected = self.manifest.files.get(name).ok_or_else(|| damaged(Problem::Extra))?;
-        let mut bytes = Vec::new();
+        // Memory for all of it at once, but no more than the file has.
+        let length = std::fs::metadata(&path).map_or(0, |metadata| metadata.len().min(expected.bytes));
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         read_file(&path, expected, &mut bytes).map_err(damaged)?;
         Ok(bytes)
     }

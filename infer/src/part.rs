@@ -41,7 +41,13 @@ pub(crate) enum Head {
 /// One thread's buffers for a [`Body`].
 pub(crate) enum BodyState {
     Steps(Arena),
-    Tract { single: TypedSimpleState, several: Option<TypedSimpleState> },
+    Tract(Box<TractState>),
+}
+
+/// For one image, and for several once they have come.
+pub(crate) struct TractState {
+    single: TypedSimpleState,
+    several: Option<TypedSimpleState>,
 }
 
 /// One thread's buffers for a [`Head`].
@@ -66,7 +72,9 @@ impl Body {
     pub(crate) fn state(&self) -> TractResult<BodyState> {
         Ok(match self {
             Body::Steps { .. } => BodyState::Steps(Arena::default()),
-            Body::Tract(body) => BodyState::Tract { single: body.single.spawn()?, several: None },
+            Body::Tract(body) => {
+                BodyState::Tract(Box::new(TractState { single: body.single.spawn()?, several: None }))
+            }
         })
     }
 
@@ -79,9 +87,7 @@ impl Body {
                 }
                 Ok(())
             }
-            (Body::Tract(body), BodyState::Tract { single, several }) => {
-                body.run(single, several, pixels, output)
-            }
+            (Body::Tract(body), BodyState::Tract(state)) => body.run(state, pixels, output),
             _ => unreachable!("a state is used with the body that made it"),
         }
     }
@@ -97,13 +103,8 @@ impl TractBody {
         self.several.get_or_init(make).as_ref().map_err(|problem| TractError::msg(problem.clone()))
     }
 
-    fn run(
-        &self,
-        single: &mut TypedSimpleState,
-        several: &mut Option<TypedSimpleState>,
-        pixels: &[u8],
-        output: &mut Vec<f32>,
-    ) -> TractResult<()> {
+    fn run(&self, state: &mut TractState, pixels: &[u8], output: &mut Vec<f32>) -> TractResult<()> {
+        let TractState { single, several } = state;
         let numel = self.shape.numel();
         let group = if self.network.values > LARGE { usize::MAX } else { CONVOLUTION_BATCH * numel };
         let (groups, rest) = pixels.split_at(pixels.len() - pixels.len() % group);

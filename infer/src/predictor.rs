@@ -92,9 +92,21 @@ impl Predictor {
     pub fn open(zoo: &Path, model: &str) -> Result<Predictor> {
         let spec: Spec = model.parse().map_err(Error::Usage)?;
         let version = Zoo::open(zoo)?.version(&spec)?;
-        let onnx = version.read(zoo::ONNX)?;
+        let (onnx, claim) = version.read_unproved(zoo::ONNX)?;
+        let onnx = Bytes::from(onnx);
         let path = version.path.join(zoo::ONNX);
-        Predictor::new(version.manifest, onnx, &path, Source::Zoo(version.path))
+        // The network is loaded while its hash is computed, and thrown away if that is another one.
+        let (proved, predictor) = std::thread::scope(|scope| {
+            let proving = std::thread::Builder::new().spawn_scoped(scope, || claim.prove(&onnx));
+            let predictor = Predictor::new(version.manifest, onnx.clone(), &path, Source::Zoo(version.path));
+            let proved = match proving {
+                Ok(proving) => proving.join().expect("hashing does not panic"),
+                Err(_) => claim.prove(&onnx),
+            };
+            (proved, predictor)
+        });
+        proved?;
+        predictor
     }
 
     /// The model built into this program.

@@ -46,4 +46,4 @@ pub use manifest::{
 };
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo, parse_version};
-pub use version::{Problem, VersionDir, list_files};
+pub use version::{Claim, Problem, VersionDir, list_files};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use datasets::{Digest, files, yaml};
@@ -100,13 +100,29 @@ impl VersionDir {
                 Err(Error::Damaged { path, problem })
             };
         }
+        let (bytes, claim) = self.read_unproved(name)?;
+        claim.prove(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads a file and checks its length, but not its hash: that takes as long as loading a network, and
+    /// can be done beside it. Nothing that is made of the bytes may be shown to anyone before [`Claim::prove`] has said
+    /// that they are the published ones.
+    ///
+    /// # Errors
+    /// As for [`VersionDir::read`].
+    pub fn read_unproved(&self, name: &str) -> Result<(Vec<u8>, Claim)> {
+        let path = self.path.join(name);
         let damaged = |problem: Problem| Error::Damaged { path: path.clone(), problem: problem.to_string() };
         let expected = self.manifest.files.get(name).ok_or_else(|| damaged(Problem::Extra))?;
-        // Memory for all of it at once, but no more than the file has.
-        let length = std::fs::metadata(&path).map_or(0, |metadata| metadata.len().min(expected.bytes));
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-        read_file(&path, expected, &mut bytes).map_err(damaged)?;
-        Ok(bytes)
+        let mut file = open_file(&path, expected).map_err(damaged)?;
+        // The file has this length; it may have grown since.
+        let mut bytes = Vec::with_capacity(usize::try_from(expected.bytes).unwrap_or(0));
+        file.read_to_end(&mut bytes).map_err(|e| damaged(unreadable(&e)))?;
+        if bytes.len() as u64 != expected.bytes {
+            return Err(damaged(Problem::Length { expected: expected.bytes, found: bytes.len() as u64 }));
+        }
+        Ok((bytes, Claim { path, expected: expected.sha256 }))
     }
 
     /// Whether every file is as the manifest says.
@@ -130,13 +146,35 @@ impl VersionDir {
         let mut problems = Vec::new();
         let present = list_files(&self.path)?;
         for (name, expected) in &self.manifest.files {
-            if let Err(problem) = read_file(&self.path.join(name), expected, &mut std::io::sink()) {
+            if let Err(problem) = check_file(&self.path.join(name), expected) {
                 problems.push((name.clone(), problem));
             }
         }
         let known = |name: &String| name == MANIFEST || self.manifest.files.contains_key(name);
         problems.extend(present.into_iter().filter(|name| !known(name)).map(|name| (name, Problem::Extra)));
         Ok(problems)
+    }
+}
+
+/// The hash that a file of a version must have.
+#[derive(Debug)]
+pub struct Claim {
+    path: PathBuf,
+    expected: Digest,
+}
+
+impl Claim {
+    /// Whether these bytes of the file are the published ones.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn prove(&self, bytes: &[u8]) -> Result<()> {
+        let found = Digest::of(bytes);
+        if found == self.expected {
+            return Ok(());
+        }
+        let problem = Problem::Changed { expected: self.expected, found };
+        Err(Error::Damaged { path: self.path.clone(), problem: problem.to_string() })
     }
 }
 
@@ -147,8 +185,8 @@ fn unreadable(error: &std::io::Error) -> Problem {
     }
 }
 
-/// Copies a file to `to`, no more of it than expected, and tells whether it is what was expected.
-fn read_file(path: &Path, expected: &FileRecord, to: &mut impl Write) -> std::result::Result<(), Problem> {
+/// A file of the expected length, to be read as far as one byte beyond that.
+fn open_file(path: &Path, expected: &FileRecord) -> std::result::Result<impl Read + use<>, Problem> {
     let mut file = files::open(path).map_err(|e| unreadable(&e))?;
     let bytes = file.metadata().map_err(|e| unreadable(&e))?.len();
     let mut start = Vec::new();
@@ -159,8 +197,13 @@ fn read_file(path: &Path, expected: &FileRecord, to: &mut impl Write) -> std::re
     if bytes != expected.bytes {
         return Err(Problem::Length { expected: expected.bytes, found: bytes });
     }
-    let content = start.as_slice().chain(file).take(expected.bytes.saturating_add(1));
-    let (sha256, bytes) = Digest::of_reader(Tee { from: content, to }).map_err(|e| unreadable(&e))?;
+    Ok(std::io::Cursor::new(start).chain(file).take(expected.bytes.saturating_add(1)))
+}
+
+/// Whether a file is what was expected.
+fn check_file(path: &Path, expected: &FileRecord) -> std::result::Result<(), Problem> {
+    let content = open_file(path, expected)?;
+    let (sha256, bytes) = Digest::of_reader(content).map_err(|e| unreadable(&e))?;
     // It may have grown since.
     if bytes != expected.bytes {
         return Err(Problem::Length { expected: expected.bytes, found: bytes });
@@ -169,20 +212,6 @@ fn read_file(path: &Path, expected: &FileRecord, to: &mut impl Write) -> std::re
         return Err(Problem::Changed { expected: expected.sha256, found: sha256 });
     }
     Ok(())
-}
-
-/// Writes what is read through it.
-struct Tee<R, W> {
-    from: R,
-    to: W,
-}
-
-impl<R: Read, W: Write> Read for Tee<R, W> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.from.read(buffer)?;
-        self.to.write_all(&buffer[..count])?;
-        Ok(count)
-    }
 }
 
 /// What file managers and network file systems leave in folders by themselves: it belongs to no version, and nothing

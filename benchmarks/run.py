@@ -29,19 +29,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import foreign
 import serving
 from comparing import ROUNDS, alternate, compared, ratio, table
-from peers import PEERS, newest
+from peers import PEERS, Peer, newest
 
 ROOT = Path(__file__).resolve().parent.parent
 # The pinned peers, as the head of this file names them.
 PACKAGES = re.findall(r'^#     "(.+)",$', Path(__file__).read_text(), re.MULTILINE)
 HERE = ROOT / "benchmarks"
 TRAIN_IMAGES = 55_000
+# Images to a call.
+BATCHES = (1, 8, 32, 256, 1024)
 SEED_MODELS, LITE_MODELS = ["mnist-cnn", "fashion-cnn"], ["mnist-lite", "fashion-lite"]
 
 
@@ -113,52 +116,53 @@ def speed(infer, model, batch, threads, seconds=1.0):
     return json.loads(output)[0]["speed"]
 
 
-def latency(infer, model):
+def latency(infer, model, peers):
     """One image to a call, one thread: a row for each side."""
-    tails = {"here": []}
+    tails = {name: [] for name in ["here", *peers]}
 
     def here():
         measured = speed(infer, model, 1, 1)
         tails["here"].append(measured["p99_us"])
         return measured["p50_us"]
 
-    def there(name, peer):
-        tails[name] = []
+    def there(name):
+        median, tail = peers[name].times(1, 1.0)
+        tails[name].append(tail)
+        return median
 
-        def measure():
-            times = peer.times(1, 1.0)
-            tails[name].append(times[round(0.99 * (len(times) - 1))])
-            return statistics.median(times)
-        return measure
-
-    values = alternate({"here": here} | {name: there(name, peer(model, 1)) for name, peer in PEERS.items()})
+    values = alternate({"here": here} | {name: partial(there, name) for name in peers})
     return [[model, name, f"{statistics.median(measured):.1f} us", f"{statistics.median(tails[name]):.1f} us",
              "" if name == "here" else ratio(measured, values["here"])] for name, measured in values.items()]
 
 
-def throughput(infer, model, threads):
+def throughput(infer, model, threads, peers):
     """Images per second by images to a call: a row for each side, with the ratio of the best batches."""
-    batches = (1, 8, 32, 256, 10_000)
-    sides = {("here", batch): lambda b=batch: speed(infer, model, b, threads, 0.4)["images_per_second"] for batch in batches}
-    for name, peer in PEERS.items():
-        loaded = peer(model, threads)
-        for batch in batches:
-            sides[name, batch] = lambda b=batch, p=loaded: 1e6 * b / statistics.median(p.times(b, 0.4))
+    sides = {}
+    for batch in BATCHES:
+        sides["here", batch] = lambda b=batch: speed(infer, model, b, threads, 0.4)["images_per_second"]
+        for name, peer in peers.items():
+            sides[name, batch] = lambda b=batch, p=peer: 1e6 * b / p.times(b, 0.4)[0]
     values = alternate(sides)
     median = lambda name, batch: statistics.median(values[name, batch])
-    best = {name: values[name, max(batches, key=lambda batch: median(name, batch))] for name in ["here", *PEERS]}
-    return [[model, threads, name, *(f"{median(name, batch):,.0f}" for batch in batches),
-             "" if name == "here" else ratio(best["here"], best[name])] for name in ["here", *PEERS]]
+    best = {name: values[name, max(BATCHES, key=lambda batch: median(name, batch))] for name in ["here", *peers]}
+    return [[model, threads, name, *(f"{median(name, batch):,.0f}" for batch in BATCHES),
+             "" if name == "here" else ratio(best["here"], best[name])] for name in ["here", *peers]]
 
 
 def prediction(infer, models):
     """Latency of one image, and throughput by batch."""
-    latencies = [row for model in models for row in latency(infer, model)]
-    throughputs = [row for model in models for threads in (1, 2) for row in throughput(infer, model, threads)]
+    latencies, throughputs = [], []
+    for model in models:
+        for threads in (1, 2):
+            with ExitStack() as stack:
+                peers = {name: stack.enter_context(Peer(name, model, threads)) for name in PEERS}
+                if threads == 1:
+                    latencies += latency(infer, model, peers)
+                throughputs += throughput(infer, model, threads, peers)
     return (table(["model", "", "median", "99 %", "there / here"], latencies)
             + "\nImages per second by images to a call; the last column compares the best batch of each side. "
               "Above 1: faster here.\n\n"
-            + table(["model", "threads", "", "1", "8", "32", "256", "10,000", "here / there"], throughputs))
+            + table(["model", "threads", "", *(f"{batch:,}" for batch in BATCHES), "here / there"], throughputs))
 
 
 def cold_start(infer, models):

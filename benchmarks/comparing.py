@@ -33,11 +33,6 @@ def ratio(ours, theirs, digits=2):
     return f"{statistics.median(ratios):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def spread(values):
-    """Largest through smallest, where that says how restless the machine was."""
-    return max(values) / min(values)
-
-
 def table(header, rows):
     line = lambda cells: "| " + " | ".join(map(str, cells)) + " |"
     return "\n".join([line(header), line(["---"] * len(header)), *map(line, rows)]) + "\n"

@@ -24,12 +24,12 @@
 
 use crate::buffer::at_least;
 use crate::depthwise::Depthwise;
-use crate::direct::{Direct, Images};
+use crate::direct::Direct;
 use crate::gemm::{Clamp, PackedWeights};
 use crate::indirect::Indirect;
 use crate::pool::MaxPool;
 use crate::window::Window;
-use crate::winograd::{self, Buffers, Winograd};
+use crate::winograd::{Buffers, Winograd};
 
 /// A convolution for inputs of one shape, its weights packed.
 #[derive(Debug)]
@@ -51,6 +51,17 @@ enum Method {
     Depthwise(Depthwise),
     Direct(Direct),
     Winograd(Winograd),
+}
+
+/// Images with their padding, and the outputs of each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Images<'a> {
+    /// `[N, padded height, padded width, channels]`.
+    pub(crate) values: &'a [f32],
+    /// Rows and columns, at least as many as are read.
+    pub(crate) padded: [usize; 2],
+    /// Rows and columns that are convolved: even for those that are pooled.
+    pub(crate) output: [usize; 2],
 }
 
 /// What a thread keeps between calls.
@@ -145,22 +156,29 @@ impl Conv2d {
     pub fn forward(&self, images: &[f32], clamp: Clamp, scratch: &mut Scratch, output: &mut [f32]) {
         self.check(images, output, self.output);
         let Scratch { padded, buffers, .. } = scratch;
-        let input = self.padded(images, padded);
-        let [height, width, features] = self.output;
+        self.run(self.images(self.padded(images, padded)), clamp, false, buffers, output);
+    }
+
+    fn run(
+        &self,
+        images: Images<'_>,
+        clamp: Clamp,
+        is_pooled: bool,
+        buffers: &mut Buffers,
+        output: &mut [f32],
+    ) {
+        let each = || images.values.chunks_exact(self.padded.iter().product());
+        let size = self.output.iter().product();
         match &self.method {
-            Method::Winograd(winograd) => {
-                winograd.forward(self.winograd_images(input), clamp, false, buffers, output)
-            }
-            Method::Direct(direct) => direct.forward(self.direct_images(input), clamp, false, output),
+            Method::Winograd(winograd) => winograd.forward(images, clamp, is_pooled, buffers, output),
+            Method::Direct(direct) => direct.forward(images, clamp, is_pooled, output),
             Method::Depthwise(depthwise) => {
-                let images = input.chunks_exact(self.padded.iter().product());
-                for (image, output) in images.zip(output.chunks_exact_mut(height * width * features)) {
+                for (image, output) in each().zip(output.chunks_exact_mut(size)) {
                     depthwise.forward(image, clamp, output);
                 }
             }
             Method::Indirect(indirect) => {
-                let images = input.chunks_exact(self.padded.iter().product());
-                for (image, output) in images.zip(output.chunks_exact_mut(height * width * features)) {
+                for (image, output) in each().zip(output.chunks_exact_mut(size)) {
                     indirect.forward(image, clamp, output);
                 }
             }
@@ -179,25 +197,15 @@ impl Conv2d {
         scratch: &mut Scratch,
         output: &mut [f32],
     ) {
-        let [height, width, features] = self.output;
-        if let Method::Direct(direct) = &self.method
-            && pool.halves()
-        {
-            self.check(images, output, [height / 2, width / 2, features]);
-            let images = self.direct_images(self.padded(images, &mut scratch.padded));
+        if pool.halves() && self.pools() {
             // A last row or column without a partner is in no window.
-            let output_shape = [height / 2 * 2, width / 2 * 2];
-            return direct.forward(Images { output: output_shape, ..images }, clamp, true, output);
-        }
-        if let Method::Winograd(winograd) = &self.method
-            && pool.halves()
-            && winograd.pools()
-        {
-            self.check(images, output, [height / 2, width / 2, features]);
+            let [height, width, features] = self.output;
+            let halves = [height / 2, width / 2];
+            self.check(images, output, [halves[0], halves[1], features]);
             let Scratch { padded, buffers, .. } = scratch;
-            let images = self.winograd_images(self.padded(images, padded));
-            let images = winograd::Images { output: [height / 2 * 2, width / 2 * 2], ..images };
-            return winograd.forward(images, clamp, true, buffers, output);
+            let images = self.images(self.padded(images, padded));
+            let images = Images { output: halves.map(|half| 2 * half), ..images };
+            return self.run(images, clamp, true, buffers, output);
         }
         let count = images.len() / self.input.iter().product::<usize>();
         let mut buffer = std::mem::take(&mut scratch.convolved);
@@ -207,14 +215,18 @@ impl Conv2d {
         scratch.convolved = buffer;
     }
 
-    fn direct_images<'a>(&self, values: &'a [f32]) -> Images<'a> {
-        let [height, width, _] = self.padded;
-        Images { values, shape: [height, width], output: [self.output[0], self.output[1]] }
+    /// Whether the method can pool 2x2 windows of what it computes.
+    fn pools(&self) -> bool {
+        match &self.method {
+            Method::Direct(_) => true,
+            Method::Winograd(winograd) => winograd.pools(),
+            Method::Depthwise(_) | Method::Indirect(_) => false,
+        }
     }
 
-    fn winograd_images<'a>(&self, values: &'a [f32]) -> winograd::Images<'a> {
-        let [height, width, _] = self.padded;
-        winograd::Images { values, padded: [height, width], output: [self.output[0], self.output[1]] }
+    fn images<'a>(&self, values: &'a [f32]) -> Images<'a> {
+        let ([rows, columns, _], [height, width, _]) = (self.padded, self.output);
+        Images { values, padded: [rows, columns], output: [height, width] }
     }
 
     /// Panics unless there is an output of `shape` for each image.

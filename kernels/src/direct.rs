@@ -25,6 +25,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::conv::Images;
 use crate::gemm::{Clamp, PackedWeights, store};
 use crate::unroll::unroll;
 use crate::window::Window;
@@ -38,17 +39,6 @@ pub(crate) struct Direct {
     /// `[features, rows * columns of the kernel]`.
     weights: PackedWeights,
     kernel_size: usize,
-}
-
-/// Images with their padding, and the outputs of each.
-#[derive(Clone, Copy)]
-pub(crate) struct Images<'a> {
-    /// `[N, padded height, padded width]`.
-    pub(crate) values: &'a [f32],
-    /// Padded.
-    pub(crate) shape: [usize; 2],
-    /// Rows and columns that are convolved: even for those that are pooled.
-    pub(crate) output: [usize; 2],
 }
 
 impl Direct {
@@ -97,7 +87,7 @@ impl<const K: usize, const POOLED: bool> WithSimd for Convolve<'_, K, POOLED> {
         let Convolve { direct, images, clamp, output } = self;
         let features = direct.weights.features();
         let [height, width] = images.output;
-        let [padded_height, padded_width] = images.shape;
+        let [padded_height, padded_width] = images.padded;
         let scale = if POOLED { 2 } else { 1 };
         let size = (height / scale) * (width / scale) * features;
         let images = images.values.chunks_exact(padded_height * padded_width);

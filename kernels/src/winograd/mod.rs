@@ -41,6 +41,7 @@ mod transforms;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::buffer::at_least;
+use crate::conv::Images;
 use crate::gemm::Clamp;
 use crate::window::Window;
 use product::Products;
@@ -72,17 +73,6 @@ pub(crate) struct Buffers {
     inputs: Vec<f32>,
     /// Their products, `[places, features / lanes, tiles, lanes]`.
     products: Vec<f32>,
-}
-
-/// Images with their padding, and the outputs of each.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Images<'a> {
-    /// `[N, padded height, padded width, channels]`.
-    pub(crate) values: &'a [f32],
-    /// At least what all tiles together read.
-    pub(crate) padded: [usize; 2],
-    /// Rows and columns that are convolved: even for those that are pooled.
-    pub(crate) output: [usize; 2],
 }
 
 impl Winograd {

@@ -2,7 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Images, Winograd, transforms};
+use super::{Winograd, transforms};
+use crate::conv::Images;
 use crate::gemm::Clamp;
 use crate::unroll::unroll;
 

@@ -27,8 +27,10 @@ pub(crate) enum Body {
 pub(crate) struct TractBody {
     network: Network,
     shape: ImageShape,
+    /// Images at a time, where there are as many.
+    images: usize,
     single: Plan,
-    /// For [`CONVOLUTION_BATCH`] images, made when first needed.
+    /// For so many images, made when first needed.
     several: OnceLock<std::result::Result<Plan, String>>,
 }
 
@@ -60,13 +62,13 @@ pub(crate) type Plan = Arc<TypedRunnableModel>;
 
 impl Body {
     pub(crate) fn new(network: Network, shape: ImageShape) -> TractResult<Body> {
+        let images = if network.values > LARGE { 1 } else { CONVOLUTION_BATCH };
         if let Some(executor) = guarded(network.is_foreign, || Executor::of(&network.body))? {
-            let images = if network.values > LARGE { 1 } else { CONVOLUTION_BATCH };
             return Ok(Body::Steps { executor, shape, images });
         }
         let body = network.body_of(1)?;
         let single = guarded(network.is_foreign, || plan(body))?;
-        Ok(Body::Tract(Box::new(TractBody { network, shape, single, several: OnceLock::new() })))
+        Ok(Body::Tract(Box::new(TractBody { network, shape, images, single, several: OnceLock::new() })))
     }
 
     pub(crate) fn state(&self) -> TractResult<BodyState> {
@@ -96,7 +98,7 @@ impl Body {
 impl TractBody {
     fn several(&self) -> TractResult<&Plan> {
         let make = || {
-            let body = self.network.body_of(CONVOLUTION_BATCH);
+            let body = self.network.body_of(self.images);
             let plan = body.and_then(|body| guarded(self.network.is_foreign, || plan(body)));
             plan.map_err(|e| problem(&e))
         };
@@ -106,7 +108,8 @@ impl TractBody {
     fn run(&self, state: &mut TractState, pixels: &[u8], output: &mut Vec<f32>) -> TractResult<()> {
         let TractState { single, several } = state;
         let numel = self.shape.numel();
-        let group = if self.network.values > LARGE { usize::MAX } else { CONVOLUTION_BATCH * numel };
+        // Where images are taken one at a time, the plan for one does it.
+        let group = if self.images == 1 { usize::MAX } else { self.images * numel };
         let (groups, rest) = pixels.split_at(pixels.len() - pixels.len() % group);
         for images in groups.chunks_exact(group) {
             let state = match several.take() {

@@ -68,7 +68,6 @@ fn lower_node(
     let inputs: Option<Vec<Value>> = node.inputs.iter().map(|outlet| values.get(outlet).cloned()).collect();
     let Some(inputs) = inputs else { return Ok(None) };
     let shape = per_image(model, node.inputs[0])?;
-    let size: usize = shape.iter().product();
     if let (Some(AxisOp::Move(1, 3)), [Value::Bytes]) = (node.op_as::<AxisOp>(), inputs.as_slice()) {
         return Ok(Some(Value::ChannelsLast));
     }
@@ -92,11 +91,7 @@ fn lower_node(
         _ => None,
     };
     let Some(step) = step else { return Ok(None) };
-    let size = if let Step::ChannelsFirst { .. } = step {
-        size
-    } else {
-        per_image(model, node.id.into())?.iter().product()
-    };
+    let size = per_image(model, node.id.into())?.iter().product();
     Ok(Some(push(steps, step, inputs, size)))
 }
 

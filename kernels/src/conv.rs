@@ -25,6 +25,7 @@
 use crate::buffer::at_least;
 use crate::depthwise::Depthwise;
 use crate::direct::Direct;
+use crate::frame::Frame;
 use crate::gemm::{Clamp, PackedWeights};
 use crate::indirect::Indirect;
 use crate::pool::MaxPool;
@@ -35,12 +36,8 @@ use crate::winograd::{Buffers, Winograd};
 #[derive(Debug)]
 pub struct Conv2d {
     method: Method,
-    /// `[H, W, C]` that comes in.
-    input: [usize; 3],
-    /// Zeros above and to the left of it.
-    before: [usize; 2],
-    /// `[H, W, C]` with all zeros around it that `method` reads.
-    padded: [usize; 3],
+    /// What comes in, and the zeros around it that `method` reads.
+    frame: Frame,
     /// `[H, W, features]`.
     output: [usize; 3],
 }
@@ -117,9 +114,11 @@ impl Conv2d {
         };
         Conv2d {
             method,
-            input,
-            before: [window.padding[0][0], window.padding[1][0]],
-            padded: [padded[0], padded[1], channels],
+            frame: Frame {
+                input,
+                before: [window.padding[0][0], window.padding[1][0]],
+                padded: [padded[0], padded[1], channels],
+            },
             output: [output_height, output_width, features],
         }
     }
@@ -141,7 +140,7 @@ impl Conv2d {
 
     /// `[H, W, C]` that comes in.
     pub fn input(&self) -> [usize; 3] {
-        self.input
+        self.frame.input
     }
 
     /// `[H, W, features]` that comes out.
@@ -156,7 +155,7 @@ impl Conv2d {
     pub fn forward(&self, images: &[f32], clamp: Clamp, scratch: &mut Scratch, output: &mut [f32]) {
         self.check(images, output, self.output);
         let Scratch { padded, buffers, .. } = scratch;
-        self.run(self.images(self.padded(images, padded)), clamp, false, buffers, output);
+        self.run(self.images(self.frame.surround(images, padded)), clamp, false, buffers, output);
     }
 
     fn run(
@@ -167,7 +166,7 @@ impl Conv2d {
         buffers: &mut Buffers,
         output: &mut [f32],
     ) {
-        let each = || images.values.chunks_exact(self.padded.iter().product());
+        let each = || images.values.chunks_exact(self.frame.padded.iter().product());
         let size = self.output.iter().product();
         match &self.method {
             Method::Winograd(winograd) => winograd.forward(images, clamp, is_pooled, buffers, output),
@@ -203,11 +202,11 @@ impl Conv2d {
             let halves = [height / 2, width / 2];
             self.check(images, output, [halves[0], halves[1], features]);
             let Scratch { padded, buffers, .. } = scratch;
-            let images = self.images(self.padded(images, padded));
+            let images = self.images(self.frame.surround(images, padded));
             let images = Images { output: halves.map(|half| 2 * half), ..images };
             return self.run(images, clamp, true, buffers, output);
         }
-        let count = images.len() / self.input.iter().product::<usize>();
+        let count = images.len() / self.frame.input.iter().product::<usize>();
         let mut buffer = std::mem::take(&mut scratch.convolved);
         let convolved = at_least(&mut buffer, count * self.output.iter().product::<usize>());
         self.forward(images, clamp, scratch, convolved);
@@ -225,45 +224,18 @@ impl Conv2d {
     }
 
     fn images<'a>(&self, values: &'a [f32]) -> Images<'a> {
-        let ([rows, columns, _], [height, width, _]) = (self.padded, self.output);
+        let ([rows, columns, _], [height, width, _]) = (self.frame.padded, self.output);
         Images { values, padded: [rows, columns], output: [height, width] }
     }
 
     /// Panics unless there is an output of `shape` for each image.
     fn check(&self, images: &[f32], output: &[f32], shape: [usize; 3]) {
-        let counts = [(images.len(), self.input), (output.len(), shape)].map(|(length, shape)| {
+        let counts = [(images.len(), self.frame.input), (output.len(), shape)].map(|(length, shape)| {
             let size = shape.iter().product();
             assert!(length.is_multiple_of(size), "{length} values are no whole images {shape:?}");
             length.checked_div(size).unwrap_or(0)
         });
         assert_eq!(counts[0], counts[1], "one output for each image");
-    }
-
-    /// The images with the zeros around each that the method reads; every value is written once.
-    fn padded<'a>(&self, images: &'a [f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
-        if self.padded == self.input {
-            return images;
-        }
-        let ([height, width, channels], [rows, columns, _]) = (self.input, self.padded);
-        let [top, left] = self.before;
-        let count = images.len() / (height * width * channels);
-        let padded = at_least(buffer, count * rows * columns * channels);
-        let images = images.chunks_exact(height * width * channels);
-        for (image, padded) in images.zip(padded.chunks_exact_mut(rows * columns * channels)) {
-            let (above, rest) = padded.split_at_mut(top * columns * channels);
-            let (inside, below) = rest.split_at_mut(height * columns * channels);
-            above.fill(0.0);
-            let rows = inside.chunks_exact_mut(columns * channels);
-            for (row, values) in rows.zip(image.chunks_exact(width * channels)) {
-                let (before, rest) = row.split_at_mut(left * channels);
-                let (inside, after) = rest.split_at_mut(values.len());
-                before.fill(0.0);
-                inside.copy_from_slice(values);
-                after.fill(0.0);
-            }
-            below.fill(0.0);
-        }
-        padded
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::fingerprint::{self, Operator};
 use crate::machine::{self, Processor};
-use crate::profile::{Isa, NumericProfile};
+use crate::profile::NumericProfile;
 
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
@@ -59,7 +59,7 @@ pub fn examine(profile: &NumericProfile) -> Result<Diagnosis> {
         openmp: machine::openmp_runtimes(),
         environment: profile.environment(),
         notice: profile.notice(),
-        same_bytes_everywhere: profile.isa == Isa::Portable
+        same_bytes_everywhere: profile.isa.is_portable()
             && obstacle.is_none()
             && operators.iter().all(Operator::is_expected),
         numeric_profile: profile.clone(),

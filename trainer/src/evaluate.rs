@@ -81,7 +81,7 @@ impl Evaluator<'_> {
             logits *= f64::from(1.0 / temperature);
         }
         match self.network.arithmetic(self.device) {
-            Arithmetic::Portable => loss::softmax(&logits),
+            Arithmetic::Portable { .. } => loss::softmax(&logits),
             Arithmetic::Libtorch => {
                 let output = logits.softmax(-1, Kind::Float).to_device(Device::Cpu).contiguous();
                 let mut values = vec![0f32; output.numel()];
@@ -94,7 +94,7 @@ impl Evaluator<'_> {
     /// Sum over the images of the cross-entropy.
     fn loss(&self, logits: &Tensor, labels: &[i64]) -> f64 {
         match self.network.arithmetic(self.device) {
-            Arithmetic::Portable => loss::cross_entropy(logits, labels, 0.0).sum,
+            Arithmetic::Portable { .. } => loss::cross_entropy(logits, labels, 0.0).sum,
             Arithmetic::Libtorch => {
                 let target = Tensor::from_slice(labels).to_device(self.device);
                 let loss = logits.cross_entropy_loss(&target, None::<Tensor>, tch::Reduction::Sum, -100, 0.0);

@@ -138,7 +138,7 @@ impl Network {
 
     /// The same in training and in our arithmetic; the tape has the gradient.
     pub(crate) fn logits_on_tape(&self, images: &Tensor, parameters: &Parameters, tape: &Tape) -> Tensor {
-        let pass = Pass { parameters, mode: Mode::Train, arithmetic: Arithmetic::Portable, tape: Some(tape) };
+        let pass = Pass { parameters, mode: Mode::Train, arithmetic: self.arithmetic, tape: Some(tape) };
         chain::forward(&self.layers, &self.placements, images, &pass)
     }
 

@@ -54,7 +54,7 @@ impl Rules<'_> {
     ) -> Result<Found> {
         match self.network.arithmetic(images.device()) {
             Arithmetic::Libtorch => self.by_libtorch(weights, images, labels, learning_rate),
-            Arithmetic::Portable => self.portable(weights, images, labels, learning_rate),
+            Arithmetic::Portable { .. } => self.portable(weights, images, labels, learning_rate),
         }
     }
 

@@ -16,7 +16,6 @@ use crate::fingerprint;
 use crate::history::EpochRow;
 use crate::network::Network;
 use crate::optimizer::OptimizerState;
-use crate::profile::Isa;
 use crate::recipe::{Recipe, RecipeFile, Select};
 use crate::run::{self, Diverged, RunDir, RunSummary};
 use crate::split::{check_images, split};
@@ -162,7 +161,7 @@ fn numeric_profile_in_force(recipe: &Recipe, device: Device, observer: &mut dyn 
     if device != Device::Cpu || !profile.is_active() || profile.obstacle().is_some() {
         return Ok(false);
     }
-    if profile.isa != Isa::Portable {
+    if !profile.isa.is_portable() {
         return Ok(true);
     }
     let difference = fingerprint::difference(recipe)?;

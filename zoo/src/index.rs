@@ -325,7 +325,7 @@ impl IndexVersion {
     /// Where retraining gives the same bytes, for a table.
     fn same_bytes_on(&self) -> &str {
         match (self.numeric_profile.as_deref(), self.processor.as_deref()) {
-            (Some("portable"), _) => "any x86-64 with AVX2",
+            (Some("portable" | "portable2"), _) => "any x86-64 with AVX2",
             (_, Some(processor)) => processor,
             (_, None) => "not trained here",
         }

@@ -234,9 +234,9 @@ pub struct ForeignWeights {
 pub struct NumericProfileInfo {
     /// Threads.
     pub threads: u32,
-    /// Instruction set and arithmetic: `portable`, `avx2`, `baseline` or `native`.
+    /// Instruction set and arithmetic: `portable`, `portable2`, `avx2`, `baseline` or `native`.
     pub isa: String,
-    /// Whether the machine gave it: for `portable` measured by the fingerprints of the recipe's operators.
+    /// Whether the machine gave it: for `portable` and `portable2` measured by the fingerprints of the recipe's operators.
     pub in_force: bool,
 }
 

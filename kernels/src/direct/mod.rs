@@ -23,10 +23,13 @@
 //!
 //! Every sum is the chain of multiply-adds that the matrix product has, so the bits are the same.
 
+pub(crate) mod gradient;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::conv::Images;
 use crate::gemm::{Clamp, PackedWeights, store};
+use crate::training::relu_winner;
 use crate::unroll::unroll;
 use crate::window::Window;
 
@@ -59,40 +62,66 @@ impl Direct {
 
     /// Outputs `[N, height, width, features]`, or the maxima of their 2x2 windows, all clamped.
     pub(crate) fn forward(&self, images: Images<'_>, clamp: Clamp, is_pooled: bool, output: &mut [f32]) {
+        self.run(images, clamp, if is_pooled { POOLED } else { PLAIN }, output, &mut []);
+    }
+
+    /// Largest values of 2x2 windows of the outputs, after ReLU, and which they were.
+    pub(crate) fn forward_recorded(&self, images: Images<'_>, output: &mut [f32], winners: &mut [f32]) {
+        self.run(images, Clamp::NONE, RECORDED, output, winners);
+    }
+
+    fn run(&self, images: Images<'_>, clamp: Clamp, stores: u8, output: &mut [f32], winners: &mut [f32]) {
         let arch = Arch::new();
         let direct = self;
-        match (self.kernel_size, is_pooled) {
-            (3, false) => arch.dispatch(Convolve::<3, false> { direct, images, clamp, output }),
-            (3, true) => arch.dispatch(Convolve::<3, true> { direct, images, clamp, output }),
-            (5, false) => arch.dispatch(Convolve::<5, false> { direct, images, clamp, output }),
-            (5, true) => arch.dispatch(Convolve::<5, true> { direct, images, clamp, output }),
+        match (self.kernel_size, stores) {
+            (3, PLAIN) => arch.dispatch(Convolve::<3, PLAIN> { direct, images, clamp, output, winners }),
+            (3, POOLED) => arch.dispatch(Convolve::<3, POOLED> { direct, images, clamp, output, winners }),
+            (3, RECORDED) => {
+                arch.dispatch(Convolve::<3, RECORDED> { direct, images, clamp, output, winners })
+            }
+            (5, PLAIN) => arch.dispatch(Convolve::<5, PLAIN> { direct, images, clamp, output, winners }),
+            (5, POOLED) => arch.dispatch(Convolve::<5, POOLED> { direct, images, clamp, output, winners }),
+            (5, RECORDED) => {
+                arch.dispatch(Convolve::<5, RECORDED> { direct, images, clamp, output, winners })
+            }
             (size, _) => unreachable!("`fits` admits kernels of 3 and 5, not {size}"),
         }
     }
 }
 
+/// What is stored: all outputs,
+const PLAIN: u8 = 0;
+/// the largest of each 2x2 window,
+const POOLED: u8 = 1;
+/// or that after ReLU, and which it was.
+const RECORDED: u8 = 2;
+
 /// With the size of the kernel and what is stored known to the compiler.
-struct Convolve<'a, const K: usize, const POOLED: bool> {
+struct Convolve<'a, const K: usize, const STORES: u8> {
     direct: &'a Direct,
     images: Images<'a>,
     clamp: Clamp,
     output: &'a mut [f32],
+    /// Which values won, if that is stored.
+    winners: &'a mut [f32],
 }
 
-impl<const K: usize, const POOLED: bool> WithSimd for Convolve<'_, K, POOLED> {
+impl<const K: usize, const STORES: u8> WithSimd for Convolve<'_, K, STORES> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Convolve { direct, images, clamp, output } = self;
+        let Convolve { direct, images, clamp, output, winners } = self;
         let features = direct.weights.features();
         let [height, width] = images.output;
         let [padded_height, padded_width] = images.padded;
-        let scale = if POOLED { 2 } else { 1 };
+        let scale = if STORES == PLAIN { 1 } else { 2 };
         let size = (height / scale) * (width / scale) * features;
         let images = images.values.chunks_exact(padded_height * padded_width);
-        for (image, output) in images.zip(output.chunks_exact_mut(size)) {
-            let mut blocks = Blocks::<K, POOLED> { direct, image, padded_width, width, clamp, output };
+        for (number, (image, output)) in images.zip(output.chunks_exact_mut(size)).enumerate() {
+            let winners = if STORES == RECORDED { &mut winners[number * size..][..size] } else { &mut [] };
+            let mut blocks =
+                Blocks::<K, STORES> { direct, image, padded_width, width, clamp, output, winners };
             for y in (0..height).step_by(BLOCK[0]) {
                 let y = y.min(height - BLOCK[0]);
                 let mut x = 0;
@@ -109,7 +138,7 @@ impl<const K: usize, const POOLED: bool> WithSimd for Convolve<'_, K, POOLED> {
 }
 
 /// Blocks of an image.
-struct Blocks<'a, const K: usize, const POOLED: bool> {
+struct Blocks<'a, const K: usize, const STORES: u8> {
     direct: &'a Direct,
     image: &'a [f32],
     padded_width: usize,
@@ -117,6 +146,8 @@ struct Blocks<'a, const K: usize, const POOLED: bool> {
     width: usize,
     clamp: Clamp,
     output: &'a mut [f32],
+    /// Which values won, if that is stored.
+    winners: &'a mut [f32],
 }
 
 /// A block of two rows and `$columns` columns, for all features.
@@ -138,12 +169,24 @@ macro_rules! block {
                         }));
                     }
                 }
-                if POOLED {
+                let pixel = y / 2 * (self.width / 2) + x / 2;
+                if STORES == RECORDED {
+                    let none = simd.splat_f32s(0.0);
+                    let windows = unroll!($pooled, c => {
+                        let window = [sums[0][2 * c], sums[0][2 * c + 1], sums[1][2 * c], sums[1][2 * c + 1]];
+                        relu_winner(simd, window, none)
+                    });
+                    let features = self.direct.weights.features();
+                    for (output, which) in [(&mut *self.output, 0), (&mut *self.winners, 1)] {
+                        let vectors = unroll!($pooled, c => if which == 0 { windows[c].0 } else { windows[c].1 });
+                        write::<S>(simd, output, features, panel, pixel, &vectors);
+                    }
+                } else if STORES == POOLED {
                     let largest = unroll!($pooled, c => {
                         let [top, bottom] = unroll!(2, r => simd.max_f32s(sums[r][2 * c], sums[r][2 * c + 1]));
                         self.clamp.apply(simd, simd.max_f32s(top, bottom))
                     });
-                    self.store(simd, panel, y / 2 * (self.width / 2) + x / 2, &largest);
+                    self.store(simd, panel, pixel, &largest);
                 } else {
                     let sums = unroll!(2, r => unroll!($columns, c => self.clamp.apply(simd, sums[r][c])));
                     self.store(simd, panel, y * self.width + x, &sums[0]);
@@ -154,17 +197,28 @@ macro_rules! block {
     };
 }
 
-impl<const K: usize, const POOLED: bool> Blocks<'_, K, POOLED> {
+impl<const K: usize, const STORES: u8> Blocks<'_, K, STORES> {
     block!(six_columns, 6, 3);
     block!(two_columns, 2, 1);
 
-    /// Writes a panel's features of neighbouring pixels.
     #[inline(always)]
     fn store<S: Simd>(&mut self, simd: S, panel: usize, pixel: usize, vectors: &[S::f32s]) {
-        let features = self.direct.weights.features();
-        let pixels = self.output[pixel * features..].chunks_exact_mut(features);
-        for (pixel, vector) in pixels.zip(vectors) {
-            store::<S>(simd, &mut pixel[panel * S::F32_LANES..], &[*vector]);
-        }
+        write::<S>(simd, self.output, self.direct.weights.features(), panel, pixel, vectors);
+    }
+}
+
+/// Writes a panel's features of neighbouring pixels.
+#[inline(always)]
+fn write<S: Simd>(
+    simd: S,
+    output: &mut [f32],
+    features: usize,
+    panel: usize,
+    pixel: usize,
+    vectors: &[S::f32s],
+) {
+    let pixels = output[pixel * features..].chunks_exact_mut(features);
+    for (pixel, vector) in pixels.zip(vectors) {
+        store::<S>(simd, &mut pixel[panel * S::F32_LANES..], &[*vector]);
     }
 }

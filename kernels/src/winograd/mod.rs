@@ -34,7 +34,10 @@
 //! 64 features, F(4x4, 3x3) 0.68 for 13x13x16 to 32, 0.45 for 28x28x128 to 128. Gains are medians of 11 turns
 //! with AVX-512.
 
+pub(crate) mod gradient;
+mod outer;
 mod product;
+mod slopes;
 mod tiles;
 mod transforms;
 
@@ -144,9 +147,10 @@ impl Winograd {
             let [apart, features_apart] = [self.channels, self.features()].map(|each| tiles.apart(each));
             let inputs = at_least(&mut buffers.inputs, places * apart);
             let products = at_least(&mut buffers.products, places * features_apart);
+            let (channels, step) = (self.channels, self.step);
             match self.tile {
-                5 => arch.dispatch(InputTransform::<5> { convolution: self, tiles, images, values: inputs }),
-                _ => arch.dispatch(InputTransform::<6> { convolution: self, tiles, images, values: inputs }),
+                5 => arch.dispatch(InputTransform::<5> { channels, step, tiles, images, values: inputs }),
+                _ => arch.dispatch(InputTransform::<6> { channels, step, tiles, images, values: inputs }),
             }
             arch.dispatch(Products {
                 places,
@@ -158,7 +162,7 @@ impl Winograd {
                 features: self.features(),
             });
             let size = images.output;
-            let transform = OutputTransform { convolution: self, tiles, size, products, clamp, output };
+            let transform = OutputTransform { bias: &self.bias, tiles, size, products, clamp, output };
             match (self.tile, self.step, is_pooled) {
                 (6, 2, false) => arch.dispatch(transform.of::<6, 2, false>()),
                 (6, 2, true) => arch.dispatch(transform.of::<6, 2, true>()),

@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Winograd, transforms};
+use super::transforms;
 use crate::conv::Images;
 use crate::gemm::Clamp;
 use crate::unroll::unroll;
@@ -30,7 +30,7 @@ impl Tiles {
 
     /// Number of the image of a tile of the group, and the tile's row and column in it.
     #[inline(always)]
-    fn of(&self, tile: usize) -> (usize, usize, usize) {
+    pub(super) fn of(&self, tile: usize) -> (usize, usize, usize) {
         let tile = self.first + tile;
         let (row, column) = (tile / self.columns, tile % self.columns);
         (row / self.rows, row % self.rows, column)
@@ -39,7 +39,9 @@ impl Tiles {
 
 /// Values of the tiles at the points.
 pub(super) struct InputTransform<'a, const N: usize> {
-    pub(super) convolution: &'a Winograd,
+    pub(super) channels: usize,
+    /// Rows and columns from a tile to the next.
+    pub(super) step: usize,
     pub(super) tiles: Tiles,
     pub(super) images: Images<'a>,
     pub(super) values: &'a mut [f32],
@@ -50,7 +52,7 @@ impl<const N: usize> WithSimd for InputTransform<'_, N> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Winograd { channels, step, .. } = *self.convolution;
+        let InputTransform { channels, step, .. } = self;
         let count = self.tiles.count;
         let vectors = channels / S::F32_LANES;
         let [height, width] = self.images.padded;
@@ -92,7 +94,8 @@ impl<const N: usize> WithSimd for InputTransform<'_, N> {
 
 /// Outputs of the tiles from the sums of products.
 pub(super) struct OutputTransform<'a> {
-    pub(super) convolution: &'a Winograd,
+    /// One for each feature.
+    pub(super) bias: &'a [f32],
     pub(super) tiles: Tiles,
     /// Rows and columns that are convolved.
     pub(super) size: [usize; 2],
@@ -119,12 +122,12 @@ impl<const N: usize, const M: usize, const POOLED: bool> WithSimd for OutputTran
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let OutputTransform { convolution, tiles, size: [height, width], products, clamp, output } = self.0;
+        let OutputTransform { bias, tiles, size: [height, width], products, clamp, output } = self.0;
         let count = tiles.count;
-        let vectors = convolution.features() / S::F32_LANES;
-        let apart = tiles.apart(convolution.features()) / S::F32_LANES;
+        let vectors = bias.len() / S::F32_LANES;
+        let apart = tiles.apart(bias.len()) / S::F32_LANES;
         let (products, _) = S::as_simd_f32s(products);
-        let (bias, _) = S::as_simd_f32s(&convolution.bias);
+        let (bias, _) = S::as_simd_f32s(bias);
         let (output, _) = S::as_mut_simd_f32s(output);
         let scale = if POOLED { 2 } else { 1 };
         let (rows, columns) = (height / scale, width / scale);

@@ -98,3 +98,46 @@ pub(super) fn output<S: Simd, const N: usize, const M: usize>(simd: S, m: [S::f3
     sums[M - 1] = simd.add_f32s(sums[M - 1], m[N - 1]);
     sums
 }
+
+/// `A y` for a line of `M` outputs, in the first of four places: the transpose of [`output`] for tiles of 6.
+#[inline(always)]
+pub(super) fn slope<S: Simd, const M: usize>(simd: S, y: [S::f32s; 4]) -> [S::f32s; 6] {
+    let [two, four] = [2.0, 4.0].map(|value| simd.splat_f32s(value));
+    let (mut even, mut odd) = (y[0], y[1]);
+    let (mut even_two, mut odd_two) = (y[0], simd.mul_f32s(two, y[1]));
+    if M > 2 {
+        even = simd.add_f32s(even, y[2]);
+        even_two = simd.mul_add_e_f32s(four, y[2], even_two);
+    }
+    if M > 3 {
+        odd = simd.add_f32s(odd, y[3]);
+        odd_two = simd.mul_add_e_f32s(simd.splat_f32s(8.0), y[3], odd_two);
+    }
+    [
+        y[0],
+        simd.add_f32s(even, odd),
+        simd.sub_f32s(even, odd),
+        simd.add_f32s(even_two, odd_two),
+        simd.sub_f32s(even_two, odd_two),
+        y[M - 1],
+    ]
+}
+
+/// `B v` for a line of a tile of 6: the transpose of [`input`].
+#[inline(always)]
+pub(super) fn input_slope<S: Simd>(simd: S, v: [S::f32s; 6]) -> [S::f32s; 6] {
+    let [two, four] = [2.0, 4.0].map(|value| simd.splat_f32s(value));
+    let [minus_four, minus_five] = [-4.0, -5.0].map(|value| simd.splat_f32s(value));
+    let (sum, difference) = (simd.add_f32s(v[1], v[2]), simd.sub_f32s(v[1], v[2]));
+    let (sum_two, difference_two) = (simd.add_f32s(v[3], v[4]), simd.sub_f32s(v[3], v[4]));
+    let twice = simd.mul_f32s(two, difference_two);
+    let fourfold = simd.mul_f32s(four, v[5]);
+    [
+        simd.mul_f32s(four, v[0]),
+        simd.mul_add_e_f32s(minus_four, difference, simd.sub_f32s(fourfold, twice)),
+        simd.mul_add_e_f32s(minus_five, v[0], simd.mul_add_e_f32s(minus_four, sum, simd.neg_f32s(sum_two))),
+        simd.mul_add_e_f32s(minus_five, v[5], simd.add_f32s(difference, twice)),
+        simd.add_f32s(v[0], simd.add_f32s(sum, sum_two)),
+        v[5],
+    ]
+}

@@ -7,6 +7,7 @@
 //! root: none depends on the width of vectors or on how the work is split over threads.
 
 pub(crate) mod activation;
+pub(crate) mod convolution;
 pub(crate) mod dense;
 mod host;
 pub(crate) mod loss;
@@ -20,5 +21,8 @@ pub(crate) enum Arithmetic {
     /// libtorch's alone: bits depend on the processor.
     Libtorch,
     /// libtorch's only where it is the same on every processor, else ours.
-    Portable,
+    Portable {
+        /// Whether convolutions are ours too, where there is a kernel for them.
+        convolutions: bool,
+    },
 }

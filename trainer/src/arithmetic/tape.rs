@@ -8,6 +8,7 @@ use std::cell::RefCell;
 
 use tch::Tensor;
 
+use super::convolution::Convolved;
 use super::{dense, host};
 use crate::error::Result;
 use crate::parameters::Parameters;
@@ -21,15 +22,24 @@ pub(crate) struct Tape {
     pub(crate) step: u64,
 }
 
-/// A dense layer.
+/// A layer of ours.
 struct Entry {
     /// The end of a piece of libtorch's graph.
     input: Tensor,
+    /// Number of the entry whose output that is, if libtorch did nothing in between.
+    source: Option<usize>,
     /// The leaf of the next.
     output: Tensor,
+    layer: Recorded,
     /// Number of its weight among the network's tensors; a bias follows.
     weight: usize,
     has_bias: bool,
+}
+
+/// What a layer needs for its gradient beside its input.
+pub(crate) enum Recorded {
+    Dense,
+    Convolution(Box<Convolved>),
 }
 
 impl Tape {
@@ -38,11 +48,22 @@ impl Tape {
         Tape { entries: RefCell::default(), seed, step }
     }
 
-    /// Remembers a dense layer; returns its output as the leaf that libtorch goes on from.
-    pub(crate) fn record(&self, input: &Tensor, output: Tensor, weight: usize, has_bias: bool) -> Tensor {
+    /// Remembers a layer; returns its output as the leaf that libtorch goes on from.
+    pub(crate) fn record(
+        &self,
+        input: &Tensor,
+        output: Tensor,
+        layer: Recorded,
+        weight: usize,
+        has_bias: bool,
+    ) -> Tensor {
         let output = output.set_requires_grad(true);
         let (kept, input) = (output.shallow_clone(), input.shallow_clone());
-        self.entries.borrow_mut().push(Entry { input, output: kept, weight, has_bias });
+        let mut entries = self.entries.borrow_mut();
+        // A view of a leaf has its memory too, but is none.
+        let is_input = |entry: &Entry| input.is_leaf() && entry.output.data_ptr() == input.data_ptr();
+        let source = entries.iter().position(is_input);
+        entries.push(Entry { input, source, output: kept, layer, weight, has_bias });
         output
     }
 
@@ -75,10 +96,18 @@ impl Tape {
             let bias = entry.has_bias.then(|| parameters.range(entry.weight + 1).len());
             let slopes = &mut host::values_mut(gradient)[range.start..][..range.len() + bias.unwrap_or(0)];
             let (weights, biases) = slopes.split_at_mut(range.len());
-            dense::backward_parameters(&entry.input, &dy, weights, bias.map(|_| biases));
-            if entry.input.requires_grad() {
-                let dx = dense::backward_input(&dy, parameters.tensor(entry.weight));
-                sums.add(&entry.input, dx, &leaves(number))?;
+            let (biases, needs_input) = (bias.map(|_| biases), entry.input.requires_grad());
+            let dx = match &entry.layer {
+                Recorded::Dense => {
+                    dense::backward_parameters(&entry.input, &dy, weights, biases);
+                    needs_input.then(|| dense::backward_input(&dy, parameters.tensor(entry.weight)))
+                }
+                Recorded::Convolution(convolved) => convolved.backward(&dy, weights, biases, needs_input),
+            };
+            match (dx, entry.source) {
+                (Some(dx), Some(source)) => sums.add_to(theirs.len() + source, dx),
+                (Some(dx), None) => sums.add(&entry.input, dx, &leaves(number))?,
+                (None, _) => {}
             }
         }
         for (&index, slope) in theirs.iter().zip(&sums.slots) {
@@ -103,12 +132,17 @@ impl Sums {
         // libtorch starts with ones, which the product turns into the slope. A shortcut may lead to a
         // piece of its graph twice, so pieces are kept; that costs neither time nor memory worth naming.
         let found = Tensor::f_run_backward(&[end * slope], leaves, true, false)?;
-        for (slot, found) in self.slots.iter_mut().zip(found).filter(|(_, found)| found.defined()) {
-            *slot = Some(match slot.take() {
-                Some(sum) => sum + found,
-                None => found,
-            });
+        for (number, found) in found.into_iter().enumerate().filter(|(_, found)| found.defined()) {
+            self.add_to(number, found);
         }
         Ok(())
+    }
+
+    fn add_to(&mut self, number: usize, found: Tensor) {
+        let slot = &mut self.slots[number];
+        *slot = Some(match slot.take() {
+            Some(sum) => sum + found,
+            None => found,
+        });
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn command(args: &ReproduceArgs) -> Result<ExitStatus> {
     let recipe = reproduce::published_recipe(&version)?;
     let profile = &recipe.recipe.numeric_profile;
     let here = Processor::detect();
-    if profile.isa != Isa::Portable && !trained_on.starts_with(&here.name) {
+    if !profile.isa.is_portable() && !trained_on.starts_with(&here.name) {
         terminal::log(format_args!(
             "note: numeric profile {profile} gives equal bytes on one kind of processor; published from {trained_on}, here is {here}"
         ));

@@ -86,6 +86,27 @@ pub(super) const PROBES: &[Probe] = &[
     ),
     inner("conv2d 5x5", "conv2d: {features: 64, kernel_size: 5}", "flatten"),
     inner("conv2d 3x3", "conv2d: {features: 48, kernel_size: 3, padding: same, bias: false}", "flatten"),
+    first(
+        "conv2d 5x5 and pooling of an image",
+        image(1, 28),
+        "conv2d: {features: 32, kernel_size: 5}; relu; max_pool: {kernel_size: 2, stride: 2}",
+    ),
+    first(
+        "conv2d 3x3 and pooling of an image",
+        image(1, 15),
+        "conv2d: {features: 16, kernel_size: 3, padding: 1}; relu; max_pool: {kernel_size: 2, stride: 2}",
+    ),
+    inner(
+        "conv2d 5x5 and pooling",
+        "conv2d: {features: 64, kernel_size: 5, padding: same}; relu; max_pool: {kernel_size: 2, stride: 2}",
+        "flatten",
+    ),
+    inner(
+        "conv2d 3x3 and pooling",
+        "conv2d: {features: 48, kernel_size: 3}; relu; max_pool: {kernel_size: 2, stride: 2}",
+        "flatten",
+    ),
+    inner("conv2d 4x4 of vectors", "conv2d: {features: 16, kernel_size: 4}", "flatten"),
     inner(
         "conv2d 3x3 stride 2",
         "conv2d: {features: 32, kernel_size: 3, stride: 2, padding: same}",

@@ -62,12 +62,24 @@ pub(crate) fn forward<L: LayerKind>(
     pass: &Pass<'_>,
 ) -> Tensor {
     let mut value = x.shallow_clone();
-    let mut rest = layers.iter().zip(placements).peekable();
-    while let Some((layer, placement)) = rest.next() {
+    let layers: Vec<(&L, &Placement)> = layers.iter().zip(placements).collect();
+    let mut rest = layers.as_slice();
+    while let [(layer, placement), after @ ..] = rest {
+        rest = after;
+        if let [(relu, _), (pool, _), after @ ..] = rest
+            && relu.is_relu()
+            && pool.halves()
+            && let Some(pooled) = layer.forward_pooled(placement, &value, pass)
+        {
+            (value, rest) = (pooled, after);
+            continue;
+        }
         // Pooled first, there is a quarter of the values to compare with zero.
-        let pool = rest.next_if(|(next, _)| layer.may_follow_max_pool() && next.is_max_pool());
-        if let Some((pool, placement)) = pool {
-            value = pool.forward(placement, &value, pass);
+        if let [(pool, placement), after @ ..] = rest
+            && layer.may_follow_max_pool()
+            && pool.is_max_pool()
+        {
+            (value, rest) = (pool.forward(placement, &value, pass), after);
         }
         value = layer.forward(placement, &value, pass);
     }

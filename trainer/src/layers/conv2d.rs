@@ -1,5 +1,6 @@
 //! `conv2d`.
 
+use kernels::TrainedConv;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -8,6 +9,8 @@ use super::linear;
 use super::padding::Padding;
 use super::shape::Shape;
 use super::window::{MAX_WINDOW, Window};
+use crate::arithmetic::tape::Recorded;
+use crate::arithmetic::{Arithmetic, convolution};
 use crate::error::Result;
 use crate::onnx::graph::{Affine, Graph};
 use crate::onnx::value::{int, ints};
@@ -86,6 +89,10 @@ impl LayerKind for Conv2d {
         self.convolution().forward(placement, x, pass)
     }
 
+    fn forward_pooled(&self, placement: &Placement, x: &Tensor, pass: &Pass<'_>) -> Option<Tensor> {
+        self.convolution().ours(placement, x, pass, true)
+    }
+
     fn export(&self, placement: &Placement, x: &str, folded: Option<&Affine>, graph: &mut Graph) -> String {
         self.convolution().export(placement, x, folded, graph)
     }
@@ -141,6 +148,9 @@ impl Convolution {
     }
 
     pub(crate) fn forward(&self, placement: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
+        if let Some(y) = self.ours(placement, x, pass, false) {
+            return y;
+        }
         let (weight, bias) = (pass.tensor(placement, 0), self.bias.then(|| pass.tensor(placement, 1)));
         let window = self.window(placement.input);
         let dilation = [self.dilation as i64; 2];
@@ -155,6 +165,25 @@ impl Convolution {
                 convolve(&padded, [0, 0])
             }
         }
+    }
+
+    /// By our own kernels, with ReLU and max-pooling after it or without, if there is one for it.
+    fn ours(&self, placement: &Placement, x: &Tensor, pass: &Pass<'_>, is_pooled: bool) -> Option<Tensor> {
+        let (Arithmetic::Portable { convolutions: true }, 1) = (pass.arithmetic, self.groups) else {
+            return None;
+        };
+        let Shape::Image { channels, height, width } = placement.input else { return None };
+        let Window { kernel, strides, dilation, padding } = self.window(placement.input);
+        let window = kernels::Window { kernel, strides, dilations: [dilation; 2], padding };
+        let layer = TrainedConv::new(window, [height, width, channels], self.features, is_pooled)?;
+        if x.requires_grad() && !layer.has_input_slopes() {
+            return None;
+        }
+        let (weight, bias) = (pass.tensor(placement, 0), self.bias.then(|| pass.tensor(placement, 1)));
+        let (output, convolved) = convolution::forward(layer, x, weight, bias);
+        let Some(tape) = pass.tape else { return Some(output) };
+        let convolved = Recorded::Convolution(Box::new(convolved));
+        Some(tape.record(x, output, convolved, placement.first_parameter, self.bias))
     }
 
     pub(crate) fn export(

@@ -6,6 +6,7 @@ use tch::Tensor;
 use super::kind::{Context, LayerKind, Pass, Placement, ReceptiveField};
 use super::linear;
 use super::shape::Shape;
+use crate::arithmetic::tape::Recorded;
 use crate::arithmetic::{self, Arithmetic};
 use crate::error::Result;
 use crate::onnx::graph::{Affine, Graph};
@@ -44,10 +45,10 @@ impl LayerKind for Dense {
         let (weight, bias) = (pass.tensor(placement, 0), self.bias.then(|| pass.tensor(placement, 1)));
         match (pass.arithmetic, pass.tape) {
             (Arithmetic::Libtorch, _) => x.linear(weight, bias),
-            (Arithmetic::Portable, None) => arithmetic::dense::forward(x, weight, bias),
-            (Arithmetic::Portable, Some(tape)) => {
+            (Arithmetic::Portable { .. }, None) => arithmetic::dense::forward(x, weight, bias),
+            (Arithmetic::Portable { .. }, Some(tape)) => {
                 let output = arithmetic::dense::forward(x, weight, bias);
-                tape.record(x, output, placement.first_parameter, self.bias)
+                tape.record(x, output, Recorded::Dense, placement.first_parameter, self.bias)
             }
         }
     }

@@ -22,7 +22,7 @@ impl LayerKind for Elu {
     fn forward(&self, _: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         match pass.arithmetic {
             Arithmetic::Libtorch => x.elu(),
-            Arithmetic::Portable => activation::apply(x, activation::elu),
+            Arithmetic::Portable { .. } => activation::apply(x, activation::elu),
         }
     }
 

@@ -21,7 +21,7 @@ impl LayerKind for Gelu {
     fn forward(&self, _: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         match pass.arithmetic {
             Arithmetic::Libtorch => x.gelu("none"),
-            Arithmetic::Portable => activation::apply(x, activation::gelu),
+            Arithmetic::Portable { .. } => activation::apply(x, activation::gelu),
         }
     }
 

@@ -53,6 +53,22 @@ pub(crate) trait LayerKind {
         false
     }
 
+    /// Whether it is ReLU.
+    fn is_relu(&self) -> bool {
+        false
+    }
+
+    /// Whether it is a max-pooling of 2x2 windows side by side.
+    fn halves(&self) -> bool {
+        false
+    }
+
+    /// What goes out after ReLU and after a max-pooling that [halves](LayerKind::halves), if one kernel
+    /// computes all three.
+    fn forward_pooled(&self, _: &Placement, _x: &Tensor, _: &Pass<'_>) -> Option<Tensor> {
+        None
+    }
+
     /// Whether it draws from libtorch's random numbers in training.
     fn is_random(&self) -> bool {
         false

@@ -53,4 +53,8 @@ impl LayerKind for MaxPool {
     fn is_max_pool(&self) -> bool {
         true
     }
+
+    fn halves(&self) -> bool {
+        (self.kernel_size, self.stride, self.padding) == (2, 2, 0)
+    }
 }

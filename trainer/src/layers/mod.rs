@@ -129,6 +129,18 @@ impl LayerKind for Layer {
         each_kind!(self, kind => kind.is_max_pool())
     }
 
+    fn is_relu(&self) -> bool {
+        each_kind!(self, kind => kind.is_relu())
+    }
+
+    fn halves(&self) -> bool {
+        each_kind!(self, kind => kind.halves())
+    }
+
+    fn forward_pooled(&self, placement: &Placement, x: &Tensor, pass: &Pass<'_>) -> Option<Tensor> {
+        each_kind!(self, kind => kind.forward_pooled(placement, x, pass))
+    }
+
     fn is_random(&self) -> bool {
         each_kind!(self, kind => kind.is_random())
     }

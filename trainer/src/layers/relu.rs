@@ -29,6 +29,10 @@ impl LayerKind for Relu {
         before
     }
 
+    fn is_relu(&self) -> bool {
+        true
+    }
+
     /// The maximum is where it was, or nothing passes either way.
     fn may_follow_max_pool(&self) -> bool {
         true

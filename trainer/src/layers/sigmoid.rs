@@ -21,7 +21,7 @@ impl LayerKind for Sigmoid {
     fn forward(&self, _: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         match pass.arithmetic {
             Arithmetic::Libtorch => x.sigmoid(),
-            Arithmetic::Portable => activation::apply(x, activation::sigmoid),
+            Arithmetic::Portable { .. } => activation::apply(x, activation::sigmoid),
         }
     }
 

@@ -21,7 +21,7 @@ impl LayerKind for Silu {
     fn forward(&self, _: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         match pass.arithmetic {
             Arithmetic::Libtorch => x.silu(),
-            Arithmetic::Portable => activation::apply(x, activation::silu),
+            Arithmetic::Portable { .. } => activation::apply(x, activation::silu),
         }
     }
 

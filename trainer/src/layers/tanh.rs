@@ -21,7 +21,7 @@ impl LayerKind for Tanh {
     fn forward(&self, _: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         match pass.arithmetic {
             Arithmetic::Libtorch => x.tanh(),
-            Arithmetic::Portable => activation::apply(x, activation::tanh),
+            Arithmetic::Portable { .. } => activation::apply(x, activation::tanh),
         }
     }
 

@@ -11,7 +11,6 @@ use crate::history::{self, EpochRow};
 use crate::network::Network;
 use crate::onnx::Identity;
 use crate::parameters::Parameters;
-use crate::profile::Isa;
 use crate::publish::{artefacts::Artefacts, calibration};
 use crate::recipe::RecipeFile;
 use crate::{run, weights};
@@ -115,7 +114,7 @@ impl Published<'_> {
             },
         };
         let golden = artefacts.golden();
-        let exact = self.recipe.recipe.numeric_profile.isa == Isa::Portable;
+        let exact = self.recipe.recipe.numeric_profile.isa.is_portable();
         let files = artefacts.files(&golden)?.into_iter();
         let compared = files.map(|(file, bytes)| {
             let identical = match file {

@@ -101,7 +101,7 @@ fn other_arithmetic(
     published: Option<Digest>,
 ) -> Result<Vec<String>> {
     let profile = &recipe.recipe.numeric_profile;
-    if profile.isa != Isa::Portable {
+    if !profile.isa.is_portable() {
         return Ok(Vec::new());
     }
     if let Some(obstacle) = profile.obstacle() {

@@ -1,0 +1,478 @@
+//! Convolutions in training: the pass, and the gradient of weights, biases and inputs.
+//!
+//! Every value is one chain of operations whose order the shapes alone decide, so equal inputs give
+//! equal bits on every processor with fused multiply-adds. [`TrainedConv`] works on one thread; gradients of
+//! weights of parts of a batch are sums that may be added in a fixed order before [`TrainedConv::finish`].
+
+use pulp::Simd;
+
+use crate::buffer::at_least;
+use crate::conv::Images;
+use crate::direct::{Direct, gradient::TrainedDirect};
+use crate::frame::Frame;
+use crate::window::Window;
+use crate::winograd::gradient::{Buffers, TrainedWinograd};
+
+/// A convolution of images `[H, W, C]` that can be trained, with ReLU and max-pooling of 2x2 windows after
+/// it or without.
+#[derive(Debug, Clone)]
+pub struct TrainedConv {
+    method: Method,
+    frame: Frame,
+    /// Rows and columns that are convolved: even for those that are pooled.
+    convolved: [usize; 2],
+    /// `[H, W, features]`.
+    output: [usize; 3],
+    is_pooled: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Method {
+    Direct(TrainedDirect),
+    Winograd(TrainedWinograd),
+}
+
+/// What weights and biases are turned into for a step.
+#[derive(Debug)]
+pub struct Factors {
+    /// For the pass.
+    pub(crate) forward: Vec<f32>,
+    /// For the gradient of inputs.
+    pub(crate) backward: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+}
+
+/// Gradient of the outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Slopes<'a> {
+    /// Like the outputs.
+    pub values: &'a [f32],
+    /// What the pass wrote, if it pooled.
+    pub winners: Option<&'a [f32]>,
+}
+
+impl<'a> Slopes<'a> {
+    /// So many values from `first` on.
+    pub fn part(&self, first: usize, count: usize) -> Slopes<'a> {
+        let part = |values: &'a [f32]| &values[first..][..count];
+        Slopes { values: part(self.values), winners: self.winners.map(part) }
+    }
+}
+
+/// What a thread keeps between calls.
+#[derive(Debug, Default)]
+pub struct TrainingScratch {
+    images: Vec<f32>,
+    input_slopes: Vec<f32>,
+    buffers: Buffers,
+}
+
+/// Tiles of whole images at a time: enough that groups of tiles are full, few enough that images and
+/// their slopes stay in the second-level cache.
+const TILES: usize = 96;
+
+impl TrainedConv {
+    /// For a convolution of images `[H, W, C]` without groups; if `is_pooled`, it is followed by ReLU and
+    /// max-pooling of 2x2 windows side by side. `None` if there is no kernel for it.
+    ///
+    /// There is one for 3x3, 4x4 and 5x5 kernels of stride 1 on multiples of 16 channels, and for 3x3 and 5x5
+    /// on one channel; features must be a multiple of 16, and 4x4 is not pooled.
+    pub fn new(window: Window, input: [usize; 3], features: usize, is_pooled: bool) -> Option<TrainedConv> {
+        let [height, width, channels] = input;
+        let (span, whole) = (window.span(), window.padded([height, width]));
+        let fits = (0..2).all(|axis| span[axis] <= whole[axis]);
+        if !fits {
+            return None;
+        }
+        let full = window.output([height, width]);
+        let (convolved, output) = match is_pooled {
+            true => (full.map(|length| length / 2 * 2), full.map(|length| length / 2)),
+            false => (full, full),
+        };
+        if output.contains(&0) {
+            return None;
+        }
+        let [kernel_size, _] = window.kernel;
+        let (method, padded) = if TrainedWinograd::fits(&window, channels, features) {
+            let winograd = TrainedWinograd::new(channels, features, kernel_size);
+            if is_pooled && !winograd.pools() {
+                return None;
+            }
+            let padded = full.map(|length| winograd.reach(length));
+            (Method::Winograd(winograd), padded)
+        } else if features.is_multiple_of(16) && Direct::fits(&window, channels, convolved) {
+            (Method::Direct(TrainedDirect { features, kernel_size }), whole)
+        } else {
+            return None;
+        };
+        let before = [window.padding[0][0], window.padding[1][0]];
+        let frame = Frame { input, before, padded: [padded[0], padded[1], channels] };
+        Some(TrainedConv { method, frame, convolved, output: [output[0], output[1], features], is_pooled })
+    }
+
+    /// `[H, W, features]` that comes out.
+    pub fn output(&self) -> [usize; 3] {
+        self.output
+    }
+
+    /// Whether it computes ReLU and max-pooling too.
+    pub fn is_pooled(&self) -> bool {
+        self.is_pooled
+    }
+
+    /// Whether it has the gradient of its inputs.
+    pub fn has_input_slopes(&self) -> bool {
+        matches!(self.method, Method::Winograd(_))
+    }
+
+    /// Number of sums that [`TrainedConv::backward`] adds to: those of weights, then those of biases.
+    pub fn sums(&self) -> usize {
+        let [.., features] = self.output;
+        self.products() + features
+    }
+
+    fn products(&self) -> usize {
+        match &self.method {
+            Method::Direct(direct) => direct.sums(),
+            Method::Winograd(winograd) => winograd.sums(),
+        }
+    }
+
+    /// What a step needs of weights `[features, kernel_size, kernel_size, channels]` and biases.
+    ///
+    /// # Panics
+    /// If there are not as many of them.
+    pub fn factors(&self, weight: &[f32], bias: &[f32]) -> Factors {
+        let [.., features] = self.output;
+        assert_eq!(bias.len(), features, "one bias for each feature");
+        match &self.method {
+            Method::Direct(direct) => direct.factors(weight, bias),
+            Method::Winograd(winograd) => winograd.factors(weight, bias),
+        }
+    }
+
+    /// Outputs `[N, H', W', features]` for images `[N, H, W, C]`; where pooled, also which value of each
+    /// window won, in a buffer of the same length: 0 to 3 row by row, 4 if none was above zero.
+    ///
+    /// # Panics
+    /// If lengths are not those of whole images, or there are winners without pooling.
+    pub fn forward(
+        &self,
+        factors: &Factors,
+        images: &[f32],
+        scratch: &mut TrainingScratch,
+        output: &mut [f32],
+        mut winners: Option<&mut [f32]>,
+    ) {
+        self.check(images, output.len());
+        assert_eq!(winners.as_ref().map(|winners| winners.len()), self.is_pooled.then_some(output.len()));
+        let [input_size, output_size] = self.sizes();
+        let at_a_time = self.at_a_time();
+        for (number, images) in images.chunks(at_a_time * input_size).enumerate() {
+            let first = number * at_a_time * output_size;
+            let count = images.len() / input_size * output_size;
+            let output = &mut output[first..][..count];
+            let winners = winners.as_deref_mut().map(|winners| &mut winners[first..][..count]);
+            let images = self.images(self.frame.surround(images, &mut scratch.images));
+            match &self.method {
+                Method::Direct(direct) => direct.forward(factors, images, output, winners),
+                Method::Winograd(winograd) => {
+                    winograd.forward(factors, images, &mut scratch.buffers, output, winners);
+                }
+            }
+        }
+    }
+
+    /// Adds to `sums` what the gradient of the outputs means for weights and biases, and writes what it means
+    /// for the images.
+    ///
+    /// # Panics
+    /// If lengths are not those of whole images, or the gradient of images is asked for without
+    /// [`TrainedConv::has_input_slopes`].
+    pub fn backward(
+        &self,
+        factors: &Factors,
+        images: &[f32],
+        slopes: Slopes<'_>,
+        scratch: &mut TrainingScratch,
+        mut image_slopes: Option<&mut [f32]>,
+        sums: &mut [f32],
+    ) {
+        self.check(images, slopes.values.len());
+        assert_eq!(slopes.winners.map(<[f32]>::len), self.is_pooled.then_some(slopes.values.len()));
+        let (sums, bias) = sums.split_at_mut(self.products());
+        let [input_size, output_size] = self.sizes();
+        let at_a_time = self.at_a_time();
+        for (number, images) in images.chunks(at_a_time * input_size).enumerate() {
+            let count = images.len() / input_size;
+            let slopes = slopes.part(number * at_a_time * output_size, count * output_size);
+            let padded = self.images(self.frame.surround(images, &mut scratch.images));
+            match &self.method {
+                Method::Direct(direct) => {
+                    assert!(image_slopes.is_none(), "the direct kernel has no gradient of its inputs");
+                    direct.backward(padded, slopes, sums, bias);
+                }
+                Method::Winograd(winograd) => {
+                    let Some(image_slopes) = image_slopes.as_deref_mut() else {
+                        winograd.backward(factors, padded, slopes, &mut scratch.buffers, None, (sums, bias));
+                        continue;
+                    };
+                    let inside = at_least(&mut scratch.input_slopes, padded.values.len());
+                    inside.fill(0.0);
+                    let buffers = &mut scratch.buffers;
+                    winograd.backward(factors, padded, slopes, buffers, Some(inside), (sums, bias));
+                    let image_slopes = &mut image_slopes[number * at_a_time * input_size..][..images.len()];
+                    self.frame.take_out(inside, image_slopes);
+                }
+            }
+        }
+    }
+
+    /// The gradient of weights and biases from all sums.
+    pub fn finish(&self, sums: &[f32], weight: &mut [f32], bias: Option<&mut [f32]>) {
+        let (products, biases) = sums.split_at(self.products());
+        match &self.method {
+            Method::Direct(direct) => direct.finish(products, weight),
+            Method::Winograd(winograd) => winograd.finish(products, weight),
+        }
+        if let Some(bias) = bias {
+            bias.copy_from_slice(biases);
+        }
+    }
+
+    fn at_a_time(&self) -> usize {
+        match &self.method {
+            Method::Direct(_) => usize::MAX / self.frame.padded.iter().product::<usize>(),
+            Method::Winograd(winograd) => (TILES / winograd.tiles(self.convolved)).max(1),
+        }
+    }
+
+    /// Values of an image and of an output.
+    fn sizes(&self) -> [usize; 2] {
+        [self.frame.input, self.output].map(|shape| shape.iter().product())
+    }
+
+    fn images<'a>(&self, values: &'a [f32]) -> Images<'a> {
+        let [rows, columns, _] = self.frame.padded;
+        Images { values, padded: [rows, columns], output: self.convolved }
+    }
+
+    fn check(&self, images: &[f32], outputs: usize) {
+        let [input_size, output_size] = self.sizes();
+        assert!(images.len().is_multiple_of(input_size), "{} values are no whole images", images.len());
+        assert_eq!(outputs, images.len() / input_size * output_size, "one output for each image");
+    }
+}
+
+/// `max(0, largest + bias)` of a 2x2 window's values, and which it was: 0 to 3, the first if several are
+/// equal, or 4 if the result is zero. NaN stays NaN.
+#[inline(always)]
+pub(crate) fn relu_winner<S: Simd>(simd: S, window: [S::f32s; 4], bias: S::f32s) -> (S::f32s, S::f32s) {
+    let zero = simd.splat_f32s(0.0);
+    let (mut largest, mut winner) = (window[0], zero);
+    for (place, value) in window.into_iter().enumerate().skip(1) {
+        let is_less = simd.less_than_or_equal_f32s(value, largest);
+        largest = simd.select_f32s(is_less, largest, value);
+        winner = simd.select_f32s(is_less, winner, simd.splat_f32s(place as f32));
+    }
+    let value = simd.add_f32s(largest, bias);
+    let is_zero = simd.less_than_or_equal_f32s(value, zero);
+    (simd.select_f32s(is_zero, zero, value), simd.select_f32s(is_zero, simd.splat_f32s(4.0), winner))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 37 + seed * 101) * 7919 % 1009) as f32 / 500.0 - 1.0).collect()
+    }
+
+    /// A convolution, ReLU and pooling, with their gradient, by the definition in f64.
+    struct Definition {
+        window: Window,
+        input: [usize; 3],
+        features: usize,
+        is_pooled: bool,
+    }
+
+    impl Definition {
+        /// Each multiplication of an image `[input value, weight, output value]`.
+        fn terms(&self) -> impl Iterator<Item = [usize; 3]> {
+            let ([height, width, channels], [rows, columns]) = (self.input, self.window.kernel);
+            let [output_height, output_width] = self.window.output([height, width]);
+            let (features, padding) = (self.features, self.window.padding);
+            (0..output_height * output_width * features).flat_map(move |output| {
+                let (pixel, feature) = (output / features, output % features);
+                (0..channels * rows * columns).filter_map(move |place| {
+                    let (channel, i, j) =
+                        (place % channels, place / channels / columns, place / channels % columns);
+                    let y = (pixel / output_width + i).checked_sub(padding[0][0]).filter(|&y| y < height)?;
+                    let x = (pixel % output_width + j).checked_sub(padding[1][0]).filter(|&x| x < width)?;
+                    Some([
+                        (y * width + x) * channels + channel,
+                        feature * channels * rows * columns + place,
+                        output,
+                    ])
+                })
+            })
+        }
+
+        /// Where each output of the layer comes from among those of the convolution, and whether it passes
+        /// ReLU, as `winners` say: of nearly equal values any may win.
+        fn sources(&self, convolved: &[f64], winners: &[f32]) -> Vec<(usize, bool)> {
+            let [height, width] = self.window.output([self.input[0], self.input[1]]);
+            if !self.is_pooled {
+                return (0..convolved.len()).map(|at| (at, true)).collect();
+            }
+            let size = [height / 2, width / 2, self.features];
+            let source = |at: usize| {
+                let (pixel, feature) = (at / size[2], at % size[2]);
+                let corner = (pixel / size[1] * 2) * width + pixel % size[1] * 2;
+                let places = [0, 1, width, width + 1].map(|place| (corner + place) * size[2] + feature);
+                let largest =
+                    places.into_iter().fold(f64::MIN, |largest, place| largest.max(convolved[place]));
+                match places.get(winners[at] as usize) {
+                    Some(&winner) => {
+                        assert!(
+                            convolved[winner] > largest - 1e-4 && largest > -1e-4,
+                            "{at}: not the largest"
+                        );
+                        (winner, true)
+                    }
+                    None => {
+                        assert!(largest < 1e-4, "{at}: {largest} is above zero");
+                        (places[0], false)
+                    }
+                }
+            };
+            (0..size.iter().product()).map(source).collect()
+        }
+    }
+
+    fn close(found: &[f32], expected: &[f64], what: &str) -> Result<(), TestCaseError> {
+        let scale = expected.iter().fold(1f64, |largest, value| largest.max(value.abs()));
+        prop_assert_eq!(found.len(), expected.len());
+        for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let difference = (f64::from(*found) - expected).abs();
+            prop_assert!(difference < 3e-5 * scale, "{} {}: {}, {}", what, at, found, expected);
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        /// Pass and gradient are those of the definition, for shapes that fill their tiles or do not; and a
+        /// batch in two parts has the bits of the batch at once.
+        #[test]
+        fn is_the_layer_and_its_gradient(
+            kernel_size in 3usize..6, height in 1usize..14, width in 1usize..14, padding in (0usize..3, 0usize..3, 0usize..3),
+            wide: bool, is_pooled: bool, images in 1usize..4, seed in 0usize..1000,
+        ) {
+            let padding = [[padding.0, padding.1], [padding.2, padding.0]];
+            let window = Window { padding, ..Window::new([kernel_size; 2]) };
+            let (channels, features) = (if wide { 32 } else { 1 }, if seed % 2 == 0 { 16 } else { 32 });
+            let input = [height, width, channels];
+            let layer = TrainedConv::new(window, input, features, is_pooled);
+            prop_assume!(layer.is_some());
+            let layer = layer.unwrap();
+            let size: usize = input.iter().product();
+            let output_size: usize = layer.output().iter().product();
+            let values = numbers(images * size, seed);
+            let weight: Vec<f32> = numbers(features * channels * kernel_size * kernel_size, seed + 1);
+            let bias = numbers(features, seed + 2);
+            let slopes = numbers(images * output_size, seed + 3);
+
+            let factors = layer.factors(&weight, &bias);
+            let mut scratch = TrainingScratch::default();
+            let mut output = vec![f32::NAN; images * output_size];
+            let mut winners = vec![f32::NAN; if is_pooled { output.len() } else { 0 }];
+            layer.forward(&factors, &values, &mut scratch, &mut output, is_pooled.then_some(&mut winners));
+            let mut image_slopes = vec![f32::NAN; if layer.has_input_slopes() { values.len() } else { 0 }];
+            let mut sums = vec![0.0; layer.sums()];
+            let all = Slopes { values: &slopes, winners: is_pooled.then_some(&winners) };
+            let wanted = layer.has_input_slopes().then_some(&mut image_slopes[..]);
+            layer.backward(&factors, &values, all, &mut scratch, wanted, &mut sums);
+            let (mut weight_slopes, mut bias_slopes) = (vec![f32::NAN; weight.len()], vec![f32::NAN; features]);
+            layer.finish(&sums, &mut weight_slopes, Some(&mut bias_slopes));
+
+            let definition = Definition { window, input, features, is_pooled };
+            let (mut expected_weight, mut expected_bias) = (vec![0.0; weight.len()], vec![0.0; features]);
+            for image in 0..images {
+                let values = &values[image * size..][..size];
+                let convolved_size: usize = window.output([height, width]).iter().product::<usize>() * features;
+                let mut convolved: Vec<f64> = (0..convolved_size).map(|at| bias[at % features].into()).collect();
+                for [from, by, to] in definition.terms() {
+                    convolved[to] += f64::from(values[from]) * f64::from(weight[by]);
+                }
+                let winners = winners.get(image * output_size..).unwrap_or_default();
+                let sources = definition.sources(&convolved, winners);
+                let relu = |&(at, passes): &(usize, bool)| if passes { convolved[at] } else { 0.0 };
+                let expected: Vec<f64> = sources.iter().map(relu).collect();
+                close(&output[image * output_size..][..output_size], &expected, "output")?;
+                let mut back = vec![0.0; convolved_size];
+                for ((at, passes), slope) in sources.iter().zip(&slopes[image * output_size..]) {
+                    if *passes {
+                        back[*at] = f64::from(*slope);
+                        expected_bias[at % features] += f64::from(*slope);
+                    }
+                }
+                let mut expected_inputs = vec![0.0; size];
+                for [from, by, to] in definition.terms() {
+                    expected_inputs[from] += back[to] * f64::from(weight[by]);
+                    expected_weight[by] += back[to] * f64::from(values[from]);
+                }
+                if layer.has_input_slopes() {
+                    close(&image_slopes[image * size..][..size], &expected_inputs, "input's slope")?;
+                }
+            }
+            close(&weight_slopes, &expected_weight, "weight's slope")?;
+            close(&bias_slopes, &expected_bias, "bias's slope")?;
+        }
+    }
+
+    /// Whatever has no kernel is left to others.
+    #[test]
+    fn other_convolutions_are_refused() {
+        let five = Window::new([5, 5]);
+        assert!(TrainedConv::new(five, [12, 12, 32], 64, true).is_some());
+        assert!(TrainedConv::new(five, [28, 28, 1], 32, true).is_some());
+        for (window, input, features, is_pooled) in [
+            (Window::new([4, 4]), [28, 28, 1], 32, false),
+            (five, [28, 28, 3], 32, true),
+            (five, [28, 28, 1], 20, true),
+            (five, [4, 12, 32], 64, false),
+            (five, [5, 5, 32], 64, true),
+            (Window::new([4, 4]), [12, 12, 32], 64, true),
+            (Window { strides: [2, 2], ..five }, [12, 12, 32], 64, false),
+            (Window { dilations: [2, 2], ..five }, [12, 12, 32], 64, false),
+        ] {
+            assert!(
+                TrainedConv::new(window, input, features, is_pooled).is_none(),
+                "{window:?} on {input:?}"
+            );
+        }
+    }
+
+    /// A weight that is no number shows in the outputs: it is never taken for "not above zero".
+    #[test]
+    fn nan_stays() {
+        for channels in [1, 16] {
+            let layer = TrainedConv::new(Window::new([3, 3]), [12, 12, channels], 16, true).unwrap();
+            let factors = layer.factors(&vec![f32::NAN; 16 * channels * 9], &[0.0; 16]);
+            let mut output = vec![0.0; layer.output().iter().product()];
+            let mut winners = output.clone();
+            let images = vec![1.0; 144 * channels];
+            layer.forward(
+                &factors,
+                &images,
+                &mut TrainingScratch::default(),
+                &mut output,
+                Some(&mut winners),
+            );
+            assert!(output.iter().all(|value| value.is_nan()));
+        }
+    }
+}

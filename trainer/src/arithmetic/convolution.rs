@@ -1,0 +1,126 @@
+//! Convolutions of stride 1 by our own kernels, with ReLU and max-pooling of 2x2 windows where they follow.
+//!
+//! A batch is cut into parts whatever the number of threads, and their sums for the gradient of weights are
+//! added in the order of the parts, so the bits do not depend on threads.
+
+use std::cell::RefCell;
+
+use kernels::{Factors, Slopes, TrainedConv, TrainingScratch};
+use rayon::prelude::*;
+use tch::{Device, Kind, Tensor};
+
+use super::host;
+
+/// Parts of a batch: threads beyond that have nothing to do. More would mean more sums to add.
+const PARTS: usize = 8;
+/// Sums that a thread adds at a time.
+const CHUNK: usize = 1 << 13;
+
+thread_local! {
+    static SCRATCH: RefCell<TrainingScratch> = RefCell::default();
+}
+
+/// What the gradient of a pass needs.
+pub(crate) struct Convolved {
+    layer: TrainedConv,
+    factors: Factors,
+    /// `[N, H, W, C]`.
+    images: Tensor,
+    /// Which values of their windows went on; empty without pooling.
+    winners: Tensor,
+}
+
+/// `[N, features, H', W']`, channels-last, for `x` `[N, C, H, W]`, `weight` `[features, C, k, k]` and `bias`
+/// `[features]`; libtorch knows no gradient of it.
+pub(crate) fn forward(
+    layer: TrainedConv,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> (Tensor, Convolved) {
+    let images = x.detach().permute([0, 2, 3, 1]).contiguous();
+    let [height, width, features] = layer.output();
+    let weight = weight.detach().permute([0, 2, 3, 1]).contiguous();
+    let zeros = vec![0.0; features];
+    let factors = layer.factors(host::values(&weight), bias.map_or(&zeros, |bias| host::values(bias)));
+    let count = images.size()[0] as usize;
+    let shape = [count, height, width, features].map(|length| length as i64);
+    let mut output = Tensor::empty(shape, (Kind::Float, Device::Cpu));
+    let recorded = if layer.is_pooled() { output.numel() as i64 } else { 0 };
+    let mut winners = Tensor::empty([recorded], (Kind::Float, Device::Cpu));
+    let [input_part, output_part] = part_lengths(&images, &output);
+    let parts = host::values(&images).par_chunks(input_part);
+    let outputs = host::values_mut(&mut output).par_chunks_mut(output_part);
+    let run = |images: &[f32], output: &mut [f32], winners: Option<&mut [f32]>| {
+        SCRATCH.with_borrow_mut(|scratch| layer.forward(&factors, images, scratch, output, winners));
+    };
+    if layer.is_pooled() {
+        let winners = host::values_mut(&mut winners).par_chunks_mut(output_part);
+        parts
+            .zip(outputs)
+            .zip(winners)
+            .for_each(|((images, output), winners)| run(images, output, Some(winners)));
+    } else {
+        parts.zip(outputs).for_each(|(images, output)| run(images, output, None));
+    }
+    (output.permute([0, 3, 1, 2]), Convolved { layer, factors, images, winners })
+}
+
+impl Convolved {
+    /// Gradients of weights (in the order of the parameters' memory) and biases, written into the two
+    /// slices, and of the input if it is needed, from that of the output, `[N, features, H', W']`.
+    pub(crate) fn backward(
+        &self,
+        dy: &Tensor,
+        weight: &mut [f32],
+        bias: Option<&mut [f32]>,
+        needs_input: bool,
+    ) -> Option<Tensor> {
+        let Convolved { layer, factors, images, winners } = self;
+        let dy = dy.permute([0, 2, 3, 1]).contiguous();
+        let [input_part, output_part] = part_lengths(images, &dy);
+        let slopes =
+            Slopes { values: host::values(&dy), winners: layer.is_pooled().then(|| host::values(winners)) };
+        let mut dx = needs_input.then(|| images.empty_like());
+        let none = (0..images.numel().div_ceil(input_part.max(1))).map(|_| None);
+        let image_slopes: Vec<Option<&mut [f32]>> = match &mut dx {
+            Some(dx) => host::values_mut(dx).chunks_mut(input_part).map(Some).collect(),
+            None => none.collect(),
+        };
+        let parts = host::values(images).par_chunks(input_part).zip(image_slopes).enumerate();
+        let sums: Vec<Vec<f32>> = parts
+            .map(|(part, (images, image_slopes))| {
+                let mut sums = vec![0.0; layer.sums()];
+                let first = part * output_part;
+                let slopes = slopes.part(first, output_part.min(slopes.values.len() - first));
+                SCRATCH.with_borrow_mut(|scratch| {
+                    layer.backward(factors, images, slopes, scratch, image_slopes, &mut sums);
+                });
+                sums
+            })
+            .collect();
+        layer.finish(&added(sums), weight, bias);
+        dx.map(|dx| dx.permute([0, 3, 1, 2]))
+    }
+}
+
+/// Values of images and of outputs in a part of the batch.
+fn part_lengths(images: &Tensor, outputs: &Tensor) -> [usize; 2] {
+    let count = images.size()[0] as usize;
+    let part = count.div_ceil(PARTS);
+    [images, outputs].map(|tensor| tensor.numel() / count.max(1) * part)
+}
+
+/// The sums of all parts, one after the other.
+fn added(parts: Vec<Vec<f32>>) -> Vec<f32> {
+    let mut parts = parts.into_iter();
+    let mut total = parts.next().unwrap_or_default();
+    let rest: Vec<Vec<f32>> = parts.collect();
+    total.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, total)| {
+        for part in &rest {
+            let part = &part[chunk * CHUNK..][..total.len()];
+            total.iter_mut().zip(part).for_each(|(total, value)| *total += value);
+        }
+    });
+    total
+}

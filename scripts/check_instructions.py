@@ -3,14 +3,14 @@
 # dependencies = []
 # ///
 """Fails if something takes more than 10 % more instructions than benchmarks/instructions.json says: a whole
-`infer predict` and what each further image adds, and a request to `zoo serve`.
+`infer predict` and what each further image adds, a request to `zoo serve`, and the convolutions of a training step.
 
 Counted by valgrind's callgrind, so that it does not depend on the clock or on what else runs. What
 a request takes is the difference of two processes, one of which has more of them. Counts fall and rise with the
 compiler: `--write` records new ones, to be committed with the reason.
 Needs valgrind, and infer as it is shipped (`make dist`) in the folder given: in the build for tests,
-tract is not optimised, and nothing else would be seen beside it. The server is that of the build for tests, whose
-layers are not optimised either: its count tells of more work, not of time.
+tract is not optimised, and nothing else would be seen beside it. Server and training step are those of the build for tests:
+the layers of the server are not optimised in it, so its count tells of more work, not of time.
 """
 import argparse
 import http.client
@@ -28,6 +28,7 @@ RECORD = ROOT / "benchmarks/instructions.json"
 MODELS = ["mnist-cnn", "mnist-lite"]
 MORE_IMAGES = 20
 MORE_REQUESTS = 300
+MORE_STEPS = 4
 ALLOWED = 1.10
 
 
@@ -51,6 +52,11 @@ def predicted(infer, model, images):
     with tempfile.TemporaryDirectory() as work:
         command = [infer, "predict", *[ROOT / "docs/seven.png"] * images, "--model", model, "--zoo", ROOT / "zoo"]
         return counted(counting(command, work, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE), work)
+
+
+def trained(program, steps):
+    with tempfile.TemporaryDirectory() as work:
+        return counted(counting([program, steps], work, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE), work)
 
 
 def served(server, requests):
@@ -92,6 +98,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path, help="of the infer that is shipped")
     parser.add_argument("--server", default=ROOT / "target/debug/zoo")
+    parser.add_argument("--training", default=ROOT / "target/debug/examples/training_step")
     parser.add_argument("--write", action="store_true", help="record the counts instead of comparing")
     arguments = parser.parse_args()
     found = {}
@@ -100,6 +107,8 @@ def main():
         found[model] = {"process": one, "image": (many - one) // MORE_IMAGES}
     few, many = (served(arguments.server, count) for count in (100, 100 + MORE_REQUESTS))
     found["zoo serve"] = {"request": (many - few) // MORE_REQUESTS}
+    few, many = (trained(arguments.training, count) for count in (1, 1 + MORE_STEPS))
+    found["training"] = {"step": (many - few) // MORE_STEPS}
     if arguments.write:
         RECORD.write_text(json.dumps(found, indent=2) + "\n")
         return

@@ -99,7 +99,7 @@ impl Training {
         let weight: Vec<f32> = (0..features * kernel * kernel * input[2]).map(|i| number(i) / 10.0).collect();
         let outputs = 8 * layer.output().iter().product::<usize>();
         Training {
-            factors: layer.factors(&weight, &vec![0.1; features]),
+            factors: layer.factors(&weight, &vec![0.1; features], true),
             scratch: TrainingScratch::default(),
             images: (0..size).map(number).collect(),
             output: vec![0.0; outputs],

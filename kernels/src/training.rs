@@ -10,8 +10,9 @@ use crate::buffer::at_least;
 use crate::conv::Images;
 use crate::direct::{Direct, gradient::TrainedDirect};
 use crate::frame::Frame;
+use crate::gemm::Clamp;
 use crate::window::Window;
-use crate::winograd::gradient::{Buffers, TrainedWinograd};
+use crate::winograd::gradient::{self as winograd, TrainedWinograd};
 
 /// A convolution of images `[H, W, C]` that can be trained, with ReLU and max-pooling of 2x2 windows after
 /// it or without.
@@ -23,6 +24,8 @@ pub struct TrainedConv {
     convolved: [usize; 2],
     /// `[H, W, features]`.
     output: [usize; 3],
+    /// Rows times columns of the kernel.
+    kernel_area: usize,
     is_pooled: bool,
 }
 
@@ -34,12 +37,25 @@ enum Method {
 
 /// What weights and biases are turned into for a step.
 #[derive(Debug)]
-pub struct Factors {
-    /// For the pass.
-    pub(crate) forward: Vec<f32>,
-    /// For the gradient of inputs.
-    pub(crate) backward: Vec<f32>,
-    pub(crate) bias: Vec<f32>,
+pub struct Factors(FactorsOf);
+
+/// By method.
+#[derive(Debug)]
+enum FactorsOf {
+    Direct(Direct),
+    Winograd(winograd::Factors),
+}
+
+impl Factors {
+    /// Without what only the pass needs.
+    pub fn for_gradient(self) -> Factors {
+        Factors(match self.0 {
+            FactorsOf::Winograd(factors) => {
+                FactorsOf::Winograd(winograd::Factors { forward: Vec::new(), ..factors })
+            }
+            direct @ FactorsOf::Direct(_) => direct,
+        })
+    }
 }
 
 /// Gradient of the outputs.
@@ -64,7 +80,7 @@ impl<'a> Slopes<'a> {
 pub struct TrainingScratch {
     images: Vec<f32>,
     input_slopes: Vec<f32>,
-    buffers: Buffers,
+    buffers: winograd::Buffers,
 }
 
 /// Tiles of whole images at a time: enough that groups of tiles are full, few enough that images and
@@ -75,8 +91,9 @@ impl TrainedConv {
     /// For a convolution of images `[H, W, C]` without groups; if `is_pooled`, it is followed by ReLU and
     /// max-pooling of 2x2 windows side by side. `None` if there is no kernel for it.
     ///
-    /// There is one for 3x3, 4x4 and 5x5 kernels of stride 1 on multiples of 16 channels, and for 3x3 and 5x5
-    /// on one channel; features must be a multiple of 16, and 4x4 is not pooled.
+    /// There is one for 3x3, 4x4 and 5x5 kernels of stride 1, without dilation, on multiples of 16 channels, and
+    /// for 3x3 and 5x5 on one channel with at least 2x6 outputs; features must be a multiple of 16, and 4x4 is not
+    /// pooled.
     pub fn new(window: Window, input: [usize; 3], features: usize, is_pooled: bool) -> Option<TrainedConv> {
         let [height, width, channels] = input;
         let (span, whole) = (window.span(), window.padded([height, width]));
@@ -107,7 +124,8 @@ impl TrainedConv {
         };
         let before = [window.padding[0][0], window.padding[1][0]];
         let frame = Frame { input, before, padded: [padded[0], padded[1], channels] };
-        Some(TrainedConv { method, frame, convolved, output: [output[0], output[1], features], is_pooled })
+        let (output, kernel_area) = ([output[0], output[1], features], kernel_size * kernel_size);
+        Some(TrainedConv { method, frame, convolved, output, kernel_area, is_pooled })
     }
 
     /// `[H, W, features]` that comes out.
@@ -138,24 +156,27 @@ impl TrainedConv {
         }
     }
 
-    /// What a step needs of weights `[features, kernel_size, kernel_size, channels]` and biases.
+    /// What a step needs of weights `[features, kernel_size, kernel_size, channels]` and biases, with what the
+    /// gradient of the inputs needs or without.
     ///
     /// # Panics
     /// If there are not as many of them.
-    pub fn factors(&self, weight: &[f32], bias: &[f32]) -> Factors {
-        let [.., features] = self.output;
+    pub fn factors(&self, weight: &[f32], bias: &[f32], for_inputs: bool) -> Factors {
+        let ([.., channels], [.., features]) = (self.frame.input, self.output);
         assert_eq!(bias.len(), features, "one bias for each feature");
-        match &self.method {
-            Method::Direct(direct) => direct.factors(weight, bias),
-            Method::Winograd(winograd) => winograd.factors(weight, bias),
-        }
+        assert_eq!(weight.len(), features * self.kernel_area * channels, "a kernel for each feature");
+        Factors(match &self.method {
+            Method::Direct(direct) => FactorsOf::Direct(direct.factors(weight, bias)),
+            Method::Winograd(winograd) => FactorsOf::Winograd(winograd.factors(weight, bias, for_inputs)),
+        })
     }
 
     /// Outputs `[N, H', W', features]` for images `[N, H, W, C]`; where pooled, also which value of each
     /// window won, in a buffer of the same length: 0 to 3 row by row, 4 if none was above zero.
     ///
     /// # Panics
-    /// If lengths are not those of whole images, or there are winners without pooling.
+    /// If lengths are not those of whole images, there are winners without pooling, or the factors are those of
+    /// another layer.
     pub fn forward(
         &self,
         factors: &Factors,
@@ -174,11 +195,15 @@ impl TrainedConv {
             let output = &mut output[first..][..count];
             let winners = winners.as_deref_mut().map(|winners| &mut winners[first..][..count]);
             let images = self.images(self.frame.surround(images, &mut scratch.images));
-            match &self.method {
-                Method::Direct(direct) => direct.forward(factors, images, output, winners),
-                Method::Winograd(winograd) => {
+            match (&self.method, &factors.0) {
+                (Method::Direct(_), FactorsOf::Direct(direct)) => match winners {
+                    Some(winners) => direct.forward_recorded(images, output, winners),
+                    None => direct.forward(images, Clamp::NONE, false, output),
+                },
+                (Method::Winograd(winograd), FactorsOf::Winograd(factors)) => {
                     winograd.forward(factors, images, &mut scratch.buffers, output, winners);
                 }
+                (method, _) => unreachable!("factors of another layer than {method:?}"),
             }
         }
     }
@@ -187,8 +212,8 @@ impl TrainedConv {
     /// for the images.
     ///
     /// # Panics
-    /// If lengths are not those of whole images, or the gradient of images is asked for without
-    /// [`TrainedConv::has_input_slopes`].
+    /// If lengths are not those of whole images, the gradient of images is asked for without
+    /// [`TrainedConv::has_input_slopes`] or with factors that are not for it, or these are those of another layer.
     pub fn backward(
         &self,
         factors: &Factors,
@@ -207,12 +232,15 @@ impl TrainedConv {
             let count = images.len() / input_size;
             let slopes = slopes.part(number * at_a_time * output_size, count * output_size);
             let padded = self.images(self.frame.surround(images, &mut scratch.images));
-            match &self.method {
-                Method::Direct(direct) => {
+            match (&self.method, &factors.0) {
+                (Method::Direct(direct), _) => {
                     assert!(image_slopes.is_none(), "the direct kernel has no gradient of its inputs");
                     direct.backward(padded, slopes, sums, bias);
                 }
-                Method::Winograd(winograd) => {
+                (method @ Method::Winograd(_), FactorsOf::Direct(_)) => {
+                    unreachable!("factors of another layer than {method:?}")
+                }
+                (Method::Winograd(winograd), FactorsOf::Winograd(factors)) => {
                     let Some(image_slopes) = image_slopes.as_deref_mut() else {
                         winograd.backward(factors, padded, slopes, &mut scratch.buffers, None, (sums, bias));
                         continue;
@@ -271,9 +299,12 @@ pub(crate) fn relu_winner<S: Simd>(simd: S, window: [S::f32s; 4], bias: S::f32s)
     let zero = simd.splat_f32s(0.0);
     let (mut largest, mut winner) = (window[0], zero);
     for (place, value) in window.into_iter().enumerate().skip(1) {
+        // False if either is NaN: a value that is NaN wins, and keeps what it won.
         let is_less = simd.less_than_or_equal_f32s(value, largest);
-        largest = simd.select_f32s(is_less, largest, value);
-        winner = simd.select_f32s(is_less, winner, simd.splat_f32s(place as f32));
+        let is_number = simd.equal_f32s(largest, largest);
+        let place = simd.select_f32s(is_less, winner, simd.splat_f32s(place as f32));
+        winner = simd.select_f32s(is_number, place, winner);
+        largest = simd.select_f32s(is_number, simd.select_f32s(is_less, largest, value), largest);
     }
     let value = simd.add_f32s(largest, bias);
     let is_zero = simd.less_than_or_equal_f32s(value, zero);
@@ -385,7 +416,7 @@ mod tests {
             let bias = numbers(features, seed + 2);
             let slopes = numbers(images * output_size, seed + 3);
 
-            let factors = layer.factors(&weight, &bias);
+            let factors = layer.factors(&weight, &bias, true);
             let mut scratch = TrainingScratch::default();
             let mut output = vec![f32::NAN; images * output_size];
             let mut winners = vec![f32::NAN; if is_pooled { output.len() } else { 0 }];
@@ -397,6 +428,14 @@ mod tests {
             layer.backward(&factors, &values, all, &mut scratch, wanted, &mut sums);
             let (mut weight_slopes, mut bias_slopes) = (vec![f32::NAN; weight.len()], vec![f32::NAN; features]);
             layer.finish(&sums, &mut weight_slopes, Some(&mut bias_slopes));
+            let mut sums_of_parts = vec![0.0; layer.sums()];
+            let factors = factors.for_gradient();
+            for (first, count) in [(0, 1), (1, images - 1)] {
+                let values = &values[first * size..][..count * size];
+                let slopes = all.part(first * output_size, count * output_size);
+                layer.backward(&factors, values, slopes, &mut scratch, None, &mut sums_of_parts);
+            }
+            prop_assert_eq!(&sums, &sums_of_parts);
 
             let definition = Definition { window, input, features, is_pooled };
             let (mut expected_weight, mut expected_bias) = (vec![0.0; weight.len()], vec![0.0; features]);
@@ -461,7 +500,7 @@ mod tests {
     fn nan_stays() {
         for channels in [1, 16] {
             let layer = TrainedConv::new(Window::new([3, 3]), [12, 12, channels], 16, true).unwrap();
-            let factors = layer.factors(&vec![f32::NAN; 16 * channels * 9], &[0.0; 16]);
+            let factors = layer.factors(&vec![f32::NAN; 16 * channels * 9], &[0.0; 16], false);
             let mut output = vec![0.0; layer.output().iter().product()];
             let mut winners = output.clone();
             let images = vec![1.0; 144 * channels];
@@ -473,6 +512,31 @@ mod tests {
                 Some(&mut winners),
             );
             assert!(output.iter().all(|value| value.is_nan()));
+        }
+    }
+
+    /// Wherever it stands in its window.
+    #[test]
+    fn a_pixel_that_is_nan_shows_in_every_window_that_it_reaches() {
+        let layer = TrainedConv::new(Window::new([3, 3]), [12, 12, 1], 16, true).unwrap();
+        let factors = layer.factors(&[1.0; 16 * 9], &[0.0; 16], false);
+        for pixel in 0..144 {
+            let mut images = vec![1.0; 144];
+            images[pixel] = f32::NAN;
+            let mut output = vec![0.0; layer.output().iter().product()];
+            let mut winners = output.clone();
+            layer.forward(
+                &factors,
+                &images,
+                &mut TrainingScratch::default(),
+                &mut output,
+                Some(&mut winners),
+            );
+            for (at, value) in output.iter().enumerate() {
+                let (y, x) = (at / 16 / 5 * 2, at / 16 % 5 * 2);
+                let reaches = (y..y + 4).contains(&(pixel / 12)) && (x..x + 4).contains(&(pixel % 12));
+                assert_eq!(value.is_nan(), reaches, "pixel {pixel}, output {at}");
+            }
         }
     }
 }

@@ -61,7 +61,7 @@ pub struct IndexVersion {
     pub parameters: u64,
     /// Multiply-accumulates for one image.
     pub macs: u64,
-    /// Numeric profile that it was trained under: `portable` gives the same bytes on every processor. Absent from
+    /// Numeric profile that it was trained under: `portable` and `portable2` give the same bytes on every processor. Absent from
     /// versions that were not trained here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numeric_profile: Option<String>,

@@ -13,8 +13,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::Direct;
 use crate::conv::Images;
-use crate::gemm::{Clamp, PackedWeights};
-use crate::training::{Factors, Slopes};
+use crate::gemm::PackedWeights;
+use crate::training::Slopes;
 use crate::unroll::unroll;
 
 /// A convolution of stride 1 over images with one channel that is trained.
@@ -34,24 +34,11 @@ impl TrainedDirect {
         self.features * self.area()
     }
 
-    pub(crate) fn factors(&self, weight: &[f32], bias: &[f32]) -> Factors {
-        Factors { forward: weight.to_vec(), backward: Vec::new(), bias: bias.to_vec() }
-    }
-
-    pub(crate) fn forward(
-        &self,
-        factors: &Factors,
-        images: Images<'_>,
-        output: &mut [f32],
-        winners: Option<&mut [f32]>,
-    ) {
-        let weight = |feature: usize, place: usize| factors.forward[feature * self.area() + place];
-        let weights = PackedWeights::new(self.features, self.area(), weight, factors.bias.clone());
-        let direct = Direct::new(weights, self.kernel_size);
-        match winners {
-            Some(winners) => direct.forward_recorded(images, output, winners),
-            None => direct.forward(images, Clamp::NONE, false, output),
-        }
+    /// The convolution with weights `[features, kernel_size, kernel_size]`.
+    pub(crate) fn factors(&self, weight: &[f32], bias: &[f32]) -> Direct {
+        let weight = |feature: usize, place: usize| weight[feature * self.area() + place];
+        let weights = PackedWeights::new(self.features, self.area(), weight, bias.to_vec());
+        Direct::new(weights, self.kernel_size)
     }
 
     /// Adds to `sums` `[features / lanes, rows * columns of the kernel, lanes]` and `bias`.

@@ -89,11 +89,11 @@ impl Direct {
     }
 }
 
-/// What is stored: all outputs,
+/// All outputs are stored.
 const PLAIN: u8 = 0;
-/// the largest of each 2x2 window,
+/// The largest of each 2x2 window is stored.
 const POOLED: u8 = 1;
-/// or that after ReLU, and which it was.
+/// The largest of each 2x2 window after ReLU is stored, and which it was.
 const RECORDED: u8 = 2;
 
 /// With the size of the kernel and what is stored known to the compiler.
@@ -177,10 +177,10 @@ macro_rules! block {
                         relu_winner(simd, window, none)
                     });
                     let features = self.direct.weights.features();
-                    for (output, which) in [(&mut *self.output, 0), (&mut *self.winners, 1)] {
-                        let vectors = unroll!($pooled, c => if which == 0 { windows[c].0 } else { windows[c].1 });
-                        write::<S>(simd, output, features, panel, pixel, &vectors);
-                    }
+                    let largest = unroll!($pooled, c => windows[c].0);
+                    let winners = unroll!($pooled, c => windows[c].1);
+                    write::<S>(simd, self.output, features, panel, pixel, &largest);
+                    write::<S>(simd, self.winners, features, panel, pixel, &winners);
                 } else if STORES == POOLED {
                     let largest = unroll!($pooled, c => {
                         let [top, bottom] = unroll!(2, r => simd.max_f32s(sums[r][2 * c], sums[r][2 * c + 1]));

@@ -24,7 +24,7 @@ use super::{GROUP, Winograd, transforms};
 use crate::buffer::at_least;
 use crate::conv::Images;
 use crate::gemm::Clamp;
-use crate::training::{Factors, Slopes};
+use crate::training::Slopes;
 use crate::window::Window;
 
 /// Rows and columns of a tile.
@@ -32,11 +32,21 @@ pub(super) const TILE: usize = 6;
 /// Places of a tile.
 pub(super) const PLACES: usize = TILE * TILE;
 
+/// What weights and biases are turned into for a step.
+#[derive(Debug)]
+pub(crate) struct Factors {
+    /// Transformed kernels for the pass, `[features / lanes, channels, lanes]` for each place.
+    pub(crate) forward: Vec<f32>,
+    /// For the gradient of inputs, `[channels / lanes, features, lanes]`; empty if that is not needed.
+    pub(crate) backward: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+}
+
 /// A convolution of stride 1 that is trained.
 #[derive(Debug, Clone)]
 pub(crate) struct TrainedWinograd {
-    pub(crate) channels: usize,
-    pub(crate) features: usize,
+    channels: usize,
+    features: usize,
     kernel_size: usize,
     /// Rows and columns of the outputs of a tile.
     step: usize,
@@ -83,11 +93,11 @@ impl TrainedWinograd {
 
     /// The transformed kernels of `weight` `[features, kernel_size, kernel_size, channels]`, for the
     /// pass and for the gradient of inputs.
-    pub(crate) fn factors(&self, weight: &[f32], bias: &[f32]) -> Factors {
+    pub(crate) fn factors(&self, weight: &[f32], bias: &[f32], for_inputs: bool) -> Factors {
         let mut kernels = vec![0.0; self.sums()];
         let arch = Arch::new();
         arch.dispatch(KernelTransform { convolution: self, weight, values: &mut kernels });
-        let mut transposed = vec![0.0; self.sums()];
+        let mut transposed = vec![0.0; if for_inputs { self.sums() } else { 0 }];
         arch.dispatch(Transpose { convolution: self, from: &kernels, to: &mut transposed });
         Factors { forward: kernels, backward: transposed, bias: bias.to_vec() }
     }
@@ -160,6 +170,7 @@ impl TrainedWinograd {
             let (channels, features) = (self.channels, self.features);
             let (inputs_apart, products_apart) = (tiles.apart(channels), tiles.apart(features));
             if let Some(input_slopes) = input_slopes.as_deref_mut() {
+                assert_eq!(factors.backward.len(), self.sums(), "factors for the gradient of inputs");
                 // The same product with channels and features exchanged.
                 arch.dispatch(Products {
                     places: PLACES,

@@ -81,23 +81,17 @@ macro_rules! microkernel {
     };
 }
 
-/// A method for all channels and `$panels` panels: AVX-512 has 32 registers, AVX2 has 16.
+/// A method for all channels and a number of panels, half a vector of channels at a time: AVX-512 has 32
+/// registers, AVX2 has 16. Vectors of 2 do not exist.
 macro_rules! all_channels {
-    ($name:ident, $eight:ident, $four:ident, $one:ident) => {
+    ($name:ident, $eight:ident, $four:ident, $two:ident, $one:ident) => {
         #[inline(always)]
         fn $name(&mut self, simd: S, panel: usize) {
-            let (eight, four) = (S::F32_LANES >= 16, S::F32_LANES >= 4);
-            let rows = if eight {
-                8
-            } else if four {
-                4
-            } else {
-                1
-            };
-            for channel in (0..self.channels).step_by(rows) {
-                match rows {
-                    8 => self.$eight(simd, channel, panel),
-                    4 => self.$four(simd, channel, panel),
+            for channel in (0..self.channels).step_by((S::F32_LANES / 2).max(1)) {
+                match S::F32_LANES {
+                    16 => self.$eight(simd, channel, panel),
+                    8 => self.$four(simd, channel, panel),
+                    4 => self.$two(simd, channel, panel),
                     _ => self.$one(simd, channel, panel),
                 }
             }
@@ -106,12 +100,14 @@ macro_rules! all_channels {
 }
 
 impl<S: Simd> Place<'_, S> {
-    all_channels!(two_panels, microkernel_8x2, microkernel_4x2, microkernel_1x2);
-    all_channels!(one_panel, microkernel_8x1, microkernel_4x1, microkernel_1x1);
+    all_channels!(two_panels, microkernel_8x2, microkernel_4x2, microkernel_2x2, microkernel_1x2);
+    all_channels!(one_panel, microkernel_8x1, microkernel_4x1, microkernel_2x1, microkernel_1x1);
     microkernel!(microkernel_8x2, 8, 2);
     microkernel!(microkernel_4x2, 4, 2);
+    microkernel!(microkernel_2x2, 2, 2);
     microkernel!(microkernel_1x2, 1, 2);
     microkernel!(microkernel_8x1, 8, 1);
     microkernel!(microkernel_4x1, 4, 1);
+    microkernel!(microkernel_2x1, 2, 1);
     microkernel!(microkernel_1x1, 1, 1);
 }

@@ -40,7 +40,7 @@ fn checked_length(tensor: &Tensor) -> usize {
     assert_eq!(
         (tensor.kind(), tensor.device()),
         (Kind::Float, Device::Cpu),
-        "a tensor of the portable profile"
+        "a tensor of a portable profile"
     );
     assert!(is_dense(tensor), "strides {:?} of {:?} leave gaps", tensor.stride(), tensor.size());
     tensor.numel()

@@ -1,4 +1,4 @@
-//! What the `portable` profile computes itself, in arithmetic whose bits are the same on every processor.
+//! What the profiles `portable` and `portable2` compute themselves, in arithmetic whose bits are the same on every processor.
 //!
 //! libtorch's convolutions (by oneDNN), poolings and normalisations give equal bits on every processor
 //! with AVX2 and FMA once their instruction set is capped. Its matrix products, exponentials and square

@@ -31,15 +31,69 @@ struct Entry {
     /// The leaf of the next.
     output: Tensor,
     layer: Recorded,
-    /// Number of its weight among the network's tensors; a bias follows.
-    weight: usize,
-    has_bias: bool,
 }
 
 /// What a layer needs for its gradient beside its input.
 pub(crate) enum Recorded {
-    Dense,
-    Convolution(Box<Convolved>),
+    /// Nothing is computed: the gradients of several branches are summed before they go on, so that the layers
+    /// before are differentiated once.
+    Branch,
+    Dense(Slots),
+    Convolution(Slots, Box<Convolved>),
+}
+
+/// Where a layer's weight stands among the network's tensors; a bias follows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slots {
+    pub(crate) weight: usize,
+    pub(crate) has_bias: bool,
+}
+
+impl Recorded {
+    fn slots(&self) -> Option<Slots> {
+        match self {
+            Recorded::Branch => None,
+            Recorded::Dense(slots) | Recorded::Convolution(slots, _) => Some(*slots),
+        }
+    }
+}
+
+impl Slots {
+    fn holds(self, index: usize) -> bool {
+        index == self.weight || (self.has_bias && index == self.weight + 1)
+    }
+
+    /// The parts of `gradient` for weight and bias.
+    fn of<'a>(
+        self,
+        parameters: &Parameters,
+        gradient: &'a mut Tensor,
+    ) -> (&'a mut [f32], Option<&'a mut [f32]>) {
+        let range = parameters.range(self.weight);
+        let bias = self.has_bias.then(|| parameters.range(self.weight + 1).len());
+        let values = &mut host::values_mut(gradient)[range.start..][..range.len() + bias.unwrap_or(0)];
+        let (weights, biases) = values.split_at_mut(range.len());
+        (weights, bias.map(|_| biases))
+    }
+}
+
+impl Entry {
+    /// Writes the gradients of its weight and bias; returns that of its input, if it needs one.
+    fn backward(&self, dy: Tensor, parameters: &Parameters, gradient: &mut Tensor) -> Option<Tensor> {
+        let needs_input = self.input.requires_grad();
+        match &self.layer {
+            Recorded::Branch => Some(dy),
+            Recorded::Dense(slots) => {
+                let (weights, biases) = slots.of(parameters, gradient);
+                dense::backward_parameters(&self.input, &dy, weights, biases);
+                needs_input.then(|| dense::backward_input(&dy, parameters.tensor(slots.weight)))
+            }
+            Recorded::Convolution(slots, convolved) => {
+                let (weights, biases) = slots.of(parameters, gradient);
+                convolved.backward(&dy, weights, biases, needs_input)
+            }
+        }
+    }
 }
 
 impl Tape {
@@ -49,21 +103,15 @@ impl Tape {
     }
 
     /// Remembers a layer; returns its output as the leaf that libtorch goes on from.
-    pub(crate) fn record(
-        &self,
-        input: &Tensor,
-        output: Tensor,
-        layer: Recorded,
-        weight: usize,
-        has_bias: bool,
-    ) -> Tensor {
+    pub(crate) fn record(&self, input: &Tensor, output: Tensor, layer: Recorded) -> Tensor {
         let output = output.set_requires_grad(true);
         let (kept, input) = (output.shallow_clone(), input.shallow_clone());
         let mut entries = self.entries.borrow_mut();
-        // A view of a leaf has its memory too, but is none.
+        // A view of a leaf has its memory too, but is none. Of leaves that share it, as a branch and what it was
+        // made from do, only the last is used later.
         let is_input = |entry: &Entry| input.is_leaf() && entry.output.data_ptr() == input.data_ptr();
-        let source = entries.iter().position(is_input);
-        entries.push(Entry { input, source, output: kept, layer, weight, has_bias });
+        let source = entries.iter().rposition(is_input);
+        entries.push(Entry { input, source, output: kept, layer });
         output
     }
 
@@ -81,7 +129,7 @@ impl Tape {
     ) -> Result<()> {
         let entries = self.entries.borrow();
         let ours = |index: usize| {
-            entries.iter().any(|entry| index == entry.weight || (entry.has_bias && index == entry.weight + 1))
+            entries.iter().filter_map(|entry| entry.layer.slots()).any(|slots| slots.holds(index))
         };
         let theirs: Vec<usize> = parameters.trainable_indices().filter(|&index| !ours(index)).collect();
         let mut sums = Sums { slots: (0..theirs.len() + entries.len()).map(|_| None).collect() };
@@ -92,19 +140,7 @@ impl Tape {
         sums.add(output, slope, &leaves(entries.len()))?;
         for (number, entry) in entries.iter().enumerate().rev() {
             let Some(dy) = sums.slots[theirs.len() + number].take() else { continue };
-            let range = parameters.range(entry.weight);
-            let bias = entry.has_bias.then(|| parameters.range(entry.weight + 1).len());
-            let slopes = &mut host::values_mut(gradient)[range.start..][..range.len() + bias.unwrap_or(0)];
-            let (weights, biases) = slopes.split_at_mut(range.len());
-            let (biases, needs_input) = (bias.map(|_| biases), entry.input.requires_grad());
-            let dx = match &entry.layer {
-                Recorded::Dense => {
-                    dense::backward_parameters(&entry.input, &dy, weights, biases);
-                    needs_input.then(|| dense::backward_input(&dy, parameters.tensor(entry.weight)))
-                }
-                Recorded::Convolution(convolved) => convolved.backward(&dy, weights, biases, needs_input),
-            };
-            match (dx, entry.source) {
+            match (entry.backward(dy, parameters, gradient), entry.source) {
                 (Some(dx), Some(source)) => sums.add_to(theirs.len() + source, dx),
                 (Some(dx), None) => sums.add(&entry.input, dx, &leaves(number))?,
                 (None, _) => {}
@@ -130,7 +166,8 @@ impl Sums {
     /// Adds what `slope`, the gradient of `end`, means for the leaves that `end` depends on.
     fn add(&mut self, end: &Tensor, slope: Tensor, leaves: &[&Tensor]) -> Result<()> {
         // libtorch starts with ones, which the product turns into the slope. A shortcut may lead to a
-        // piece of its graph twice, so pieces are kept; that costs neither time nor memory worth naming.
+        // piece of its graph twice, so pieces are kept; with our own convolutions in them that would cost time, so
+        // there a residual block begins with a branch.
         let found = Tensor::f_run_backward(&[end * slope], leaves, true, false)?;
         for (number, found) in found.into_iter().enumerate().filter(|(_, found)| found.defined()) {
             self.add_to(number, found);

@@ -17,12 +17,12 @@ use super::numeric_profile::enter_profile;
 pub(super) struct DoctorArgs {
     /// Recipes whose first steps on fixed images are computed too.
     recipes: Vec<PathBuf>,
-    /// Threads of the profile.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
-    threads: u32,
-    /// Instruction set of the profile.
-    #[arg(long, value_enum, default_value_t = Isa::Portable)]
-    isa: Isa,
+    /// Threads of the profile; by default those of the first recipe, or 2.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    threads: Option<u32>,
+    /// Instruction set of the profile; by default that of the first recipe, or `portable`.
+    #[arg(long, value_enum)]
+    isa: Option<Isa>,
     /// Folder of the datasets; only their descriptions are read.
     #[arg(long, default_value = "datasets")]
     datasets: PathBuf,
@@ -32,7 +32,10 @@ pub(super) struct DoctorArgs {
 }
 
 pub(super) fn command(args: &DoctorArgs) -> Result<ExitStatus> {
-    let profile = NumericProfile { threads: args.threads, isa: args.isa };
+    let first = args.recipes.first().map(|path| RecipeFile::read(path)).transpose()?;
+    let asked = first.map(|file| file.recipe.numeric_profile).unwrap_or_default();
+    let profile =
+        NumericProfile { threads: args.threads.unwrap_or(asked.threads), isa: args.isa.unwrap_or(asked.isa) };
     enter_profile(&profile)?;
     let diagnosis = doctor::examine(&profile)?;
     let mut recipes = BTreeMap::new();

@@ -106,6 +106,14 @@ pub(super) const PROBES: &[Probe] = &[
         "conv2d: {features: 48, kernel_size: 3}; relu; max_pool: {kernel_size: 2, stride: 2}",
         "flatten",
     ),
+    Probe {
+        name: "conv2d 5x5 after pooling",
+        input: image(1, 28),
+        before: "conv2d: {features: 16, kernel_size: 5}; relu; max_pool: {kernel_size: 2, stride: 2}",
+        layer: "conv2d: {features: 32, kernel_size: 5}; relu; max_pool: {kernel_size: 2, stride: 2}",
+        after: "flatten",
+        optimizer: "adam",
+    },
     inner("conv2d 4x4 of vectors", "conv2d: {features: 16, kernel_size: 4}", "flatten"),
     inner(
         "conv2d 3x3 stride 2",
@@ -152,6 +160,15 @@ pub(super) const PROBES: &[Probe] = &[
         "residual: {body: [{conv2d: {features: 24, kernel_size: 3, stride: 2, padding: same}}, gelu]}",
         "flatten",
     ),
+    Probe {
+        name: "residual after residual",
+        input: image(1, 12),
+        before: "conv2d: {features: 16, kernel_size: 3}; \
+                 residual: {body: [{conv2d: {features: 16, kernel_size: 3, padding: same}}, batch_norm, relu]}",
+        layer: "residual: {body: [{conv2d: {features: 32, kernel_size: 3, padding: same}}, batch_norm, relu]}; relu",
+        after: "global_avg_pool; residual: {body: [{dense: {features: 32}}, relu]}",
+        optimizer: "sgd",
+    },
     on_vectors(
         "residual around dense layers",
         "residual: {body: [{dense: {features: 20}}, silu, {dense: {features: 40}}]}",

@@ -182,8 +182,8 @@ impl Convolution {
         let (weight, bias) = (pass.tensor(placement, 0), self.bias.then(|| pass.tensor(placement, 1)));
         let (output, convolved) = convolution::forward(layer, x, weight, bias);
         let Some(tape) = pass.tape else { return Some(output) };
-        let convolved = Recorded::Convolution(Box::new(convolved));
-        Some(tape.record(x, output, convolved, placement.first_parameter, self.bias))
+        let convolved = Recorded::Convolution(placement.slots(self.bias), Box::new(convolved));
+        Some(tape.record(x, output, convolved))
     }
 
     pub(crate) fn export(

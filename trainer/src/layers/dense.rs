@@ -48,7 +48,7 @@ impl LayerKind for Dense {
             (Arithmetic::Portable { .. }, None) => arithmetic::dense::forward(x, weight, bias),
             (Arithmetic::Portable { .. }, Some(tape)) => {
                 let output = arithmetic::dense::forward(x, weight, bias);
-                tape.record(x, output, Recorded::Dense, placement.first_parameter, self.bias)
+                tape.record(x, output, Recorded::Dense(placement.slots(self.bias)))
             }
         }
     }

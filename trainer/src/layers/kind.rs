@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::parameter::{Init, ParameterSpec, SlotKind};
 use super::shape::Shape;
 use crate::arithmetic::Arithmetic;
-use crate::arithmetic::tape::Tape;
+use crate::arithmetic::tape::{Recorded, Slots, Tape};
 use crate::error::{Error, Result};
 use crate::onnx::graph::{Affine, Graph};
 use crate::parameters::Parameters;
@@ -138,7 +138,26 @@ pub(crate) struct Pass<'a> {
     pub(crate) tape: Option<&'a Tape>,
 }
 
+impl Placement {
+    /// Where its weight stands among the network's tensors, and whether a bias follows.
+    pub(crate) fn slots(&self, has_bias: bool) -> Slots {
+        Slots { weight: self.first_parameter, has_bias }
+    }
+}
+
 impl Pass<'_> {
+    /// A value that several branches go on from.
+    pub(crate) fn branch(&self, x: &Tensor) -> Tensor {
+        match (self.arithmetic, self.tape) {
+            (Arithmetic::Portable { convolutions: true }, Some(tape))
+                if x.requires_grad() && !x.is_leaf() =>
+            {
+                tape.record(x, x.detach(), Recorded::Branch)
+            }
+            _ => x.shallow_clone(),
+        }
+    }
+
     /// Tensor number `index` of a layer's own.
     pub(crate) fn tensor(&self, placement: &Placement, index: usize) -> &Tensor {
         self.parameters.tensor(placement.first_parameter + index)

@@ -42,9 +42,10 @@ impl<L: LayerKind + Named> LayerKind for Residual<L> {
     }
 
     fn forward(&self, placement: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
-        let body = chain::forward(&self.body, &placement.body, x, pass);
+        let x = pass.branch(x);
+        let body = chain::forward(&self.body, &placement.body, &x, pass);
         match self.skip(placement) {
-            Some((projection, skip)) => body + projection.forward(skip, x, pass),
+            Some((projection, skip)) => body + projection.forward(skip, &x, pass),
             None => body + x,
         }
     }

@@ -6,8 +6,9 @@
 
 Run it as `uv run scripts/check_processors.py [FOLDER OF THE PROGRAMS]`. Compared under several models of
 processors are: every layer kind and optimizer (the probes of `trainer doctor`), two steps of the published
-networks, and an epoch of a shortened recipe; on one of them also probes and network of `portable2`. The profile that caps instruction sets and trusts MKL for the rest
-must fail the same comparison. `--write` records what the probes give here, by number of threads.
+networks, and an epoch of a shortened recipe; on one of them also probes and network of `portable2`. The
+profile that caps instruction sets and trusts MKL for the rest must fail the same
+comparison. `--write` records what the probes give here, by number of threads.
 """
 import itertools
 import json

@@ -97,7 +97,7 @@ impl Conv2d {
             let [rows, columns] = window.kernel;
             let weights: Vec<f32> = (0..features * channels * rows * columns).map(weight).collect();
             let winograd = Winograd::new(&weights, bias, channels, rows, output);
-            padded = output.map(|length| winograd.reach(length));
+            padded = output.map(|length| winograd.tiling.reach(length));
             Method::Winograd(winograd)
         } else {
             padded = window.padded([height, width]);
@@ -218,7 +218,7 @@ impl Conv2d {
     fn pools(&self) -> bool {
         match &self.method {
             Method::Direct(_) => true,
-            Method::Winograd(winograd) => winograd.pools(),
+            Method::Winograd(winograd) => winograd.tiling.pools(),
             Method::Depthwise(_) | Method::Indirect(_) => false,
         }
     }

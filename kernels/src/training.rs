@@ -13,6 +13,7 @@ use crate::frame::Frame;
 use crate::gemm::Clamp;
 use crate::window::Window;
 use crate::winograd::gradient::{self as winograd, TrainedWinograd};
+use crate::winograd::{Buffers, Winograd};
 
 /// A convolution of images `[H, W, C]` that can be trained, with ReLU and max-pooling of 2x2 windows after
 /// it or without.
@@ -80,7 +81,7 @@ impl<'a> Slopes<'a> {
 pub struct TrainingScratch {
     images: Vec<f32>,
     input_slopes: Vec<f32>,
-    buffers: winograd::Buffers,
+    buffers: Buffers,
 }
 
 /// Tiles of whole images at a time: enough that groups of tiles are full, few enough that images and
@@ -110,12 +111,12 @@ impl TrainedConv {
             return None;
         }
         let [kernel_size, _] = window.kernel;
-        let (method, padded) = if TrainedWinograd::fits(&window, channels, features) {
+        let (method, padded) = if Winograd::fits(&window, channels, features) {
             let winograd = TrainedWinograd::new(channels, features, kernel_size);
-            if is_pooled && !winograd.pools() {
+            if is_pooled && !winograd.tiling.pools() {
                 return None;
             }
-            let padded = full.map(|length| winograd.reach(length));
+            let padded = full.map(|length| winograd.tiling.reach(length));
             (Method::Winograd(winograd), padded)
         } else if features.is_multiple_of(16) && Direct::fits(&window, channels, convolved) {
             (Method::Direct(TrainedDirect { features, kernel_size }), whole)
@@ -271,7 +272,7 @@ impl TrainedConv {
     fn at_a_time(&self) -> usize {
         match &self.method {
             Method::Direct(_) => usize::MAX / self.frame.padded.iter().product::<usize>(),
-            Method::Winograd(winograd) => (TILES / winograd.tiles(self.convolved)).max(1),
+            Method::Winograd(winograd) => (TILES / winograd.tiling.count(self.convolved)).max(1),
         }
     }
 

@@ -19,13 +19,11 @@ use pulp::{Arch, Simd, WithSimd};
 use super::outer::OuterProducts;
 use super::product::Products;
 use super::slopes::{InputSlopes, PooledOutput, SlopeTransform};
-use super::tiles::{InputTransform, OutputTransform, Tiles};
-use super::{GROUP, Winograd, transforms};
-use crate::buffer::at_least;
+use super::tiles::{InputTransform, OutputTransform, Tiles, Tiling};
+use super::{Buffers, transforms};
 use crate::conv::Images;
 use crate::gemm::Clamp;
 use crate::training::Slopes;
-use crate::window::Window;
 
 /// Rows and columns of a tile.
 pub(super) const TILE: usize = 6;
@@ -48,42 +46,12 @@ pub(crate) struct TrainedWinograd {
     channels: usize,
     features: usize,
     kernel_size: usize,
-    /// Rows and columns of the outputs of a tile.
-    step: usize,
-}
-
-/// What a thread keeps between calls.
-#[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    /// Tiles' values at the points, `[places, channels / lanes, tiles, lanes]`.
-    inputs: Vec<f32>,
-    /// Their products or the slopes of these, `[places, features / lanes, tiles, lanes]`.
-    products: Vec<f32>,
+    pub(crate) tiling: Tiling,
 }
 
 impl TrainedWinograd {
-    /// Whether it serves for such a convolution.
-    pub(crate) fn fits(window: &Window, channels: usize, features: usize) -> bool {
-        Winograd::fits(window, channels, features)
-    }
-
     pub(crate) fn new(channels: usize, features: usize, kernel_size: usize) -> TrainedWinograd {
-        TrainedWinograd { channels, features, kernel_size, step: TILE + 1 - kernel_size }
-    }
-
-    /// Rows or columns of input, padding included, that all tiles together read for so many outputs.
-    pub(crate) fn reach(&self, outputs: usize) -> usize {
-        outputs.next_multiple_of(self.step) + TILE - self.step
-    }
-
-    /// Whether 2x2 windows of the outputs lie in one tile.
-    pub(crate) fn pools(&self) -> bool {
-        self.step.is_multiple_of(2)
-    }
-
-    /// Tiles of an image with so many rows and columns of outputs.
-    pub(crate) fn tiles(&self, output: [usize; 2]) -> usize {
-        output.iter().map(|length| length.div_ceil(self.step)).product()
+        TrainedWinograd { channels, features, kernel_size, tiling: Tiling::new(TILE, kernel_size) }
     }
 
     /// Values of the sums of products that the kernels' gradient is made of.
@@ -114,8 +82,8 @@ impl TrainedWinograd {
     ) {
         let arch = Arch::new();
         let (size, bias) = (images.output, &factors.bias);
-        for tiles in self.groups(images) {
-            let (inputs, products) = buffers.of(self, tiles);
+        for tiles in self.tiling.groups(images, self.channels) {
+            let (inputs, products) = buffers.of(tiles, PLACES, self.channels, self.features);
             self.transform_inputs(tiles, images, inputs);
             arch.dispatch(Products {
                 places: PLACES,
@@ -127,14 +95,14 @@ impl TrainedWinograd {
                 features: self.features,
             });
             if let Some(winners) = winners.as_deref_mut() {
-                match self.step {
+                match self.tiling.step {
                     2 => arch.dispatch(PooledOutput::<2> { bias, tiles, size, products, output, winners }),
                     _ => arch.dispatch(PooledOutput::<4> { bias, tiles, size, products, output, winners }),
                 }
                 continue;
             }
             let transform = OutputTransform { bias, tiles, size, products, clamp: Clamp::NONE, output };
-            match self.step {
+            match self.tiling.step {
                 2 => arch.dispatch(transform.of::<TILE, 2, false>()),
                 3 => arch.dispatch(transform.of::<TILE, 3, false>()),
                 _ => arch.dispatch(transform.of::<TILE, 4, false>()),
@@ -156,10 +124,10 @@ impl TrainedWinograd {
         let arch = Arch::new();
         let (size, padded) = (images.output, images.padded);
         let Slopes { values: slopes, winners } = slopes;
-        for tiles in self.groups(images) {
-            let (inputs, products) = buffers.of(self, tiles);
+        for tiles in self.tiling.groups(images, self.channels) {
+            let (inputs, products) = buffers.of(tiles, PLACES, self.channels, self.features);
             let transform = SlopeTransform { slopes, winners, tiles, size, values: products, bias };
-            match (self.step, winners.is_some()) {
+            match (self.tiling.step, winners.is_some()) {
                 (2, false) => arch.dispatch(transform.of::<2, false>()),
                 (2, true) => arch.dispatch(transform.of::<2, true>()),
                 (3, false) => arch.dispatch(transform.of::<3, false>()),
@@ -181,7 +149,7 @@ impl TrainedWinograd {
                     channels: features,
                     features: channels,
                 });
-                let step = self.step;
+                let step = self.tiling.step;
                 arch.dispatch(InputSlopes { channels, step, tiles, padded, values: inputs, input_slopes });
             }
             self.transform_inputs(tiles, images, inputs);
@@ -202,20 +170,8 @@ impl TrainedWinograd {
     }
 
     fn transform_inputs(&self, tiles: Tiles, images: Images<'_>, values: &mut [f32]) {
-        let TrainedWinograd { channels, step, .. } = *self;
+        let TrainedWinograd { channels, tiling: Tiling { step, .. }, .. } = *self;
         Arch::new().dispatch(InputTransform::<TILE> { channels, step, tiles, images, values });
-    }
-
-    fn groups(&self, images: Images<'_>) -> impl Iterator<Item = Tiles> + use<> {
-        let [rows, columns] = images.output.map(|length| length.div_ceil(self.step));
-        let count = images.values.len() / (images.padded[0] * images.padded[1] * self.channels);
-        let tiles = rows * columns * count;
-        (0..tiles).step_by(GROUP).map(move |first| Tiles {
-            first,
-            count: GROUP.min(tiles - first),
-            rows,
-            columns,
-        })
     }
 
     /// What a kernel's line is multiplied by at each point.
@@ -224,15 +180,6 @@ impl TrainedWinograd {
         let power =
             |point: usize, degree: usize| powers[point].get(degree).map_or(0.0, |&power| power as f32);
         std::array::from_fn(|point| std::array::from_fn(|degree| power(point, degree)))
-    }
-}
-
-impl Buffers {
-    /// For the values of a group of tiles: inputs and products.
-    fn of(&mut self, convolution: &TrainedWinograd, tiles: Tiles) -> (&mut [f32], &mut [f32]) {
-        let [inputs, products] =
-            [convolution.channels, convolution.features].map(|each| PLACES * tiles.apart(each));
-        (at_least(&mut self.inputs, inputs), at_least(&mut self.products, products))
     }
 }
 

@@ -48,7 +48,7 @@ use crate::conv::Images;
 use crate::gemm::Clamp;
 use crate::window::Window;
 use product::Products;
-use tiles::{InputTransform, OutputTransform, Tiles};
+use tiles::{InputTransform, OutputTransform, Tiles, Tiling};
 
 /// Largest number of rows and columns of a tile.
 const MAX_TILE: usize = 6;
@@ -63,10 +63,7 @@ pub(crate) struct Winograd {
     weights: Vec<f32>,
     bias: Vec<f32>,
     channels: usize,
-    /// Rows and columns of a tile.
-    tile: usize,
-    /// Rows and columns of the outputs of a tile.
-    step: usize,
+    pub(crate) tiling: Tiling,
 }
 
 /// What a thread keeps between calls.
@@ -74,8 +71,22 @@ pub(crate) struct Winograd {
 pub(crate) struct Buffers {
     /// Tiles' values at the points, `[places, channels / lanes, tiles, lanes]`.
     inputs: Vec<f32>,
-    /// Their products, `[places, features / lanes, tiles, lanes]`.
+    /// Their products, or the slopes of these, `[places, features / lanes, tiles, lanes]`.
     products: Vec<f32>,
+}
+
+impl Buffers {
+    /// For so many places of a group of tiles: inputs and products.
+    fn of(
+        &mut self,
+        tiles: Tiles,
+        places: usize,
+        channels: usize,
+        features: usize,
+    ) -> (&mut [f32], &mut [f32]) {
+        let [inputs, products] = [channels, features].map(|each| places * tiles.apart(each));
+        (at_least(&mut self.inputs, inputs), at_least(&mut self.products, products))
+    }
 }
 
 impl Winograd {
@@ -99,15 +110,12 @@ impl Winograd {
         kernel_size: usize,
         output: [usize; 2],
     ) -> Winograd {
-        let products = |tile: usize| {
-            let tiles: usize = output.iter().map(|length| length.div_ceil(tile + 1 - kernel_size)).product();
-            tiles * tile * tile
-        };
+        let products = |tile: usize| Tiling::new(tile, kernel_size).count(output) * tile * tile;
         // Tiles with one output would be the definition.
         let tile = if kernel_size < 5 && products(5) < products(6) { 5 } else { 6 };
         let weights =
             Arch::new().dispatch(Pack { weight, channels, kernel_size, tile, features: bias.len() });
-        Winograd { weights, bias, channels, tile, step: tile + 1 - kernel_size }
+        Winograd { weights, bias, channels, tiling: Tiling::new(tile, kernel_size) }
     }
 
     /// Channels of the output.
@@ -115,20 +123,10 @@ impl Winograd {
         self.bias.len()
     }
 
-    /// Rows or columns of input, padding included, that all tiles together read for so many outputs.
-    pub(crate) fn reach(&self, outputs: usize) -> usize {
-        outputs.next_multiple_of(self.step) + self.tile - self.step
-    }
-
-    /// Whether 2x2 windows of the outputs lie in one tile.
-    pub(crate) fn pools(&self) -> bool {
-        self.step.is_multiple_of(2)
-    }
-
     /// Outputs `[N, height, width, features]`, or the maxima of their 2x2 windows, all clamped.
     ///
     /// # Panics
-    /// If `is_pooled` but not [`Winograd::pools`].
+    /// If `is_pooled` but not [`Tiling::pools`].
     pub(crate) fn forward(
         &self,
         images: Images<'_>,
@@ -138,32 +136,26 @@ impl Winograd {
         output: &mut [f32],
     ) {
         let arch = Arch::new();
-        let [rows, columns] = images.output.map(|length| length.div_ceil(self.step));
-        let count = images.values.len() / (images.padded[0] * images.padded[1] * self.channels);
-        let tiles = rows * columns * count;
-        let places = self.tile * self.tile;
-        for first in (0..tiles).step_by(GROUP) {
-            let tiles = Tiles { first, count: GROUP.min(tiles - first), rows, columns };
-            let [apart, features_apart] = [self.channels, self.features()].map(|each| tiles.apart(each));
-            let inputs = at_least(&mut buffers.inputs, places * apart);
-            let products = at_least(&mut buffers.products, places * features_apart);
-            let (channels, step) = (self.channels, self.step);
-            match self.tile {
+        let Tiling { tile, step } = self.tiling;
+        let (channels, features) = (self.channels, self.features());
+        for tiles in self.tiling.groups(images, channels) {
+            let (inputs, products) = buffers.of(tiles, tile * tile, channels, features);
+            match tile {
                 5 => arch.dispatch(InputTransform::<5> { channels, step, tiles, images, values: inputs }),
                 _ => arch.dispatch(InputTransform::<6> { channels, step, tiles, images, values: inputs }),
             }
             arch.dispatch(Products {
-                places,
+                places: tile * tile,
                 tiles: tiles.count,
-                inputs: (inputs, apart),
+                inputs: (inputs, tiles.apart(channels)),
                 weights: &self.weights,
-                outputs: (products, features_apart),
-                channels: self.channels,
-                features: self.features(),
+                outputs: (products, tiles.apart(features)),
+                channels,
+                features,
             });
             let size = images.output;
             let transform = OutputTransform { bias: &self.bias, tiles, size, products, clamp, output };
-            match (self.tile, self.step, is_pooled) {
+            match (tile, step, is_pooled) {
                 (6, 2, false) => arch.dispatch(transform.of::<6, 2, false>()),
                 (6, 2, true) => arch.dispatch(transform.of::<6, 2, true>()),
                 (6, 3, false) => arch.dispatch(transform.of::<6, 3, false>()),
@@ -239,7 +231,7 @@ mod tests {
             let weight: Vec<f32> = (0..features * channels * area).map(|i| number(i * 3) / 10.0).collect();
             let bias: Vec<f32> = (0..features).map(number).collect();
             let winograd = Winograd::new(&weight, bias.clone(), channels, kernel_size, [height, width]);
-            let (rows, columns) = (winograd.reach(height), winograd.reach(width));
+            let (rows, columns) = (winograd.tiling.reach(height), winograd.tiling.reach(width));
             let input: Vec<f32> = (0..images * rows * columns * channels).map(number).collect();
             let mut output = vec![f32::NAN; images * height * width * features];
             let clamp = if relu { Clamp::RELU } else { Clamp::NONE };
@@ -257,7 +249,7 @@ mod tests {
                 let expected = if relu { sum.max(0.0) } else { sum };
                 prop_assert!((f64::from(*found) - expected).abs() < 2e-5, "{at}: {found}, {expected}");
             }
-            if winograd.pools() && height > 1 && width > 1 {
+            if winograd.tiling.pools() && height > 1 && width > 1 {
                 let size = images * (height / 2) * (width / 2) * features;
                 let [mut pooled, mut expected] = [(); 2].map(|()| vec![f32::NAN; size]);
                 let places = Images { output: [height / 2 * 2, width / 2 * 2], ..places };
@@ -273,7 +265,7 @@ mod tests {
     fn tiles_are_those_with_the_fewest_products() {
         let tile = |kernel_size: usize, output: [usize; 2]| {
             let weight = vec![0.0; 16 * 16 * kernel_size * kernel_size];
-            Winograd::new(&weight, vec![0.0; 16], 16, kernel_size, output).tile
+            Winograd::new(&weight, vec![0.0; 16], 16, kernel_size, output).tiling.tile
         };
         assert_eq!([3, 5, 11, 13].map(|length| tile(3, [length, length])), [5, 5, 6, 6]);
         assert_eq!([2, 8].map(|length| tile(5, [length, length])), [6, 6]);

@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::transforms;
+use super::{GROUP, transforms};
 use crate::conv::Images;
 use crate::gemm::Clamp;
 use crate::unroll::unroll;
@@ -10,6 +10,45 @@ use crate::unroll::unroll;
 /// Values between those for one place of a tile and the next: at distances of 4 KiB, all would
 /// fall into the same lines of the first-level cache.
 const GAP: usize = 16;
+
+/// How tiles lie in an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tiling {
+    /// Rows and columns of a tile.
+    pub(super) tile: usize,
+    /// Rows and columns of the outputs of a tile, from a tile to the next.
+    pub(super) step: usize,
+}
+
+impl Tiling {
+    pub(super) fn new(tile: usize, kernel_size: usize) -> Tiling {
+        Tiling { tile, step: tile + 1 - kernel_size }
+    }
+
+    /// Rows or columns of input, padding included, that all tiles together read for so many outputs.
+    pub(crate) fn reach(&self, outputs: usize) -> usize {
+        outputs.next_multiple_of(self.step) + self.tile - self.step
+    }
+
+    /// Whether 2x2 windows of the outputs lie in one tile.
+    pub(crate) fn pools(&self) -> bool {
+        self.step.is_multiple_of(2)
+    }
+
+    /// Tiles of an image with so many rows and columns of outputs.
+    pub(crate) fn count(&self, output: [usize; 2]) -> usize {
+        output.iter().map(|length| length.div_ceil(self.step)).product()
+    }
+
+    /// The tiles of all images with so many channels, [`GROUP`] at a time.
+    pub(super) fn groups(&self, images: Images<'_>, channels: usize) -> impl Iterator<Item = Tiles> + use<> {
+        let [rows, columns] = images.output.map(|length| length.div_ceil(self.step));
+        let count = images.values.len() / (images.padded[0] * images.padded[1] * channels);
+        let tiles = rows * columns * count;
+        let group = move |first| Tiles { first, count: GROUP.min(tiles - first), rows, columns };
+        (0..tiles).step_by(GROUP).map(group)
+    }
+}
 
 /// A group of tiles.
 #[derive(Clone, Copy)]

@@ -83,10 +83,9 @@ impl Convolved {
         let slopes =
             Slopes { values: host::values(&dy), winners: layer.is_pooled().then(|| host::values(winners)) };
         let mut dx = needs_input.then(|| images.empty_like());
-        let none = (0..images.numel().div_ceil(input_part)).map(|_| None);
         let image_slopes: Vec<Option<&mut [f32]>> = match &mut dx {
             Some(dx) => host::values_mut(dx).chunks_mut(input_part).map(Some).collect(),
-            None => none.collect(),
+            None => (0..images.numel().div_ceil(input_part)).map(|_| None).collect(),
         };
         let parts = host::values(images).par_chunks(input_part).zip(image_slopes).enumerate();
         let sums: Vec<Vec<f32>> = parts
@@ -115,7 +114,7 @@ fn part_lengths(images: &Tensor, outputs: &Tensor) -> [usize; 2] {
 /// The sums of all parts, one after the other.
 fn added(parts: Vec<Vec<f32>>) -> Vec<f32> {
     let mut parts = parts.into_iter();
-    let mut total = parts.next().unwrap_or_default();
+    let mut total = parts.next().expect("a batch has images");
     let rest: Vec<Vec<f32>> = parts.collect();
     total.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, total)| {
         for part in &rest {

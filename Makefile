@@ -6,7 +6,7 @@ PYTHON = python3
 # A zoo of your own, beside the published one.
 ZOO = my-zoo
 
-.PHONY: publish test interop build libtorch tools dist server bench
+.PHONY: publish test interop compare processors build libtorch tools dist server bench
 
 ## The main job: train a small network in seconds, publish it into a zoo of your own, use it.
 publish: libtorch
@@ -32,24 +32,31 @@ test: libtorch
 ## What other people's programs say to this one: engines, clients, a browser, a registry, valgrind.
 # `.ci/run` names the packages of Debian that this needs.
 UV = .tools/bin/uv run --quiet
-interop: build tools dist
+interop: compare dist
+	$(UV) scripts/check_own_data.py $(TARGET)
+	$(UV) scripts/check_serve.py $(TARGET)
+	$(UV) scripts/check_page.py $(TARGET)
+	scripts/check_registry.sh $(TARGET)
+	$(UV) scripts/check_pictures.py target/$(HOST)/dist
+	$(UV) scripts/check_instructions.py target/$(HOST)/dist
+
+# What keeps one core busy and trains nothing: with `make -j2` it runs while `dist` is linked, which takes minutes on
+# one core.
+compare: build tools
 	.tools/bin/ruff check scripts benchmarks tests/data examples
 	.tools/bin/cargo-deny --all-features check bans licenses sources
 	$(UV) scripts/check_onnx.py
 	$(UV) scripts/check_tools.py $(TARGET)
 	$(UV) scripts/check_conformance.py $(TARGET)
 	$(UV) scripts/check_diff.py $(TARGET)
-	$(UV) scripts/check_own_data.py $(TARGET)
 	$(UV) scripts/check_statistics.py
 	$(PYTHON) scripts/check_explained.py
 	scripts/check_signing.sh $(TARGET)
-	$(UV) scripts/check_serve.py $(TARGET)
-	$(UV) scripts/check_page.py $(TARGET)
-	scripts/check_registry.sh $(TARGET)
 	$(UV) scripts/check_exports.py $(TARGET)
-	$(UV) scripts/check_pictures.py target/$(HOST)/dist
+
+## Training under emulated processors: 5 to 40 minutes, after a change of kernels, probes or libtorch. Needs `qemu-user`.
+processors: build tools
 	$(UV) scripts/check_processors.py $(TARGET)
-	$(UV) scripts/check_instructions.py target/$(HOST)/dist
 
 build: libtorch
 	cargo build --workspace --all-targets $(FEATURES)

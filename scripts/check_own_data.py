@@ -146,7 +146,7 @@ def check_audit():
         folder = Path(folder)
         np.savez(folder / "noisy.npz", x_train=images, y_train=noisy, x_test=test[0], y_test=test[1])
         trainer(folder, "import", "noisy.npz", "--name", "noisy")
-        trainer(folder, "audit", "noisy", "--minutes", "2")
+        trainer(folder, "audit", "noisy", "--minutes", "1")
         result = folder / "audits/noisy"
         ranking = [row["origin"] for row in csv.DictReader((result / "ranking.csv").open())]
         first = {int(re.search(r"\[(\d+)\]", origin)[1]) for origin in ranking[: int(FIRST * len(labels))]}

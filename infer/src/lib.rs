@@ -46,7 +46,7 @@ pub use explain::{Explainer, Planes};
 #[cfg(feature = "adopted")]
 pub use network::shapes;
 pub use network::{ADDED, Outline, OutlineConstant, OutlineNode, Summary, describe_adopted, outline};
-pub use predictor::{ClassProbability, Prediction, Predictor, Source};
+pub use predictor::{ClassProbability, Opening, Prediction, Predictor, Source};
 pub use reading::{ReadObject, Reading, Row};
 pub use session::{Session, Worker};
 pub use speed::{Speed, speed};

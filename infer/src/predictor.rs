@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use image::DynamicImage;
 use serde::Serialize;
-use zoo::{Manifest, Spec, Zoo};
+use zoo::{Manifest, Spec, VersionDir, Zoo};
 
 use crate::built_in::built_in_model;
 use crate::confidence::{self, Status};
@@ -84,14 +84,53 @@ impl Prediction {
     }
 }
 
-impl Predictor {
-    /// Opens `NAME` or `NAME@VERSION` in a zoo; its hashes are checked before it is used.
+/// A model whose manifest is read, but whose network is not loaded yet: images can be prepared for it
+/// meanwhile.
+pub struct Opening(Place);
+
+enum Place {
+    Zoo(VersionDir),
+    BuiltIn(Box<Manifest>, &'static [u8]),
+}
+
+impl Opening {
+    /// Finds `NAME` or `NAME@VERSION` in a zoo.
     ///
     /// # Errors
-    /// If there is no such model, or it is damaged.
-    pub fn open(zoo: &Path, model: &str) -> Result<Predictor> {
+    /// If there is no such model, or its manifest is damaged.
+    pub fn of(zoo: &Path, model: &str) -> Result<Opening> {
         let spec: Spec = model.parse().map_err(Error::Usage)?;
-        let version = Zoo::open(zoo)?.version(&spec)?;
+        Ok(Opening(Place::Zoo(Zoo::open(zoo)?.version(&spec)?)))
+    }
+
+    /// The model built into this program.
+    ///
+    /// # Errors
+    /// As for [`built_in_model`].
+    pub fn built_in() -> Result<Opening> {
+        let (manifest, onnx) = built_in_model()?;
+        Ok(Opening(Place::BuiltIn(Box::new(manifest), onnx)))
+    }
+
+    /// What the model's manifest says.
+    pub fn manifest(&self) -> &Manifest {
+        match &self.0 {
+            Place::Zoo(version) => &version.manifest,
+            Place::BuiltIn(manifest, _) => manifest,
+        }
+    }
+
+    /// Loads the network; its hash is checked before anyone gets it.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn load(self) -> Result<Predictor> {
+        let version = match self.0 {
+            Place::Zoo(version) => version,
+            Place::BuiltIn(manifest, onnx) => {
+                return Predictor::new(*manifest, onnx, Path::new("(built-in model)"), Source::BuiltIn);
+            }
+        };
         let (onnx, claim) = version.read_unproved(zoo::ONNX)?;
         let onnx = Bytes::from(onnx);
         let path = version.path.join(zoo::ONNX);
@@ -108,14 +147,23 @@ impl Predictor {
         proved?;
         predictor
     }
+}
+
+impl Predictor {
+    /// Opens `NAME` or `NAME@VERSION` in a zoo; its hashes are checked before it is used.
+    ///
+    /// # Errors
+    /// If there is no such model, or it is damaged.
+    pub fn open(zoo: &Path, model: &str) -> Result<Predictor> {
+        Opening::of(zoo, model)?.load()
+    }
 
     /// The model built into this program.
     ///
     /// # Errors
     /// As for [`built_in_model`].
     pub fn built_in() -> Result<Predictor> {
-        let (manifest, onnx) = built_in_model()?;
-        Predictor::new(manifest, onnx, Path::new("(built-in model)"), Source::BuiltIn)
+        Opening::built_in()?.load()
     }
 
     fn new(manifest: Manifest, onnx: impl Into<Bytes>, path: &Path, source: Source) -> Result<Predictor> {

@@ -50,6 +50,7 @@ pub fn recipe(description: &Description, samples: &Samples, minutes: f64) -> Str
          description: A first network for {name}.\n\
          dataset: {name}\n\
          seed: 1\n\
+         numeric_profile: {{threads: 2, isa: portable2}}  # the same bytes on every x86-64 processor\n\
          split: {{validation: {validation}}}  # {own}\n",
         model_name(&description.name)
     );

@@ -1,5 +1,6 @@
 //! The command line of `infer`, and the commands that the program `zoo` has too.
 
+mod ahead;
 mod args;
 mod bench;
 mod models;

@@ -6,12 +6,11 @@ use serde_json::{Value, json};
 use terminal::ExitStatus;
 use zoo::Spec;
 
+use super::ahead::{Ahead, Image};
 use super::args::{ZooArgs, report};
 use super::render;
-use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
-use crate::preprocess::prepare;
-use crate::{Prediction, Predictor, Source};
+use crate::{Opening, Prediction, Predictor, Source};
 
 /// Which model, and how to print.
 #[derive(clap::Args)]
@@ -45,13 +44,13 @@ pub(super) struct PredictArgs {
 }
 
 /// The model asked for; the built-in one where no zoo is at hand.
-pub(super) fn open_predictor(args: &ModelArgs) -> Result<Predictor> {
+pub(super) fn find_model(args: &ModelArgs) -> Result<Opening> {
     if args.zoo.is_there() {
-        return Predictor::open(args.zoo.path(), &args.model);
+        return Opening::of(args.zoo.path(), &args.model);
     }
-    let predictor = Predictor::built_in()?;
+    let opening = Opening::built_in()?;
     let spec: Spec = args.model.parse().map_err(Error::Usage)?;
-    let manifest = predictor.manifest();
+    let manifest = opening.manifest();
     let fits =
         spec == Spec::latest(&manifest.name) || spec == Spec::version(&manifest.name, manifest.version);
     let built_in = format!("{}@{}", manifest.name, manifest.version);
@@ -63,25 +62,23 @@ pub(super) fn open_predictor(args: &ModelArgs) -> Result<Predictor> {
     if !args.zoo.json {
         terminal::log(format_args!("no zoo here: using the built-in {built_in}"));
     }
-    Ok(predictor)
+    Ok(opening)
 }
 
 /// Prints what is on each image.
 pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus> {
-    let predictor = open_predictor(&args.model)?;
+    let opening = find_model(&args.model)?;
+    // Images are read and prepared while the network is loaded, and each while the one before is classified.
+    let wants_steps = args.show || args.save_steps.is_some();
+    let images = Ahead::start(args.images.clone(), opening.manifest(), wants_steps)?;
+    let predictor = opening.load()?;
     let manifest = predictor.manifest();
     let mut status = ExitStatus::Success;
     let mut results = Vec::new();
-    for path in &args.images {
-        for file in decode::image_files(path).unwrap_or_else(|error| {
-            status = report(&error);
-            Vec::new()
-        }) {
-            let answer = decode::read_image(&file).and_then(|image| answer(args, &predictor, &file, &image));
-            match answer {
-                Ok(result) => results.extend(result),
-                Err(error) => status = report(&error),
-            }
+    for image in images {
+        match image.and_then(|image| answer(args, &predictor, &image)) {
+            Ok(result) => results.extend(result),
+            Err(error) => status = report(&error),
         }
     }
     if args.model.zoo.json {
@@ -97,25 +94,21 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus> {
 }
 
 /// Answers for one image: printed, or the JSON that is to be.
-fn answer(args: &PredictArgs, predictor: &Predictor, file: &Path, image: &Photo) -> Result<Option<Value>> {
+fn answer(args: &PredictArgs, predictor: &Predictor, image: &Image) -> Result<Option<Value>> {
     let manifest = predictor.manifest();
-    let mut steps = Vec::new();
-    let wants_steps = args.show || args.save_steps.is_some();
-    let trace = wants_steps.then_some(&mut steps);
-    let prepared = prepare(image, &manifest.preprocessing, manifest.image_shape(), trace);
-    let prediction = predictor.predict_prepared(&prepared)?;
+    let prediction = predictor.predict_prepared(&image.prepared)?;
     let set = args.coverage.map(|coverage| prediction.set(manifest, coverage)).transpose()?;
     if let Some(dir) = &args.save_steps {
-        save(dir, file, &steps)?;
+        save(dir, &image.file, &image.steps)?;
     }
-    let name = file.display().to_string();
+    let name = image.file.display().to_string();
     if args.model.zoo.json {
         return Ok(Some(as_json(&name, image, &prediction, args.top_k, set.as_deref())));
     }
     terminal::line(render::prediction(&name, &prediction, args.top_k, set.as_deref()));
     if args.show {
         // The last step's picture is what the network sees, at its own size.
-        for (step, picture) in steps.iter().rev().skip(1).rev() {
+        for (step, picture) in image.steps.iter().rev().skip(1).rev() {
             terminal::print(format!("{step}\n{}", render::thumbnail(picture)));
         }
         terminal::print(render::picture(&prediction, manifest));
@@ -123,13 +116,13 @@ fn answer(args: &PredictArgs, predictor: &Predictor, file: &Path, image: &Photo)
     Ok(None)
 }
 
-fn as_json(file: &str, image: &Photo, prediction: &Prediction, top_k: usize, set: Option<&[&str]>) -> Value {
+fn as_json(file: &str, image: &Image, prediction: &Prediction, top_k: usize, set: Option<&[&str]>) -> Value {
     let mut answer = json!({
         "file": file,
         "status": prediction.status,
         "label": prediction.label,
         "classes": prediction.classes.iter().take(top_k).collect::<Vec<_>>(),
-        "image": { "width": image.size().0, "height": image.size().1 },
+        "image": { "width": image.size.0, "height": image.size.1 },
         "objects": prediction.objects.iter().map(|bounds| bounds.scaled(image.scale)).collect::<Vec<_>>(),
     });
     if let Some(set) = set {

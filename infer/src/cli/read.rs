@@ -6,7 +6,7 @@ use serde_json::json;
 use terminal::ExitStatus;
 
 use super::args::report;
-use super::predict::{ModelArgs, open_predictor};
+use super::predict::{ModelArgs, find_model};
 use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
 use crate::{Reading, Status};
@@ -25,7 +25,7 @@ pub(super) struct ReadArgs {
 
 /// Prints the numbers on each image, a line for each line of text.
 pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
-    let predictor = open_predictor(&args.model)?;
+    let predictor = find_model(&args.model)?.load()?;
     let mut files = Vec::new();
     let mut status = ExitStatus::Success;
     for path in &args.images {

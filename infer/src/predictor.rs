@@ -89,7 +89,7 @@ impl Prediction {
 pub struct Opening(Place);
 
 enum Place {
-    Zoo(VersionDir),
+    Zoo(Box<VersionDir>),
     BuiltIn(Box<Manifest>, &'static [u8]),
 }
 
@@ -100,7 +100,7 @@ impl Opening {
     /// If there is no such model, or its manifest is damaged.
     pub fn of(zoo: &Path, model: &str) -> Result<Opening> {
         let spec: Spec = model.parse().map_err(Error::Usage)?;
-        Ok(Opening(Place::Zoo(Zoo::open(zoo)?.version(&spec)?)))
+        Ok(Opening(Place::Zoo(Box::new(Zoo::open(zoo)?.version(&spec)?))))
     }
 
     /// The model built into this program.
@@ -126,7 +126,7 @@ impl Opening {
     /// If it is damaged.
     pub fn load(self) -> Result<Predictor> {
         let version = match self.0 {
-            Place::Zoo(version) => version,
+            Place::Zoo(version) => *version,
             Place::BuiltIn(manifest, onnx) => {
                 return Predictor::new(*manifest, onnx, Path::new("(built-in model)"), Source::BuiltIn);
             }

@@ -48,16 +48,12 @@ impl Ahead {
         };
         let (sender, receiver) = mpsc::sync_channel(WAITING);
         let work = move || {
-            for path in paths {
-                let sent = match decode::image_files(&path) {
-                    Ok(files) => files.iter().try_for_each(|file| sender.send(ready(file))),
-                    Err(error) => sender.send(Err(error)),
-                };
-                // Nobody takes any more.
-                if sent.is_err() {
-                    return;
-                }
-            }
+            // Where nobody takes any more, it ends.
+            let is_taken = |image| sender.send(image).is_ok();
+            paths.iter().all(|path| match decode::image_files(path) {
+                Ok(files) => files.iter().all(|file| is_taken(ready(file))),
+                Err(error) => is_taken(Err(error)),
+            });
         };
         let thread = std::thread::Builder::new().spawn(work).map_err(Error::Threads)?;
         Ok(Ahead { receiver, thread: Some(thread) })

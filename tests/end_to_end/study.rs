@@ -83,7 +83,16 @@ fn killed_and_resumed_it_gives_the_same_and_trains_nothing_twice() {
     // Nothing is left to do, and the report is written from what is there.
     std::fs::remove_file(dir.join("knobs/report.html")).unwrap();
     succeed("trainer", dir, ["study", "collect", "study.yaml"]);
-    assert_eq!((results(dir), written(dir)), (expected, after));
+    assert_eq!((results(dir), written(dir)), (expected.clone(), after));
+
+    // A report is not written over by one that knows fewer runs.
+    let (gone, _) = &before[0];
+    std::fs::remove_dir_all(gone.parent().unwrap()).unwrap();
+    let refused = run("trainer", dir, ["study", "collect", "study.yaml"]);
+    tests::assert_refused("a run is gone", &refused, &["has 1 finished runs whose folders are not here"]);
+    assert_eq!(results(dir), expected);
+    succeed("trainer", dir, ["study", "study.yaml"]);
+    assert_eq!(results(dir), expected, "trained again to the same");
 }
 
 #[test]

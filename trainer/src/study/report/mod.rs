@@ -30,7 +30,8 @@ const CSV: &str = "results.csv";
 /// `report.json`.
 ///
 /// # Errors
-/// [`Error::Study`] without any result, or if files cannot be written.
+/// [`Error::Study`] without any result, or if the report that is there knows finished runs that these results lack; also if
+/// files cannot be written.
 pub fn write(
     file: &StudyFile,
     plan: &Plan,
@@ -39,6 +40,14 @@ pub fn write(
 ) -> Result<(PathBuf, serde_json::Value)> {
     if results.points.iter().all(|point| point.runs.is_empty() && point.diverged.is_empty()) {
         return Err(Error::Study("no run is finished yet; nothing to report".into()));
+    }
+    let missing = csv::missing(&dir.join(CSV), plan, results)?;
+    if missing > 0 {
+        let table = dir.join(CSV);
+        let problem = format!("{}: has {missing} finished runs whose folders are not here", table.display());
+        return Err(Error::Study(format!(
+            "{problem}; the report stays as it is: train them again, or write to another folder with --out"
+        )));
     }
     let timing = Timing::read(dir)?;
     let report = model::Report::new(file, plan, results, timing.as_ref());

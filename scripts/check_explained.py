@@ -1,7 +1,8 @@
 """Whether docs/guide/explained.md says what the studies say; with --write, its tables are written anew from their reports.
 
-A table stands between `<!-- study NAME -->` and `<!-- end -->`: the reports of `studies/NAME` and `studies/NAME-fashion`, and of
-a grid of two knobs the means of its combinations.
+A table stands between `<!-- study NAME -->` and `<!-- end -->`: the reports of `studies/NAME` and `studies/NAME-fashion`, the
+seconds that 1000 training images take (`timing.json` of `studies/NAME`), and of a grid of two knobs the means of its
+combinations.
 In the text of a section (up to the next heading), every number with ` %` or ` points` must be one of the section's reports,
 rounded to as many decimals as it has. What comes from elsewhere is named in `<!-- not from a study: 94.5, 93.7 -->`.
 """
@@ -72,12 +73,27 @@ def table(name):
 def list_of_values(both):
     knobs = [dict(values(found)) if found else {} for found in both]
     order = list(dict.fromkeys([*knobs[0], *knobs[1]]))
-    [knob] = next(found for found in both if found)["knobs"]
-    text = f"| {knob['knob']} | MNIST, % | difference | Fashion-MNIST, % | difference |\n|---|---|---|---|---|\n"
-    for value in order:
-        row = [cell for found in knobs for cell in cells(found.get(value))]
-        text += f"| {value} | {' | '.join(row)} |\n"
+    first = next(found for found in both if found)
+    [knob] = first["knobs"]
+    times = seconds(first["name"])
+    names = [knob["knob"], "MNIST, %", "difference", "Fashion-MNIST, %", "difference", *(["s / 1000 images"] if times else [])]
+    text = f"| {' | '.join(names)} |\n{'|---' * len(names)}|\n"
+    for name in order:
+        row = [cell for found in knobs for cell in cells(found.get(name))]
+        if times:
+            value = next(found[name] for found in knobs if name in found)
+            time = times.get("base" if value["is_base"] else f"{knob['knob']} {value['value']}")
+            row.append("" if time is None else f"{time:.2f}")
+        text += f"| {name} | {' | '.join(row)} |\n"
     return text
+
+
+def seconds(study):
+    """Seconds for 1000 training images, by combination; the base's are those of its value too."""
+    path = ROOT / "studies" / study / "timing.json"
+    if not path.exists():
+        return {}
+    return {one["combination"]: one["per_1000_images"] for one in json.loads(path.read_text())["combinations"]}
 
 
 def combinations(found):

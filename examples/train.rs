@@ -63,6 +63,7 @@ fn main() -> trainer::Result<()> {
         resume: false,
         interrupted: &AtomicBool::new(false),
         stop_after: None,
+        zoo: Path::new("zoo"),
     };
     train(&recipe, &dataset, &run, &options, &mut Lines)?;
     println!("weights, history and summary are in {}", folder.display());

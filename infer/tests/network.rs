@@ -171,6 +171,81 @@ fn operators_give_what_onnx_says() {
     }
 }
 
+/// Integers as a constant.
+fn list(name: &str, values: &[i64]) -> TensorProto {
+    let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let dims = vec![values.len() as i64];
+    TensorProto { name: name.into(), dims, data_type: 7, raw_data, ..Default::default() }
+}
+
+/// The network on the mirrored image.
+fn mirrored() -> GraphProto {
+    let mut graph = good();
+    graph.node.insert(1, node("Slice", &["cast", "starts", "ends", "axes", "steps"], "view", vec![]));
+    graph.node[2].input[0] = "view".into();
+    let parts = [("starts", -1), ("ends", i64::MIN), ("axes", 3), ("steps", -1)];
+    graph.initializer.extend(parts.map(|(name, value)| list(name, &[value])));
+    graph
+}
+
+/// The network on the image moved by `pads`.
+fn moved(pads: &[i64]) -> GraphProto {
+    let mut graph = good();
+    graph.node.insert(1, node("Pad", &["cast", "pads"], "view", vec![]));
+    graph.node[2].input[0] = "view".into();
+    graph.initializer.push(list("pads", pads));
+    graph
+}
+
+#[test]
+fn a_network_sees_views_of_the_image() {
+    let of = |graph: GraphProto, pixels: &[u8]| load(graph).unwrap().worker().unwrap().probabilities(pixels).unwrap();
+    let pixels: Vec<u8> = (0..16).map(|i| (i * 37 % 256) as u8).collect();
+    let flipped: Vec<u8> = pixels.chunks(4).flat_map(|row| row.iter().rev().copied()).collect();
+    assert_eq!(of(mirrored(), &pixels), of(good(), &flipped));
+    let down: Vec<u8> = [0; 4].into_iter().chain(pixels[..12].iter().copied()).collect();
+    assert_eq!(of(moved(&[0, 0, 1, 0, 0, 0, -1, 0]), &pixels), of(good(), &down));
+    let left: Vec<u8> = pixels.chunks(4).flat_map(|row| [row[1], row[2], row[3], 0]).collect();
+    assert_eq!(of(moved(&[0, 0, 0, -1, 0, 0, 0, 1]), &pixels), of(good(), &left));
+}
+
+#[test]
+fn other_slices_and_pads_are_refused() {
+    let parts = [("starts", 0), ("ends", -1), ("ends", 2), ("axes", 2), ("steps", 1), ("steps", i64::MIN)];
+    for (part, value) in parts {
+        let mut graph = mirrored();
+        graph.initializer.retain(|tensor| tensor.name != part);
+        graph.initializer.push(list(part, &[value]));
+        let error = load(graph).map(drop).unwrap_err().to_string();
+        assert!(error.contains("expected all columns, mirrored"), "{part} {value}: {error}");
+    }
+    for pads in [
+        vec![0, 0, 1, 0, 0, 0, 0, 0],
+        vec![1, 0, 0, 0, -1, 0, 0, 0],
+        vec![0, 0, 4, 0, 0, 0, -4, 0],
+        vec![0, 0, i64::MIN, 0, 0, 0, i64::MIN, 0],
+        vec![0, 0, 1, 0],
+        vec![],
+    ] {
+        let error = load(moved(&pads)).map(drop).unwrap_err().to_string();
+        assert!(error.contains("expected a move"), "{pads:?}: {error}");
+    }
+    let mut long = moved(&[0; 9]);
+    let error = load(long.clone()).map(drop).unwrap_err().to_string();
+    assert!(error.contains("a list of at most 8"), "{error}");
+    long.initializer.pop();
+    long.initializer.push(TensorProto { raw_data: vec![0; 63], ..list("pads", &[0; 8]) });
+    assert!(load(long).is_err());
+    // Integers where numbers are expected, and the other way round.
+    let mut graph = good();
+    graph.initializer[0] = list("conv.weight", &[1]);
+    assert!(load(graph).is_err());
+    let mut graph = moved(&[0; 8]);
+    graph.initializer.pop();
+    graph.initializer.push(tensor("pads", &[8]));
+    assert!(load(graph).map(drop).unwrap_err().to_string().contains("no constant of integers"));
+}
+
 type Change = fn(&mut GraphProto);
 
 #[test]

@@ -84,6 +84,77 @@ fn a_second_run_and_a_second_export_give_the_same_bytes() {
     succeed("infer", dir, ["verify"]);
 }
 
+/// A recipe that was chosen by runs with images held out, trained again on all of them; and the answer is the mean over two
+/// views.
+#[test]
+fn a_chosen_recipe_is_trained_on_all_images_and_names_its_runs() {
+    let dir = workspace(600, 2);
+    let dir = dir.path();
+    let chosen = std::fs::read_to_string(dir.join("recipe.yaml")).unwrap();
+    let chosen = chosen.replace("output: {select: best_validation}", "output: {select: last, average: [left, right]}");
+    assert!(chosen.contains("average"), "{chosen}");
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
+    for seed in [2, 1] {
+        write("trial.yaml", &chosen.replace("seed: 7", &format!("seed: {seed}")));
+        succeed("trainer", dir, ["train", "trial.yaml"]);
+    }
+    // Another recipe, one that is not finished, and what is no run.
+    write("other.yaml", &chosen.replace("epochs: 2", "epochs: 3"));
+    succeed("trainer", dir, ["train", "other.yaml"]);
+    write("started.yaml", &chosen.replace("seed: 7", "seed: 9"));
+    succeed("trainer", dir, ["train", "started.yaml", "--stop-after", "1"]);
+    std::fs::create_dir(dir.join("runs/empty")).unwrap();
+    write("final.yaml", &chosen.replace("validation: 100", "validation: 0"));
+    succeed("trainer", dir, ["publish", "final.yaml", "--chosen-by", "runs"]);
+
+    let manifest: zoo::Manifest = datasets::yaml::read(&dir.join("zoo/models/tiny/1/manifest.yaml")).unwrap();
+    let training = manifest.training.unwrap();
+    let runs: Vec<(u64, u64)> =
+        training.chosen_by.iter().map(|run| (run.seed, run.validation.total)).collect();
+    assert_eq!((runs, manifest.validation), (vec![(1, 100), (2, 100)], None));
+    let card = String::from_utf8(read(dir, "zoo/models/tiny/1/README.md")).unwrap();
+    assert!(card.contains("runs with 100 images held out") && card.contains("seeds 1, 2"), "{card}");
+    succeed("infer", dir, ["verify"]);
+
+    let none = dir.join("none");
+    std::fs::create_dir(&none).unwrap();
+    let refused = run("trainer", dir, ["publish", "final.yaml", "--again", "--chosen-by", "none"]);
+    tests::assert_refused("no runs", &refused, &["no finished run of this recipe with validation images"]);
+}
+
+#[test]
+fn a_pupil_learns_from_a_published_teacher() {
+    let dir = workspace(600, 2);
+    let dir = dir.path();
+    succeed("trainer", dir, ["publish", "recipe.yaml"]);
+    let manifest: zoo::Manifest = datasets::yaml::read(&dir.join("zoo/models/tiny/1/manifest.yaml")).unwrap();
+    let hash = manifest.parameters_sha256().unwrap().to_string();
+    let recipe = std::fs::read_to_string(dir.join("recipe.yaml")).unwrap();
+    let pupil = |teacher: &str, hash: &str| {
+        let lesson = format!("distillation: {{teacher: {teacher}, parameters_sha256: {hash}, weight: 0.9}}\n");
+        std::fs::write(dir.join("pupil.yaml"), recipe.replace("name: tiny", "name: pupil") + &lesson).unwrap();
+    };
+    pupil("tiny@1", &hash);
+    succeed("trainer", dir, ["publish", "pupil.yaml"]);
+    succeed("infer", dir, ["verify"]);
+    let report = succeed("trainer", dir, ["reproduce", "pupil"]);
+    assert!(report.contains("bit-identical"), "{report}");
+    let weights = |model: &str| read(dir, &format!("zoo/models/{model}/1/model.safetensors"));
+    assert_ne!(weights("pupil"), weights("tiny"), "the teacher changes nothing");
+
+    for (teacher, hash, problem) in [
+        ("tiny@1", "0".repeat(64).as_str(), "the parameters of tiny@1"),
+        ("tiny@2", hash.as_str(), "tiny"),
+        ("Tiny@", hash.as_str(), "distillation.teacher"),
+    ] {
+        pupil(teacher, hash);
+        tests::assert_refused(teacher, &run("trainer", dir, ["train", "pupil.yaml"]), &[problem]);
+    }
+    pupil("tiny@1", &hash);
+    let refused = run("trainer", dir, ["audit", "tiny", "--recipe", "pupil.yaml"]);
+    tests::assert_refused("an audit", &refused, &["it has seen the images that are judged"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_resumes_to_the_same_bytes() {

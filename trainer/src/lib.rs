@@ -10,6 +10,7 @@ pub mod audit;
 mod augment;
 pub mod batches;
 mod checkpoint;
+mod distillation;
 pub mod doctor;
 mod early_stopping;
 mod error;
@@ -42,6 +43,7 @@ pub mod table;
 mod tagged;
 pub mod throughput;
 pub mod train;
+pub mod views;
 pub mod weights;
 
 pub use error::{Error, Result};

@@ -1,10 +1,12 @@
 //! A recipe's network: the typed layer list is the single source for shapes, parameter names and
 //! counts, the forward pass, the ONNX graph and the table.
 
+use datasets::Normalisation;
 use tch::{Device, Tensor};
 
 use crate::arithmetic::Arithmetic;
 use crate::arithmetic::tape::Tape;
+use crate::batches::Normaliser;
 use crate::error::{Error, Result};
 use crate::layers::chain::{self, Named};
 use crate::layers::kind::{LayerKind, Pass, Placement, ReceptiveField};
@@ -12,6 +14,7 @@ use crate::layers::parameter::{ParameterSpec, SlotKind};
 use crate::layers::{Layer, Mode, Shape};
 use crate::onnx::graph::Graph;
 use crate::parameters::Parameters;
+use crate::views::View;
 
 /// A network whose shapes have been proved to work.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +29,10 @@ pub struct Network {
     parameters: Vec<ParameterSpec>,
     /// Whose arithmetic computes it.
     arithmetic: Arithmetic,
+    /// Views besides the image itself, over which logits are averaged in evaluation.
+    views: Vec<View>,
+    /// The normalised value of black in each channel.
+    black: Vec<f32>,
 }
 
 impl Network {
@@ -62,7 +69,24 @@ impl Network {
             placements,
             parameters,
             arithmetic: Arithmetic::Libtorch,
+            views: Vec::new(),
+            black: Vec::new(),
         })
+    }
+
+    /// The same network, its logits in evaluation averaged over the image and views of it.
+    pub fn averaged(self, views: &[View], normalisation: &Normalisation) -> Network {
+        Network { views: views.to_vec(), black: Normaliser::new(normalisation).shift, ..self }
+    }
+
+    /// Views besides the image itself, over which logits are averaged in evaluation.
+    pub(crate) fn views(&self) -> &[View] {
+        &self.views
+    }
+
+    /// What the sum of the logits over all views is multiplied with.
+    pub(crate) fn share(&self) -> f32 {
+        1.0 / (1 + self.views.len()) as f32
     }
 
     /// The same network, computed by other arithmetic.
@@ -95,9 +119,10 @@ impl Network {
         trainable(&self.parameters)
     }
 
-    /// Multiply-accumulates for one image.
+    /// Multiply-accumulates for one image, in all of its views.
     pub fn macs(&self) -> u64 {
-        self.placements.iter().map(|placement| placement.macs).fold(0, u64::saturating_add)
+        let once = self.placements.iter().map(|placement| placement.macs).fold(0, u64::saturating_add);
+        once.saturating_mul(1 + self.views.len() as u64)
     }
 
     /// The first layer that has weights: what `first_layer.safetensors` holds.
@@ -133,7 +158,12 @@ impl Network {
             Mode::Evaluate => self.arithmetic(images.device()),
         };
         let pass = Pass { parameters, mode, arithmetic, tape: None };
-        chain::forward(&self.layers, &self.placements, images, &pass)
+        let logits = |images: &Tensor| chain::forward(&self.layers, &self.placements, images, &pass);
+        if mode == Mode::Train || self.views.is_empty() {
+            return logits(images);
+        }
+        let views = self.views.iter().map(|view| logits(&view.of(images, &self.black)));
+        views.fold(logits(images), |sum, logits| sum + logits) * f64::from(self.share())
     }
 
     /// The same in training and in our arithmetic; the tape has the gradient.
@@ -154,9 +184,16 @@ impl Network {
         self.layers.iter().zip(&self.placements).map(step).collect()
     }
 
-    /// Adds the nodes of all layers to a graph, from the value called `x`; returns the name of the output.
-    pub(crate) fn export(&self, x: String, graph: &mut Graph) -> String {
-        chain::export(&self.layers, &self.placements, x, graph)
+    /// Adds the nodes of all layers but the softmax to a graph, from the value called `x`; returns the name of the logits.
+    pub(crate) fn export_logits(&self, x: String, graph: &mut Graph) -> String {
+        let before = self.layers.len() - 1;
+        chain::export(&self.layers[..before], &self.placements[..before], x, graph)
+    }
+
+    /// Adds the softmax.
+    pub(crate) fn export_probabilities(&self, logits: String, graph: &mut Graph) -> String {
+        let before = self.layers.len() - 1;
+        chain::export(&self.layers[before..], &self.placements[before..], logits, graph)
     }
 
     /// How much of the image a value of each layer depends on; those inside residual blocks follow

@@ -3,9 +3,12 @@
 //! Ours, because tch's keep their state out of reach: a run could not be resumed
 //! to the same bytes. The update rules are PyTorch's.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::parameters::Parameters;
 use crate::tagged::tagged;
 
 tagged! {
@@ -22,6 +25,24 @@ tagged! {
     }
 }
 
+/// What `weight_decay` pulls towards zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WeightDecayOn {
+    /// Everything that is trained.
+    #[default]
+    All,
+    /// Weights of convolutions and dense layers, but no biases and nothing of normalisations: pulling those towards zero
+    /// does not simplify the function (He et al. 2019, arXiv:1812.01187, section 3.1).
+    Weights,
+}
+
+impl WeightDecayOn {
+    fn is_default(&self) -> bool {
+        *self == WeightDecayOn::All
+    }
+}
+
 /// Constants of `adam` and `adamw`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -34,11 +55,15 @@ pub(crate) struct Adam {
     pub epsilon: f64,
     /// Pull towards zero.
     pub weight_decay: f64,
+    /// What it pulls.
+    #[serde(skip_serializing_if = "WeightDecayOn::is_default")]
+    pub weight_decay_on: WeightDecayOn,
 }
 
 impl Default for Adam {
     fn default() -> Adam {
-        Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+        let weight_decay_on = WeightDecayOn::All;
+        Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, weight_decay_on }
     }
 }
 
@@ -52,11 +77,14 @@ pub(crate) struct Sgd {
     pub nesterov: bool,
     /// Pull towards zero, added to the gradient.
     pub weight_decay: f64,
+    /// What it pulls.
+    #[serde(skip_serializing_if = "WeightDecayOn::is_default")]
+    pub weight_decay_on: WeightDecayOn,
 }
 
 impl Default for Sgd {
     fn default() -> Sgd {
-        Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 }
+        Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0, weight_decay_on: WeightDecayOn::All }
     }
 }
 
@@ -72,15 +100,34 @@ pub(crate) struct RmsProp {
     pub momentum: f64,
     /// Pull towards zero, added to the gradient.
     pub weight_decay: f64,
+    /// What it pulls.
+    #[serde(skip_serializing_if = "WeightDecayOn::is_default")]
+    pub weight_decay_on: WeightDecayOn,
 }
 
 impl Default for RmsProp {
     fn default() -> RmsProp {
-        RmsProp { alpha: 0.99, epsilon: 1e-8, momentum: 0.0, weight_decay: 0.0 }
+        let weight_decay_on = WeightDecayOn::All;
+        RmsProp { alpha: 0.99, epsilon: 1e-8, momentum: 0.0, weight_decay: 0.0, weight_decay_on }
     }
 }
 
 impl Optimizer {
+    /// Places in the trainable buffer that weight decay leaves alone.
+    pub(crate) fn undecayed(&self, parameters: &Parameters) -> Vec<Range<usize>> {
+        let (weight_decay, on) = match self {
+            Optimizer::Adam(adam) | Optimizer::AdamW(adam) => (adam.weight_decay, adam.weight_decay_on),
+            Optimizer::Sgd(sgd) => (sgd.weight_decay, sgd.weight_decay_on),
+            Optimizer::RmsProp(rms) => (rms.weight_decay, rms.weight_decay_on),
+        };
+        if on == WeightDecayOn::All || weight_decay == 0.0 {
+            return Vec::new();
+        }
+        // Biases, scales and shifts have one dimension, weights two or four.
+        let vectors = parameters.trainable_indices().filter(|&index| parameters.tensor(index).dim() < 2);
+        vectors.map(|index| parameters.range(index)).collect()
+    }
+
     /// `(field, value, whether it is in range, range)` of every constant, for checking a recipe.
     pub(crate) fn constants(&self) -> Vec<(&'static str, f64, bool, &'static str)> {
         let decay = |name, value: f64| (name, value, (0.0..1.0).contains(&value), "0 <= value < 1");
@@ -133,33 +180,53 @@ impl OptimizerState {
         self.gradient = Some(gradient);
     }
 
-    /// Changes `parameters` in place by one step along `gradient`.
+    /// Changes `parameters` in place by one step along `gradient`; `undecayed` are places that weight decay leaves alone.
     pub(crate) fn step(
         &mut self,
         optimizer: &Optimizer,
         parameters: &mut Tensor,
         gradient: Tensor,
         learning_rate: f64,
+        undecayed: &[Range<usize>],
     ) {
         self.steps += 1;
-        tch::no_grad(|| match optimizer {
-            Optimizer::Adam(adam) => {
-                let gradient = decayed(gradient, parameters, adam.weight_decay);
-                self.adam(adam, parameters, &gradient, learning_rate);
-            }
-            Optimizer::AdamW(adam) => {
-                if adam.weight_decay != 0.0 {
-                    let _ = parameters.g_mul_scalar_(1.0 - learning_rate * adam.weight_decay);
+        tch::no_grad(|| {
+            let pulled = |weight_decay: f64| {
+                let pulled = &*parameters * weight_decay;
+                for places in undecayed {
+                    let _ = pulled.narrow(0, places.start as i64, places.len() as i64).zero_();
                 }
-                self.adam(adam, parameters, &gradient, learning_rate);
-            }
-            Optimizer::Sgd(sgd) => {
-                let gradient = decayed(gradient, parameters, sgd.weight_decay);
-                self.sgd(sgd, parameters, gradient, learning_rate);
-            }
-            Optimizer::RmsProp(rms) => {
-                let gradient = decayed(gradient, parameters, rms.weight_decay);
-                self.rmsprop(rms, parameters, &gradient, learning_rate);
+                pulled
+            };
+            let decayed = |gradient: Tensor, weight_decay: f64| {
+                if weight_decay == 0.0 { gradient } else { gradient + pulled(weight_decay) }
+            };
+            match optimizer {
+                Optimizer::Adam(adam) => {
+                    let gradient = decayed(gradient, adam.weight_decay);
+                    self.adam(adam, parameters, &gradient, learning_rate);
+                }
+                Optimizer::AdamW(adam) => {
+                    match undecayed {
+                        _ if adam.weight_decay == 0.0 => {}
+                        [] => {
+                            let _ = parameters.g_mul_scalar_(1.0 - learning_rate * adam.weight_decay);
+                        }
+                        _ => {
+                            let pulled = pulled(learning_rate * adam.weight_decay);
+                            let _ = parameters.g_sub_(&pulled);
+                        }
+                    }
+                    self.adam(adam, parameters, &gradient, learning_rate);
+                }
+                Optimizer::Sgd(sgd) => {
+                    let gradient = decayed(gradient, sgd.weight_decay);
+                    self.sgd(sgd, parameters, gradient, learning_rate);
+                }
+                Optimizer::RmsProp(rms) => {
+                    let gradient = decayed(gradient, rms.weight_decay);
+                    self.rmsprop(rms, parameters, &gradient, learning_rate);
+                }
             }
         });
     }
@@ -196,10 +263,6 @@ impl OptimizerState {
     }
 }
 
-fn decayed(gradient: Tensor, parameters: &Tensor, weight_decay: f64) -> Tensor {
-    if weight_decay == 0.0 { gradient } else { gradient + parameters * weight_decay }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,7 +273,7 @@ mod tests {
         let mut state = OptimizerState::new(&x);
         for _ in 0..10 {
             let gradient = x.copy();
-            state.step(optimizer, &mut x, gradient, 0.1);
+            state.step(optimizer, &mut x, gradient, 0.1, &[]);
         }
         x.double_value(&[0])
     }

@@ -100,6 +100,12 @@ impl Parameters {
         Parameters::over(self.specs.clone(), self.trainable.copy(), self.statistics.copy())
     }
 
+    /// The same on a device.
+    pub(crate) fn to_device(self, device: Device) -> Parameters {
+        let [trainable, statistics] = [self.trainable, self.statistics].map(|buffer| buffer.to_device(device));
+        Parameters::over(self.specs, trainable, statistics)
+    }
+
     /// Overwrites tensor `index` with row-major `values` of its PyTorch shape.
     pub(crate) fn set(&mut self, index: usize, values: &[f32]) {
         let shape: Vec<i64> = self.specs[index].shape.iter().map(|&d| d as i64).collect();

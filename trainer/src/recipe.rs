@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmentation;
 use crate::checkpoint::Progress;
+use crate::distillation::Distillation;
 use crate::early_stopping::EarlyStopping;
 use crate::error::{Error, Result};
 use crate::layers::{Layer, Shape};
@@ -15,6 +16,7 @@ use crate::optimizer::Optimizer;
 use crate::outliers::Outliers;
 use crate::profile::NumericProfile;
 use crate::schedule::Schedule;
+use crate::views::View;
 
 /// The content of a recipe file. An unknown key is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -52,18 +54,28 @@ pub struct Recipe {
     /// Share of the target spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
     #[serde(default)]
     pub(crate) label_smoothing: f64,
+    /// A published model to learn from, beside the labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) distillation: Option<Distillation>,
     /// Decay of a moving average of the weights that is validated and published instead of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ema: Option<f64>,
     /// Random changes to training images.
     #[serde(default)]
     pub(crate) augmentation: Augmentation,
+    /// Epochs at the end that train on images as they are, without augmentation.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) plain_epochs: u32,
     /// Images of no class, made for each batch, on which the network learns to say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) outliers: Option<Outliers>,
     /// What becomes the model.
     #[serde(default)]
     pub(crate) output: Output,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// How the training set is divided.
@@ -101,6 +113,9 @@ pub(crate) struct Output {
     /// Which epoch's weights.
     #[serde(default)]
     pub select: Select,
+    /// Views of the image, besides itself, over which the logits are averaged; inside the graph.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub average: Vec<View>,
     /// Also calibrate the probabilities on the validation images, inside the graph, and publish how far
     /// they can be believed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -164,6 +179,7 @@ impl Recipe {
         let datasets::ImageShape { channels, height, width } = dataset.image;
         let input = Shape::Image { channels, height, width };
         let network = Network::build(&self.network, input, dataset.classes.len())?;
+        let network = network.averaged(&self.output.average, &dataset.normalisation);
         Ok(network.with_arithmetic(self.numeric_profile.arithmetic()))
     }
 
@@ -172,6 +188,11 @@ impl Recipe {
         let is_stopped = |early: &EarlyStopping| early.is_over(&progress.rows);
         progress.epoch > self.epochs
             || progress.step == 0 && self.early_stopping.as_ref().is_some_and(is_stopped)
+    }
+
+    /// Whether an epoch, counted from 1, trains on images as they are.
+    pub(crate) fn is_plain(&self, epoch: u32) -> bool {
+        epoch > self.epochs.saturating_sub(self.plain_epochs)
     }
 
     /// Passes over the training images, at most.
@@ -215,11 +236,19 @@ impl Recipe {
         if !(1..=100_000).contains(&self.epochs) {
             return refuse("epochs", &self.epochs, "1 to 100000");
         }
+        if self.plain_epochs > self.epochs {
+            return refuse("plain_epochs", &self.plain_epochs, "at most as many as `epochs`");
+        }
         if !(1..=65_536).contains(&self.batch_size) {
             return refuse("batch_size", &self.batch_size, "1 to 65536");
         }
         if self.split.train == Some(0) {
             return refuse("split.train", &0, "at least 1 image");
+        }
+        for (field, value, good, range) in self.distillation.iter().flat_map(Distillation::fields) {
+            if !good {
+                return refuse(field, &value, range);
+            }
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return refuse("label_smoothing", &self.label_smoothing, "0 <= value < 1");
@@ -229,6 +258,10 @@ impl Recipe {
         }
         if !(1..=256).contains(&self.numeric_profile.threads) {
             return refuse("numeric_profile.threads", &self.numeric_profile.threads, "1 to 256");
+        }
+        let average = &self.output.average;
+        if average.iter().enumerate().any(|(index, view)| average[..index].contains(view)) {
+            return refuse("output.average", &format!("{average:?}"), "each view once");
         }
         if self.output.select == Select::BestValidation && self.split.validation == 0 {
             return refuse(

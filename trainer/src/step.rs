@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::arithmetic::{Arithmetic, loss, sweep, tape::Tape};
+use crate::distillation::Teacher;
 use crate::error::Result;
 use crate::layers::Mode;
 use crate::network::Network;
@@ -19,6 +20,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) ema: Option<f64>,
     /// The recipe's seed.
     pub(crate) seed: u64,
+    /// Whose answers count beside the labels.
+    pub(crate) teacher: Option<&'a Teacher>,
 }
 
 /// What a step changes.
@@ -72,9 +75,16 @@ impl Rules<'_> {
         learning_rate: f64,
     ) -> Result<Found> {
         let Weights { parameters, ema, optimizer } = weights;
+        let taught = self.teacher.map(|teacher| teacher.logits(images));
         let tape = Tape::new(self.seed, optimizer.steps);
         let logits = self.network.logits_on_tape(images, parameters, &tape);
-        let (loss, slope) = loss::with_gradient(&logits, labels, self.label_smoothing);
+        let (loss, slope) = match (self.teacher, &taught) {
+            (Some(&Teacher { weight, temperature, .. }), Some(taught)) => {
+                let taught = loss::Taught { logits: taught, weight, temperature };
+                loss::taught(&logits, labels, self.label_smoothing, &taught)
+            }
+            _ => loss::with_gradient(&logits, labels, self.label_smoothing),
+        };
         let images = labels.len() as f64;
         let found =
             Found { loss: loss.sum / images, plain_loss: loss.plain_sum / images, correct: loss.correct };
@@ -91,7 +101,9 @@ impl Rules<'_> {
             let [values, other] = ema.buffers_mut();
             (average, statistics) = (Some(sweep::Average { values, decay }), Some((other, decay)));
         }
-        sweep::step(self.optimizer, optimizer, parameters.trainable(), &gradient, learning_rate, average);
+        let undecayed = self.optimizer.undecayed(parameters);
+        let target = sweep::Target { parameters: parameters.trainable(), undecayed: &undecayed, average };
+        sweep::step(self.optimizer, optimizer, target, &gradient, learning_rate);
         if let Some((average, decay)) = statistics {
             let [_, values] = parameters.buffers();
             sweep::follow(average, values, decay);
@@ -113,6 +125,7 @@ impl Rules<'_> {
             // Dropout draws from libtorch's generator: seeding it at every step lets a run resume anywhere.
             tch::manual_seed(Stream::new(self.seed, "dropout", optimizer.steps, 0).seed());
         }
+        let taught = self.teacher.map(|teacher| teacher.logits(images));
         let logits = self.network.logits(images, parameters, Mode::Train);
         let (count, all) = (labels.numel() as i64, logits.size()[0]);
         let outliers = logits.narrow(0, count, all - count);
@@ -124,6 +137,12 @@ impl Rules<'_> {
             -100,
             self.label_smoothing,
         );
+        if let (Some(Teacher { weight, temperature, .. }), Some(taught)) = (self.teacher, taught) {
+            let q = (taught.narrow(0, 0, count) / *temperature).softmax(-1, Kind::Float);
+            let log_p = (&logits / *temperature).log_softmax(-1, Kind::Float);
+            let soft = -(q * log_p).sum(Kind::Float) / count as f64;
+            loss = loss * (1.0 - weight) + soft * (weight * temperature * temperature);
+        }
         let in_classes = loss.detach();
         let plain =
             logits.detach().cross_entropy_loss(&labels, None::<Tensor>, tch::Reduction::Mean, -100, 0.0);
@@ -141,7 +160,8 @@ impl Rules<'_> {
             return Ok(found);
         }
         let gradient = parameters.gradient(&loss)?;
-        optimizer.step(self.optimizer, parameters.trainable(), gradient, learning_rate);
+        let undecayed = self.optimizer.undecayed(parameters);
+        optimizer.step(self.optimizer, parameters.trainable(), gradient, learning_rate, &undecayed);
         if let (Some(decay), Some(average)) = (self.decay(optimizer.steps), ema) {
             tch::no_grad(|| {
                 for (target, source) in average.buffers_mut().into_iter().zip(parameters.buffers()) {

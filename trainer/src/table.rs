@@ -12,6 +12,13 @@ pub fn table(network: &Network) -> String {
     let input = ["image".into(), network.input.to_string(), "0".into(), "0".into()];
     let mut rows = vec![header, input];
     rows.extend(network.placements().iter().map(row));
+    if !network.views().is_empty() {
+        let once: u64 = network.placements().iter().map(|placement| placement.macs).sum();
+        let names: Vec<&str> = network.views().iter().map(|view| view.name()).collect();
+        let again = grouped(network.macs().saturating_sub(once));
+        let output = network.output().to_string();
+        rows.push([format!("again, {}", names.join(", ")), output, "0".into(), again]);
+    }
     rows.push([
         "total".into(),
         String::new(),

@@ -1,5 +1,6 @@
 //! How fast a recipe trains here.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,17 +17,23 @@ use crate::train::{Observer, Options, train};
 /// Steps that are not measured: caches and threads are cold.
 const WARM_UP: usize = 5;
 
-/// Training images per second, over about `time` of steps on the CPU; nothing of the training is kept.
+/// Training images per second, over about `time` of steps on the CPU; nothing of the training is kept. A teacher is looked
+/// for in `zoo`.
 ///
 /// # Errors
 /// What is wrong with the recipe or the data, or [`Error::Study`] if it has no more than a few steps.
-pub fn images_per_second(recipe: &RecipeFile, dataset: &Dataset, time: Duration) -> Result<f64> {
+pub fn images_per_second(
+    recipe: &RecipeFile,
+    dataset: &Dataset,
+    zoo: &Path,
+    time: Duration,
+) -> Result<f64> {
     let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
     let run = RunDir::open(folder.path(), recipe, false)?;
     let stop = AtomicBool::new(false);
     let mut clock =
         Clock { stop: &stop, time, warm_up: WARM_UP, last: None, images: 0, spent: Duration::ZERO };
-    let options = Options { device: Device::Cpu, resume: false, interrupted: &stop, stop_after: None };
+    let options = Options { device: Device::Cpu, resume: false, interrupted: &stop, stop_after: None, zoo };
     match train(recipe, dataset, &run, &options, &mut clock) {
         Ok(_) | Err(Error::Interrupted { .. }) => {}
         Err(error) => return Err(error),

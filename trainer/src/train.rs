@@ -7,8 +7,10 @@ use std::time::Instant;
 use datasets::{Dataset, Digest, ImageShape, Samples};
 use tch::{Device, Tensor};
 
+use crate::augment::Augmentation;
 use crate::batches::{Batch, Normaliser, Source};
 use crate::checkpoint::{Progress, State};
+use crate::distillation::{Distillation, Teacher};
 use crate::early_stopping;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
@@ -31,6 +33,8 @@ pub struct Options<'a> {
     pub interrupted: &'a AtomicBool,
     /// Stop after so many epochs of the recipe's, to compare the start of a run.
     pub stop_after: Option<u32>,
+    /// Where a teacher is that the recipe names.
+    pub zoo: &'a Path,
 }
 
 /// Told about a run as it goes; binaries draw a bar from it.
@@ -96,6 +100,7 @@ pub fn fit(
         training: &training,
         validation: &validation,
         data_sha256: dataset.description.training_sha256(),
+        dataset,
     };
     fit_on(recipe, &images, network, run, options, observer)
 }
@@ -110,6 +115,17 @@ pub(crate) struct Images<'a> {
     pub(crate) validation: &'a [usize],
     /// Names the data: a run goes on with the same.
     pub(crate) data_sha256: Digest,
+    /// Where they are from.
+    pub(crate) dataset: &'a Dataset,
+}
+
+impl Images<'_> {
+    fn teacher(&self, recipe: &Recipe, options: &Options<'_>) -> Result<Option<Teacher>> {
+        let distillation = recipe.distillation.as_ref();
+        let open =
+            |distillation: &Distillation| distillation.open(recipe, self.dataset, options.zoo, options.device);
+        distillation.map(open).transpose()
+    }
 }
 
 /// The training loop on the images that are named, whatever the recipe's split says.
@@ -134,6 +150,7 @@ pub(crate) fn fit_on(
             training: images.training,
             validation: images.validation,
             device: options.device,
+            teacher: images.teacher(&recipe.recipe, options)?,
             state: initial_state(recipe, images.data_sha256, network, run, options)?,
             started: Instant::now(),
         };
@@ -220,6 +237,7 @@ struct Trainer<'a> {
     training: &'a [usize],
     validation: &'a [usize],
     device: Device,
+    teacher: Option<Teacher>,
     state: State,
     started: Instant,
 }
@@ -227,17 +245,18 @@ struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     /// Runs the rest of the epoch at hand; returns early if interrupted.
     fn epoch(&mut self, interrupted: &AtomicBool, observer: &mut dyn Observer) -> Result<()> {
+        let Progress { epoch, step, .. } = self.state.progress;
+        let plain = Augmentation::default();
         let source = Source {
             samples: self.samples,
             indices: self.training,
             normaliser: self.normaliser,
-            augmentation: &self.recipe.augmentation,
+            augmentation: if self.recipe.is_plain(epoch) { &plain } else { &self.recipe.augmentation },
             sampling: self.recipe.sampling,
             outliers: self.recipe.outliers.as_ref(),
             batch_size: self.recipe.batch_size,
             seed: self.recipe.seed,
         };
-        let Progress { epoch, step, .. } = self.state.progress;
         let mut learning_rate = 0.0;
         std::thread::scope(|scope| -> Result<()> {
             for batch in source.epoch(epoch, step, scope) {
@@ -275,6 +294,7 @@ impl<'a> Trainer<'a> {
             label_smoothing: *label_smoothing,
             ema: *ema,
             seed: *seed,
+            teacher: self.teacher.as_ref(),
         };
         let taken = self.state.optimizer.steps;
         let learning_rate = schedule.learning_rate(taken, self.steps_per_epoch() as u64, *epochs);

@@ -10,6 +10,7 @@ use trainer::batches::Normaliser;
 use trainer::layers::{Layer, Mode, Shape};
 use trainer::network::Network;
 use trainer::onnx::{Identity, export};
+use trainer::views::View;
 
 fn layers(yaml: &str) -> Vec<Layer> {
     datasets::yaml::parse(yaml, std::path::Path::new("network.yaml")).unwrap()
@@ -18,11 +19,17 @@ fn layers(yaml: &str) -> Vec<Layer> {
 /// Largest difference between libtorch and `infer` over a few images, after some batches
 /// have moved the running statistics away from their start.
 fn difference(yaml: &str, shape: ImageShape) -> f32 {
+    difference_over(yaml, &[], shape)
+}
+
+/// The same of a network whose logits are averaged over views.
+fn difference_over(yaml: &str, views: &[View], shape: ImageShape) -> f32 {
     let ImageShape { channels, height, width } = shape;
-    let network = Network::build(&layers(yaml), Shape::Image { channels, height, width }, 5).unwrap();
-    let parameters = network.initialise(3, Device::Cpu).unwrap();
     let statistics =
         Normalisation { mean: vec![0.3; channels], std: vec![0.2, 0.3, 0.4][..channels].to_vec() };
+    let network = Network::build(&layers(yaml), Shape::Image { channels, height, width }, 5).unwrap();
+    let network = network.averaged(views, &statistics);
+    let parameters = network.initialise(3, Device::Cpu).unwrap();
     let normaliser = Normaliser::new(&statistics);
     let mut stream = Stream::new(1, "pixels", 0, 0);
     let mut pixels =
@@ -190,6 +197,22 @@ fn groups_and_dilation() {
         for shape in [GREY, COLOUR] {
             let found = difference(&yaml, shape);
             assert!(found <= 1e-5, "{yaml} {shape:?}: {found:e}");
+        }
+    }
+}
+
+/// Each view alone, all together, and with convolutions that batch normalisation is folded into; the network itself is
+/// another function.
+#[test]
+fn logits_averaged_over_views() {
+    let yaml = "- conv2d: {features: 4, kernel_size: 3, padding: same}\n- batch_norm\n- relu\n\
+        - max_pool: {kernel_size: 2, stride: 2}\n- residual: {body: [batch_norm]}\n- flatten\n- dense: {features: 5}\n- softmax\n";
+    let all = [View::Mirrored, View::Up, View::Down, View::Left, View::Right];
+    let each = all.iter().map(|view| vec![*view]);
+    for views in each.chain([all.to_vec()]) {
+        for shape in [GREY, COLOUR] {
+            let found = difference_over(yaml, &views, shape);
+            assert!(found <= 1e-5, "{views:?} {shape:?}: {found:e}");
         }
     }
 }

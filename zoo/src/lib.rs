@@ -30,6 +30,7 @@ mod manifest;
 pub mod signature;
 mod spec;
 mod store;
+mod training;
 mod version;
 
 pub use alias::AliasEntry;
@@ -40,10 +41,10 @@ pub use error::{Error, Result};
 pub use index::{INDEX, Index, IndexModel, IndexVersion, grouped};
 pub use layout::{Engine, Violation};
 pub use manifest::{
-    Adopted, ClassCount, DatasetInfo, Dim, FileRecord, ForeignWeights, MANIFEST, Manifest, NetworkInfo,
-    NumericProfileInfo, ONNX, OnnxInfo, Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, TrainingInfo,
-    check_name,
+    Adopted, ClassCount, DatasetInfo, Dim, FileRecord, ForeignWeights, MANIFEST, Manifest, NetworkInfo, ONNX,
+    OnnxInfo, Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, check_name,
 };
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo, parse_version};
+pub use training::{NumericProfileInfo, TrainingInfo, ValidationRun};
 pub use version::{Claim, Problem, VersionDir, list_files};

@@ -53,6 +53,7 @@ fn manifest(name: &str, version: u32, files: BTreeMap<String, FileRecord>) -> Ma
             numeric_profile: NumericProfileInfo { threads: 1, isa: "avx2".into(), in_force: true },
             fingerprint: None,
             cpu: "test".into(),
+            chosen_by: vec![],
         }),
         origin: None,
         self_check: SelfCheckInfo { golden_images: 0, tolerance: 1e-5, identical_predictions: count },

@@ -14,7 +14,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::steps::{Arithmetic, Operation, Step};
 use super::{Executor, Place, Planned};
-use crate::network::{Convolution, Dense, Pool, per_image};
+use crate::network::{Convolution, Dense, Pool, View, per_image};
 
 /// What an outlet of the model is.
 #[derive(Clone)]
@@ -106,6 +106,9 @@ fn layer(node: &TypedNode, shape: &[usize]) -> Option<Step> {
     }
     if let (Some(layer), &[height, width, channels]) = (node.op_as::<Pool>(), shape) {
         return Some(Step::Pool { layer: layer.clone(), shape: [height, width, channels] });
+    }
+    if let (Some(&view), &[height, width, channels]) = (node.op_as::<View>(), shape) {
+        return Some(Step::View { view, shape: [height, width, channels] });
     }
     if let (Some(AxisOp::Move(3, 1)), &[height, width, channels]) = (node.op_as::<AxisOp>(), shape) {
         return Some(Step::ChannelsFirst { pixels: height * width, channels });

@@ -4,7 +4,7 @@ use datasets::ImageShape;
 use kernels::Scratch;
 
 use super::Input;
-use crate::network::{Convolution, Dense, Pool};
+use crate::network::{Convolution, Dense, Pool, View};
 
 /// A step; sizes are those of one image.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ pub(super) enum Step {
     },
     Dense {
         layer: Dense,
+    },
+    View {
+        view: View,
+        shape: [usize; 3],
     },
     /// `[pixels, channels]` to `[channels, pixels]`.
     ChannelsFirst {
@@ -80,6 +84,9 @@ impl Step {
                 layer.forward(values(input, count * shape.iter().product::<usize>()), *shape, output);
             }
             Step::Dense { layer } => layer.forward(values(input, count * layer.depth()), origins, output),
+            Step::View { view, shape } => {
+                view.forward(values(input, count * shape.iter().product::<usize>()), *shape, output);
+            }
             Step::ChannelsFirst { pixels, channels } => {
                 channels_first(values(input, count * pixels * channels), *pixels, *channels, output);
             }

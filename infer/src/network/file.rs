@@ -16,6 +16,9 @@ use tract_onnx::tract_core::internal::*;
 
 use super::facts::{BASE_MEMORY, MEMORY_RATIO};
 
+/// Largest number of integers in a constant: two for each dimension of a value.
+const MAX_INTEGERS: usize = 8;
+
 /// Largest number of operators in a file.
 const MAX_NODES: usize = 2000;
 
@@ -54,6 +57,8 @@ struct TensorProto {
 pub(super) struct Graph {
     pub(super) nodes: Vec<NodeProto>,
     pub(super) constants: HashMap<String, Constant>,
+    /// Constants of integers.
+    pub(super) integers: HashMap<String, Vec<i64>>,
     pub(super) input: String,
     pub(super) output: String,
 }
@@ -71,16 +76,21 @@ impl Graph {
         let GraphProto { node: nodes, initializer, input, output } =
             model.graph.context("without a graph")?;
         ensure!(nodes.len() <= MAX_NODES, "{} nodes, at most {MAX_NODES} expected", nodes.len());
-        let mut constants = HashMap::new();
+        let (mut constants, mut integers) = (HashMap::new(), HashMap::new());
         for tensor in initializer {
             let name = tensor.name.clone();
+            if tensor.data_type == i32::from(DataType::Int64) {
+                let values = read_integers(&tensor).with_context(|| format!("constant {name:?}"))?;
+                ensure!(integers.insert(name.clone(), values).is_none(), "constant {name:?} is there twice");
+                continue;
+            }
             let value = Constant::read(tensor).with_context(|| format!("constant {name:?}"))?;
             ensure!(constants.insert(name.clone(), value).is_none(), "constant {name:?} is there twice");
         }
         let ([input], [output]) = (input.as_slice(), output.as_slice()) else {
             bail!("{} inputs and {} outputs, expected one each", input.len(), output.len());
         };
-        Ok(Graph { nodes, constants, input: input.name.clone(), output: output.name.clone() })
+        Ok(Graph { nodes, constants, integers, input: input.name.clone(), output: output.name.clone() })
     }
 
     /// Bytes that the network may take: some, and some for each byte of the file's constants.
@@ -94,6 +104,19 @@ impl Graph {
         let inputs = self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]);
         inputs.filter(|input| *input == name).count()
     }
+}
+
+/// A short list of integers.
+fn read_integers(tensor: &TensorProto) -> TractResult<Vec<i64>> {
+    let TensorProto { dims, raw_data: data, .. } = tensor;
+    let (values, rest) = data.as_chunks();
+    let fits = matches!(dims.as_slice(), &[count] if usize::try_from(count) == Ok(values.len()));
+    ensure!(
+        fits && rest.is_empty() && values.len() <= MAX_INTEGERS,
+        "{} bytes of data for {dims:?} integers, expected a list of at most {MAX_INTEGERS}",
+        data.len()
+    );
+    Ok(values.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect())
 }
 
 impl Constant {

@@ -249,7 +249,7 @@ impl TypedOp for Dense {
 }
 
 /// `[N]` and `[H, W, C]` of the only input.
-fn image_fact(inputs: &[&TypedFact]) -> TractResult<[TVec<TDim>; 2]> {
+pub(super) fn image_fact(inputs: &[&TypedFact]) -> TractResult<[TVec<TDim>; 2]> {
     let [input] = inputs else { bail!("{} inputs, expected 1", inputs.len()) };
     let shape = input.shape.to_tvec();
     ensure!(shape.len() == 4, "{input:?}: expected [N, H, W, C]");
@@ -257,6 +257,6 @@ fn image_fact(inputs: &[&TypedFact]) -> TractResult<[TVec<TDim>; 2]> {
     Ok([n.iter().cloned().collect(), image.iter().cloned().collect()])
 }
 
-fn image(input: &TValue) -> TractResult<[usize; 4]> {
+pub(super) fn image(input: &TValue) -> TractResult<[usize; 4]> {
     input.shape().try_into().with_context(|| format!("{input:?}: expected [N, H, W, C]"))
 }

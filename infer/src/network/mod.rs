@@ -18,6 +18,7 @@ mod layers;
 mod operator;
 mod operators;
 mod outline;
+mod view;
 #[cfg(feature = "adopted")]
 pub(crate) mod substitute;
 
@@ -30,6 +31,7 @@ use facts::{ALL_VALUES, MAX_VALUES, only};
 use file::Graph;
 pub(crate) use layers::{Convolution, Dense, Pool};
 use operator::{Input, take};
+pub(crate) use view::View;
 pub use outline::{Outline, OutlineConstant, OutlineNode, outline};
 
 use std::cell::Cell;
@@ -142,8 +144,11 @@ impl Convolutions {
     pub(crate) fn read(onnx: Bytes, shape: ImageShape) -> TractResult<Option<Convolutions>> {
         ensure!(shape.numel() > 0, "images of {shape:?}");
         let graph = Graph::read(onnx)?;
+        // The same weights again are those of another view of the image.
+        let mut seen = HashSet::new();
+        let convolutions = graph.nodes.iter().filter(|node| node.op_type == "Conv");
         let convolutions: Vec<&NodeProto> =
-            graph.nodes.iter().filter(|node| node.op_type == "Conv").collect();
+            convolutions.filter(|node| seen.insert(node.input.get(1).cloned())).collect();
         let Some(first) = convolutions.first() else { return Ok(None) };
         let weight = first.input.get(1).and_then(|name| graph.constants.get(name));
         let weight = weight.with_context(|| format!("node {:?}: without a weight", first.name))?;
@@ -186,7 +191,8 @@ impl Graph {
             if last.op_type != "Flatten" || !follows {
                 return false;
             }
-            let mut known: HashSet<&String> = self.constants.keys().chain(&last.output).collect();
+            let constants = self.constants.keys().chain(self.integers.keys());
+            let mut known: HashSet<&String> = constants.chain(&last.output).collect();
             known.extend(rest.iter().flat_map(|node| &node.output));
             rest.iter().flat_map(|node| &node.input).all(|name| known.contains(name))
         };
@@ -215,11 +221,11 @@ impl Graph {
             let place = || format!("node {:?} ({})", node.name, node.op_type);
             let mut inputs = Vec::new();
             for name in &node.input {
-                inputs.push(match (values.get(name.as_str()), self.constants.get(name)) {
-                    (Some(&outlet), _) => Input::Value(outlet),
-                    (None, Some(constant)) => Input::Constant(constant),
-                    (None, None) => bail!("{}: input {name:?} is nowhere", place()),
-                });
+                let constant = || self.constants.get(name).map(Input::Constant);
+                let integers = || self.integers.get(name).map(|integers| Input::Integers(integers));
+                let input = values.get(name.as_str()).map(|&outlet| Input::Value(outlet));
+                let input = input.or_else(constant).or_else(integers);
+                inputs.push(input.with_context(|| format!("{}: input {name:?} is nowhere", place()))?);
             }
             let alone = |name: &String| self.uses(name) == 1 && !outputs.contains(&name.as_str());
             let alone = node.input.first().is_some_and(alone);

@@ -33,6 +33,18 @@ pub(super) enum Input<'a> {
     Value(OutletId),
     /// What the file holds.
     Constant(&'a Constant),
+    /// Integers that the file holds.
+    Integers(&'a [i64]),
+}
+
+impl<'a> Input<'a> {
+    /// The integers that it is.
+    pub(super) fn integers(self) -> TractResult<&'a [i64]> {
+        match self {
+            Input::Integers(integers) => Ok(integers),
+            Input::Value(_) | Input::Constant(_) => bail!("an input that is no constant of integers"),
+        }
+    }
 }
 
 /// A node, and the model that it is added to.
@@ -57,6 +69,7 @@ impl<'a> Operator<'a> {
         let constant = match input {
             Input::Value(outlet) => return Ok(outlet),
             Input::Constant(constant) => constant,
+            Input::Integers(_) => bail!("an input of integers"),
         };
         self.take(constant.bytes())?;
         let mut tensor =

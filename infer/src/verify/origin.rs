@@ -45,6 +45,14 @@ struct Recipe {
     numeric_profile: Option<NumericProfile>,
     split: Option<Split>,
     network: Vec<weights::Layer>,
+    output: Option<Output>,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    /// Views over which logits are averaged.
+    #[serde(default)]
+    average: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -231,6 +239,11 @@ pub(super) fn check_weights(
     if temperature != 1.0 {
         let classes = manifest.labels.len();
         expected.insert("temperature.constant".into(), (vec![1, classes], vec![1.0 / temperature; classes]));
+    }
+    let views = recipe.output.map_or(0, |output| output.average.len());
+    if views > 0 {
+        let (classes, share) = (manifest.labels.len(), 1.0 / (1 + views) as f32);
+        expected.insert("average.constant".into(), (vec![1, classes], vec![share; classes]));
     }
     compare(&network.constants, &expected, dataset.is_some(), &mut differences);
 

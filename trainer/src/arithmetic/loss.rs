@@ -15,6 +15,16 @@ pub(crate) struct Loss {
     pub(crate) correct: usize,
 }
 
+/// What a teacher says about the images that have labels.
+pub(crate) struct Taught<'a> {
+    /// Its logits, `[N, classes]`.
+    pub(crate) logits: &'a Tensor,
+    /// Share of the loss.
+    pub(crate) weight: f64,
+    /// What logits are divided by.
+    pub(crate) temperature: f64,
+}
+
 /// Cross-entropy of `logits` `[N, classes]` against targets `(1 - smoothing) onehot + smoothing / classes`
 /// (Szegedy et al. 2016, arXiv:1512.00567).
 pub(crate) fn cross_entropy(logits: &Tensor, labels: &[i64], smoothing: f64) -> Loss {
@@ -30,6 +40,35 @@ pub(crate) fn with_gradient(logits: &Tensor, labels: &[i64], smoothing: f64) -> 
     let loss = visit(logits, labels, smoothing, |image, class, probability, target| {
         values[image * classes + class] = ((probability - target) / images as f64) as f32;
     });
+    (loss, gradient)
+}
+
+/// The same where a teacher has said something (Hinton et al. 2015, arXiv:1503.02531): the loss of an image is
+/// `(1 - weight) L + weight T^2 H(q, p)`, `H` the cross-entropy of the teacher's and the network's probabilities `q` and `p`
+/// at logits divided by the temperature `T`; its gradient is `(1 - weight) (p - target) + weight T (p - q)`.
+pub(crate) fn taught(logits: &Tensor, labels: &[i64], smoothing: f64, taught: &Taught<'_>) -> (Loss, Tensor) {
+    let (mut loss, mut gradient) = with_gradient(logits, labels, smoothing);
+    let (images, classes) = size(&gradient);
+    let (pupil, teacher) = (logits.detach().contiguous(), taught.logits.contiguous());
+    let rows = host::values(&pupil).chunks_exact(classes).zip(host::values(&teacher).chunks_exact(classes));
+    let slopes = host::values_mut(&mut gradient).chunks_exact_mut(classes);
+    let Taught { weight, temperature, .. } = *taught;
+    let mut sum = 0.0;
+    for ((row, teacher), slopes) in rows.zip(slopes).take(labels.len()) {
+        let cooled = |row: &[f32]| row.iter().map(|&logit| f64::from(logit) / temperature).collect::<Vec<_>>();
+        let (row, teacher) = (cooled(row), cooled(teacher));
+        let log_sums = [&row, &teacher].map(|row| {
+            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            largest + libm::log(row.iter().map(|&logit| libm::exp(logit - largest)).sum::<f64>())
+        });
+        for ((logit, teacher), slope) in row.iter().zip(&teacher).zip(slopes) {
+            let (log_p, q) = (logit - log_sums[0], libm::exp(teacher - log_sums[1]));
+            sum -= temperature * temperature * q * log_p;
+            let soft = temperature * (libm::exp(log_p) - q) / images as f64;
+            *slope = ((1.0 - weight) * f64::from(*slope) + weight * soft) as f32;
+        }
+    }
+    loss.sum = (1.0 - weight) * loss.sum + weight * sum;
     (loss, gradient)
 }
 
@@ -124,6 +163,31 @@ mod tests {
         assert_eq!(cross_entropy(&logits, &labels, 0.0).correct as i64, hits);
         let expected = Vec::<f32>::try_from(logits.softmax(-1, tch::Kind::Float).view([-1])).unwrap();
         assert!(softmax(&logits).iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-7));
+    }
+
+    #[test]
+    fn what_a_teacher_says_is_a_share_of_the_loss() {
+        let values = |step: usize| -> Vec<f32> { (0..40).map(|i| ((i * step) % 23) as f32 / 3.0 - 4.0).collect() };
+        let logits = Tensor::from_slice(&values(37)).view([4, 10]).set_requires_grad(true);
+        let teacher = Tensor::from_slice(&values(31)).view([4, 10]);
+        // The last image is an outlier, of which the teacher says nothing.
+        let labels = [0i64, 3, 9];
+        for (weight, temperature) in [(0.5, 1.0), (0.9, 4.0), (1.0, 0.5)] {
+            let taught = Taught { logits: &teacher, weight, temperature };
+            let (loss, gradient) = super::taught(&logits, &labels, 0.1, &taught);
+            let targets = Tensor::from_slice(&labels);
+            let labelled = logits.narrow(0, 0, 3);
+            let hard =
+                labelled.cross_entropy_loss(&targets, None::<Tensor>, tch::Reduction::Sum, -100, 0.1);
+            let q = (teacher.narrow(0, 0, 3) / temperature).softmax(-1, tch::Kind::Float);
+            let log_p = (labelled / temperature).log_softmax(-1, tch::Kind::Float);
+            let soft = -(q * log_p).sum(tch::Kind::Float) * (temperature * temperature);
+            let expected = hard * (1.0 - weight) + soft * weight;
+            assert!((loss.sum - expected.double_value(&[])).abs() < 1e-4, "{loss:?}");
+            let uniform = -logits.narrow(0, 3, 1).log_softmax(-1, tch::Kind::Float).mean(tch::Kind::Float);
+            let slopes = Tensor::run_backward(&[(expected + uniform) / 4.0], &[&logits], false, false);
+            assert!((&slopes[0] - gradient).abs().max().double_value(&[]) < 1e-6);
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! The rules are PyTorch's. Square root and division are IEEE's, which are the same everywhere.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use tch::Tensor;
@@ -20,27 +22,39 @@ pub(crate) struct Average<'a> {
     pub(crate) decay: f64,
 }
 
-/// Changes `parameters`, the optimizer's memory and the average by step number `state.steps`.
+/// What a step changes.
+pub(crate) struct Target<'a> {
+    /// The weights.
+    pub(crate) parameters: &'a mut Tensor,
+    /// Places that weight decay leaves alone, ascending.
+    pub(crate) undecayed: &'a [Range<usize>],
+    /// Their moving average, if there is one.
+    pub(crate) average: Option<Average<'a>>,
+}
+
+/// Changes weights, the optimizer's memory and the average by step number `state.steps`.
 pub(crate) fn step(
     optimizer: &Optimizer,
     state: &mut OptimizerState,
-    parameters: &mut Tensor,
+    target: Target<'_>,
     gradient: &Tensor,
     learning_rate: f64,
-    average: Option<Average<'_>>,
 ) {
-    let buffers = Buffers { parameters, gradient, state, average };
+    let steps = state.steps;
+    let undecayed = target.undecayed;
+    let slices = Slices::new(target, gradient, state);
     match optimizer {
         Optimizer::Adam(adam) => {
-            let rule = AdamRule::new(adam, learning_rate, buffers.state.steps);
-            buffers.sweep(AdamRule { coupled: adam.weight_decay as f32, ..rule })
+            let rule = AdamRule::new(adam, learning_rate, steps);
+            slices.sweep(AdamRule { coupled: adam.weight_decay as f32, ..rule }, undecayed);
         }
         Optimizer::AdamW(adam) => {
-            let rule = AdamRule::new(adam, learning_rate, buffers.state.steps);
-            buffers.sweep(AdamRule { shrink: (1.0 - learning_rate * adam.weight_decay) as f32, ..rule })
+            let rule = AdamRule::new(adam, learning_rate, steps);
+            let shrink = (1.0 - learning_rate * adam.weight_decay) as f32;
+            slices.sweep(AdamRule { shrink, ..rule }, undecayed);
         }
-        Optimizer::Sgd(sgd) => buffers.sweep(SgdRule::new(sgd, learning_rate)),
-        Optimizer::RmsProp(rms) => buffers.sweep(RmsPropRule::new(rms, learning_rate)),
+        Optimizer::Sgd(sgd) => slices.sweep(SgdRule::new(sgd, learning_rate), undecayed),
+        Optimizer::RmsProp(rms) => slices.sweep(RmsPropRule::new(rms, learning_rate), undecayed),
     }
 }
 
@@ -63,6 +77,9 @@ fn towards(from: f32, to: f32, share: f32) -> f32 {
 trait Rule: Copy + Sync {
     /// `[weight, first, second]` after the step.
     fn apply(self, weight: f32, gradient: f32, first: f32, second: f32) -> [f32; 3];
+
+    /// The same without weight decay.
+    fn undecayed(self) -> Self;
 }
 
 #[derive(Clone, Copy)]
@@ -104,6 +121,10 @@ impl Rule for AdamRule {
         let denominator = second.sqrt().mul_add(self.root_correction, self.epsilon);
         [weight * self.shrink - self.rate * first / denominator, first, second]
     }
+
+    fn undecayed(self) -> Self {
+        AdamRule { coupled: 0.0, shrink: 1.0, ..self }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -131,6 +152,10 @@ impl Rule for SgdRule {
         let first = first.mul_add(self.momentum, gradient);
         let direction = first.mul_add(self.ahead, gradient * self.direct);
         [(-self.rate).mul_add(direction, weight), first, second]
+    }
+
+    fn undecayed(self) -> Self {
+        SgdRule { weight_decay: 0.0, ..self }
     }
 }
 
@@ -163,42 +188,87 @@ impl Rule for RmsPropRule {
         let first = first.mul_add(self.momentum, gradient / (second.sqrt() + self.epsilon));
         [(-self.rate).mul_add(first, weight), first, second]
     }
+
+    fn undecayed(self) -> Self {
+        RmsPropRule { weight_decay: 0.0, ..self }
+    }
 }
 
-struct Buffers<'a> {
-    parameters: &'a mut Tensor,
-    gradient: &'a Tensor,
-    state: &'a mut OptimizerState,
-    average: Option<Average<'a>>,
+/// The same places of every buffer.
+struct Slices<'a> {
+    weights: &'a mut [f32],
+    gradients: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    /// Empty if there is none.
+    average: &'a mut [f32],
+    /// Share of the weights that comes into the average.
+    share: f32,
 }
 
-impl Buffers<'_> {
-    fn sweep(self, rule: impl Rule) {
+impl<'a> Slices<'a> {
+    fn new(target: Target<'a>, gradient: &'a Tensor, state: &'a mut OptimizerState) -> Slices<'a> {
+        let (average, share): (&mut [f32], f32) = match target.average {
+            Some(Average { values, decay }) => (host::values_mut(values), (1.0 - decay) as f32),
+            None => (&mut [], 0.0),
+        };
+        Slices {
+            weights: host::values_mut(target.parameters),
+            gradients: host::values(gradient),
+            first: host::values_mut(&mut state.first),
+            second: host::values_mut(&mut state.second),
+            average,
+            share,
+        }
+    }
+
+    /// Those before a place, and the rest.
+    fn split_at(self, at: usize) -> (Slices<'a>, Slices<'a>) {
+        let (weights, more_weights) = self.weights.split_at_mut(at);
+        let (gradients, more_gradients) = self.gradients.split_at(at);
+        let (first, more_first) = self.first.split_at_mut(at);
+        let (second, more_second) = self.second.split_at_mut(at);
+        let (average, more_average) = self.average.split_at_mut(at.min(self.average.len()));
+        let share = self.share;
+        let rest = Slices {
+            weights: more_weights,
+            gradients: more_gradients,
+            first: more_first,
+            second: more_second,
+            average: more_average,
+            share,
+        };
+        (Slices { weights, gradients, first, second, average, share }, rest)
+    }
+
+    /// All of them, with weight decay or without.
+    fn sweep(self, rule: impl Rule, undecayed: &[Range<usize>]) {
+        let (mut rest, mut start) = (self, 0);
+        for places in undecayed {
+            let (decayed, others) = rest.split_at(places.start - start);
+            decayed.apply(rule);
+            let (now, others) = others.split_at(places.len());
+            now.apply(rule.undecayed());
+            (rest, start) = (others, places.end);
+        }
+        rest.apply(rule);
+    }
+
+    fn apply(self, rule: impl Rule) {
         let arch = Arch::new();
-        let weights = host::values_mut(self.parameters).par_chunks_mut(CHUNK);
-        let gradients = host::values(self.gradient).par_chunks(CHUNK);
-        let first = host::values_mut(&mut self.state.first).par_chunks_mut(CHUNK);
-        let second = host::values_mut(&mut self.state.second).par_chunks_mut(CHUNK);
-        let all = weights.zip(gradients).zip(first.zip(second));
-        match self.average {
-            None => all.for_each(|((weights, gradients), (first, second))| {
-                arch.dispatch(Sweep {
-                    rule,
-                    weights,
-                    gradients,
-                    first,
-                    second,
-                    average: &mut [],
-                    share: 0.0,
-                });
-            }),
-            Some(Average { values, decay }) => {
-                let share = (1.0 - decay) as f32;
-                let averages = host::values_mut(values).par_chunks_mut(CHUNK);
-                all.zip(averages).for_each(|(((weights, gradients), (first, second)), average)| {
+        let Slices { weights, gradients, first, second, average, share } = self;
+        let all = weights.par_chunks_mut(CHUNK).zip(gradients.par_chunks(CHUNK));
+        let all = all.zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)));
+        if average.is_empty() {
+            all.for_each(|((weights, gradients), (first, second))| {
+                arch.dispatch(Sweep { rule, weights, gradients, first, second, average: &mut [], share });
+            });
+        } else {
+            all.zip(average.par_chunks_mut(CHUNK)).for_each(
+                |(((weights, gradients), (first, second)), average)| {
                     arch.dispatch(Sweep { rule, weights, gradients, first, second, average, share });
-                });
-            }
+                },
+            );
         }
     }
 }
@@ -253,8 +323,15 @@ mod tests {
             "sgd: {weight_decay: 0.1, nesterov: false}",
             "rmsprop",
             "rmsprop: {momentum: 0.9, weight_decay: 0.1, alpha: 0.9, epsilon: 0.01}",
+            "adam: {weight_decay: 0.1, weight_decay_on: weights, epsilon: 0.001}",
+            "adamw: {weight_decay: 0.9, weight_decay_on: weights}",
+            "sgd: {weight_decay: 0.1, weight_decay_on: weights}",
+            "rmsprop: {weight_decay: 0.1, weight_decay_on: weights, epsilon: 0.01}",
         ] {
             let optimizer: Optimizer = datasets::yaml::parse(text, std::path::Path::new("test")).unwrap();
+            // A gap at the start, one between, one that ends the buffer.
+            let vectors = [0..5, 20_000..20_007, 20_007..40_000, 70_000..70_001];
+            let undecayed: &[Range<usize>] = if text.contains("weight_decay_on") { &vectors } else { &[] };
             let start = Tensor::from_slice(&values(0));
             let (mut ours, mut theirs) = (start.copy(), start.copy());
             let (mut our_state, mut their_state) = (OptimizerState::new(&start), OptimizerState::new(&start));
@@ -263,9 +340,10 @@ mod tests {
             for seed in 1..=5 {
                 let gradient = Tensor::from_slice(&values(seed));
                 our_state.steps += 1;
-                let moving = Average { values: &mut average, decay: 0.8 };
-                step(&optimizer, &mut our_state, &mut ours, &gradient, 0.01, Some(moving));
-                their_state.step(&optimizer, &mut theirs, gradient, 0.01);
+                let average = Some(Average { values: &mut average, decay: 0.8 });
+                let target = Target { parameters: &mut ours, undecayed, average };
+                step(&optimizer, &mut our_state, target, &gradient, 0.01);
+                their_state.step(&optimizer, &mut theirs, gradient, 0.01, undecayed);
                 let _ = expected_average.lerp_(&theirs, 0.2);
             }
             for (found, expected) in [

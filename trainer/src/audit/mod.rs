@@ -93,6 +93,10 @@ pub fn audit(
         let problem = format!("dataset: found {}, expected {name}", request.recipe.recipe.dataset);
         return Err(Error::run(Path::new(&request.recipe.recipe.name), problem));
     }
+    if request.recipe.recipe.distillation.is_some() {
+        let problem = "distillation: found a teacher, expected none: it has seen the images that are judged";
+        return Err(Error::run(Path::new(&request.recipe.recipe.name), problem));
+    }
     let samples = dataset.load(Split::Train)?;
     if samples.len() < request.folds {
         let problem =
@@ -188,6 +192,7 @@ fn probabilities(
             training: &indices,
             validation: &[],
             data_sha256: dataset.description.training_sha256(),
+            dataset,
         };
         let options = Options { resume: true, ..*options };
         // What libtorch computes stays in the thread that has the profile.

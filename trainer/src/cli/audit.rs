@@ -1,6 +1,6 @@
 //! `trainer audit`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use datasets::Split;
 use trainer::audit::{Audit, Request, audit, runs_folder};
@@ -52,7 +52,7 @@ pub(super) fn command(args: &AuditArgs) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("audits").join(&args.dataset));
     let runs = runs_folder(&recipe, &dataset, folds);
     let request = Request { recipe: &recipe, folds, runs: &runs, out: &out };
-    let found = audit(&request, &dataset, &options(true, &args.common)?, &mut TrainingBar::default())?;
+    let found = audit(&request, &dataset, &options(true, &args.common, Path::new("zoo"))?, &mut TrainingBar::default())?;
     if args.common.json {
         terminal::json(&found);
     } else {

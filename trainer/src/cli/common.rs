@@ -49,10 +49,10 @@ impl Device {
     }
 }
 
-/// How to train, with Ctrl-C set up to save and stop.
-pub(super) fn options(resume: bool, common: &Common) -> Result<Options<'static>> {
+/// How to train, with Ctrl-C set up to save and stop; teachers are in `zoo`.
+pub(super) fn options<'a>(resume: bool, common: &Common, zoo: &'a Path) -> Result<Options<'a>> {
     handle_interrupts()?;
-    Ok(Options { device: common.device.open()?, resume, interrupted: &INTERRUPTED, stop_after: None })
+    Ok(Options { device: common.device.open()?, resume, interrupted: &INTERRUPTED, stop_after: None, zoo })
 }
 
 /// Lets Ctrl-C, SIGTERM and SIGHUP save and stop; whatever libtorch is doing, the process is gone soon.

@@ -1,6 +1,6 @@
 //! `trainer init`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use datasets::Split;
@@ -61,7 +61,7 @@ pub(super) fn command(args: &InitArgs) -> Result<()> {
     enter_profile(&recipe.recipe.numeric_profile)?;
     let images = trainer::split::split(&recipe.recipe, &samples)?.0.len();
     zoo::write_atomic(&path, recipe.text.as_bytes())?;
-    let images_per_second = throughput::images_per_second(&recipe, &dataset, TRIED).ok();
+    let images_per_second = throughput::images_per_second(&recipe, &dataset, Path::new("zoo"), TRIED).ok();
     let written = Written {
         recipe: path.display().to_string(),
         epochs: recipe.recipe.epochs(),

@@ -28,6 +28,10 @@ pub(super) struct PublishArgs {
     /// A YAML file that leads from names of the recipe's tensors (`conv1.weight`) to those in the weights.
     #[arg(long, requires = "weights")]
     names: Option<PathBuf>,
+    /// A folder of runs: those of the same recipe with other seeds or with images held out are named in the manifest, as
+    /// what the recipe was chosen by.
+    #[arg(long, conflicts_with = "weights")]
+    chosen_by: Option<PathBuf>,
     /// Publish a new version even if the newest one is by the same recipe.
     #[arg(long)]
     again: bool,
@@ -68,7 +72,7 @@ pub(super) fn publish_command(args: &PublishArgs) -> Result<()> {
         let version = match (existing, &args.weights) {
             (Some(version), _) => version,
             (None, Some(weights)) => publish_weights(recipe, weights, args.names.as_deref(), &dataset, &zoo)?,
-            (None, None) => publish_recipe(recipe, run.as_deref(), &dataset, &zoo, &args.common)?,
+            (None, None) => publish_recipe(recipe, run.as_deref(), &dataset, &zoo, args)?,
         };
         if !args.common.json {
             let manifest = &version.manifest;
@@ -111,11 +115,11 @@ fn publish_recipe(
     run: Option<&Path>,
     dataset: &Dataset,
     zoo: &Zoo,
-    common: &Common,
+    args: &PublishArgs,
 ) -> Result<VersionDir> {
     let path = run.map_or_else(|| run::default_path(recipe), Path::to_owned);
     if run.is_none() {
-        train_recipe(recipe, &path, true, None, common)?;
+        train_recipe(recipe, &path, true, None, (&args.common, &args.zoo))?;
     }
-    publish::publish(&path, dataset, zoo)
+    publish::publish(&path, args.chosen_by.as_deref(), dataset, zoo)
 }

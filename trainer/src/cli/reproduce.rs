@@ -54,7 +54,7 @@ pub(super) fn command(args: &ReproduceArgs) -> Result<ExitStatus> {
     let dataset = whole_dataset(&args.common.datasets, &recipe.recipe.dataset)?;
     let temporary = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder")))?;
     let run = args.run.clone().unwrap_or_else(|| temporary.path().join("run"));
-    let options = options(args.resume, &args.common)?;
+    let options = options(args.resume, &args.common, &args.zoo)?;
     let request = Request { run: &run, epochs: args.epochs, isa: args.isa };
     let outcome = reproduce::reproduce(&version, &dataset, &request, &options, &mut TrainingBar::default())?;
     match &key {

@@ -61,6 +61,9 @@ pub(super) struct ThroughputArgs {
     /// Folder of the datasets.
     #[arg(long, default_value = "datasets")]
     datasets: PathBuf,
+    /// The zoo that a teacher is in.
+    #[arg(long, default_value = "zoo")]
+    zoo: PathBuf,
     /// Seconds of steps.
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
@@ -80,7 +83,7 @@ pub(super) fn throughput(args: &ThroughputArgs) -> Result<()> {
     let recipe = RecipeFile::read(&args.recipe)?;
     enter_profile(&recipe.recipe.numeric_profile)?;
     let dataset = Dataset::find(&args.datasets, &recipe.recipe.dataset)?;
-    let rate = images_per_second(&recipe, &dataset, Duration::from_secs_f64(args.seconds))?;
+    let rate = images_per_second(&recipe, &dataset, &args.zoo, Duration::from_secs_f64(args.seconds))?;
     terminal::line(format_args!("{rate}"));
     Ok(())
 }

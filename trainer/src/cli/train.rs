@@ -24,6 +24,9 @@ pub(super) struct TrainArgs {
     /// Stop after so many epochs of the recipe's, leaving a checkpoint.
     #[arg(long)]
     stop_after: Option<u32>,
+    /// The zoo that a teacher is in, if the recipe names one.
+    #[arg(long, default_value = "zoo")]
+    zoo: PathBuf,
     #[command(flatten)]
     common: Common,
 }
@@ -32,7 +35,7 @@ pub(super) fn train_command(args: &TrainArgs) -> Result<()> {
     let recipe = RecipeFile::read(&args.recipe)?;
     enter_profile(&recipe.recipe.numeric_profile)?;
     let path = args.run.clone().unwrap_or_else(|| run::default_path(&recipe));
-    match train_recipe(&recipe, &path, args.resume, args.stop_after, &args.common)? {
+    match train_recipe(&recipe, &path, args.resume, args.stop_after, (&args.common, &args.zoo))? {
         Some(summary) => print_summary(&summary, &path, args.common.json),
         None => Ok(()),
     }
@@ -44,10 +47,10 @@ pub(super) fn train_recipe(
     path: &Path,
     resume: bool,
     stop_after: Option<u32>,
-    common: &Common,
+    (common, zoo): (&Common, &Path),
 ) -> Result<Option<RunSummary>> {
     let dataset = whole_dataset(&common.datasets, &recipe.recipe.dataset)?;
-    let options = Options { stop_after, ..options(resume, common)? };
+    let options = Options { stop_after, ..options(resume, common, zoo)? };
     recipe.recipe.build_network(&dataset.description)?;
     let run = RunDir::open(path, recipe, resume)?;
     train(recipe, &dataset, &run, &options, &mut TrainingBar::default())

@@ -136,6 +136,8 @@ pub fn of_recipe(recipe: &Recipe, dataset: &Description) -> Result<Digest> {
             label_smoothing: recipe.label_smoothing,
             ema: recipe.ema,
             seed: recipe.seed,
+            // Its arithmetic is that of the other operators; the images here are nothing that it knows.
+            teacher: None,
         };
         let batches = batches.into_iter().map(|batch| (batch.images, batch.labels));
         Ok(digest(&take_steps(&rules, dataset.image, batches)?))
@@ -232,7 +234,14 @@ impl Probe {
         let ImageShape { channels, height, width } = self.input;
         let input = crate::layers::Shape::Image { channels, height, width };
         let network = Network::build(layers, input, probes::CLASSES)?.with_arithmetic(arithmetic);
-        let rules = Rules { network: &network, optimizer, label_smoothing: 0.1, ema: Some(0.9), seed: 1 };
+        let rules = Rules {
+            network: &network,
+            optimizer,
+            label_smoothing: 0.1,
+            ema: Some(0.9),
+            seed: 1,
+            teacher: None,
+        };
         let count = probes::IMAGES;
         let samples = images(self.input, STEPS * count, probes::CLASSES);
         let batches = (0..STEPS).map(|step| {

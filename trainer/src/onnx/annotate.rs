@@ -27,7 +27,7 @@ pub(super) fn annotate(graph: &mut pb::GraphProto, network: &Network) {
     for node in &mut graph.node {
         let before = node.input.first().and_then(|name| shapes.get(name));
         let before: Vec<usize> = before.expect("values are made before they are read").clone();
-        let shape = match (node.op_type.as_str(), placements.get(node.name.as_str())) {
+        let shape = match (node.op_type.as_str(), placements.get(without_branch(&node.name))) {
             (op, Some(placement)) if LAYERS.contains(&op) => placement.output.lengths(),
             ("GlobalAveragePool" | "GlobalMaxPool", _) => vec![before[0], 1, 1],
             _ => before,
@@ -44,17 +44,26 @@ pub(super) fn annotate(graph: &mut pb::GraphProto, network: &Network) {
     graph.doc_string = "from raw pixels to probabilities; weights have the names of the state dict".into();
 }
 
+/// `mirrored/conv1` is `conv1` for another view of the image.
+fn without_branch(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
 /// What a node is for: its layer, with what goes in and out, or what there is around the layers.
 fn purpose(node: &pb::NodeProto, placements: &HashMap<&str, &Placement>) -> String {
+    let own = without_branch(&node.name);
     let layer = placements.iter().filter(|(name, _)| {
-        node.name.strip_prefix(**name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        own.strip_prefix(**name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     });
     // `residual1.conv1` is in `residual1` as well.
     let Some((name, placement)) = layer.max_by_key(|(name, _)| name.len()) else {
-        return match node.name.as_str() {
+        return match own {
             "cast" => "pixels as numbers".into(),
             "scale" | "shift" => "normalisation of the pixels, by channel".into(),
             "temperature" => "logits over the temperature".into(),
+            "view" => "another view of the image".into(),
+            "average" => "mean of the logits over the views".into(),
+            name if name.starts_with("with_") => "logits added up over the views".into(),
             _ => String::new(),
         };
     };

@@ -89,10 +89,20 @@ fn build(network: &Network, parameters: &Parameters, normaliser: &Normaliser, te
     let tensors = parameters.state_dict().into_iter().map(|(_, _, values)| values).collect();
     let mut graph = Graph::new(tensors);
     let pixels = graph.node("Cast", "cast", &[INPUT], vec![value::int("to", FLOAT)]);
-    let per_channel = [1, normaliser.scale.len(), 1, 1];
-    let scaled = graph.with_constant("Mul", "scale", &pixels, &per_channel, &normaliser.scale);
-    let shifted = graph.with_constant("Add", "shift", &scaled, &per_channel, &normaliser.shift);
-    let last = network.export(shifted, &mut graph);
+    let mut logits = network.export_logits(normalised(&pixels, normaliser, &mut graph), &mut graph);
+    for view in network.views() {
+        graph.branch(view.name());
+        let seen = view.export(&pixels, &mut graph);
+        let of_view = network.export_logits(normalised(&seen, normaliser, &mut graph), &mut graph);
+        graph.branch("");
+        logits = graph.node("Add", &format!("with_{}", view.name()), &[&logits, &of_view], Vec::new());
+    }
+    if !network.views().is_empty() {
+        let classes = network.output().numel();
+        let share = vec![network.share(); classes];
+        logits = graph.with_constant("Mul", "average", &logits, &[1, classes], &share);
+    }
+    let last = network.export_probabilities(logits, &mut graph);
     if temperature != 1.0 {
         divide_logits(&mut graph, &network.output().lengths(), temperature);
     }
@@ -101,6 +111,13 @@ fn build(network: &Network, parameters: &Parameters, normaliser: &Normaliser, te
         node.output.iter_mut().filter(|name| **name == last).for_each(|name| *name = OUTPUT.into());
     }
     graph
+}
+
+/// Pixels with mean 0 and deviation 1 in each channel.
+fn normalised(pixels: &str, normaliser: &Normaliser, graph: &mut Graph) -> String {
+    let per_channel = [1, normaliser.scale.len(), 1, 1];
+    let scaled = graph.with_constant("Mul", "scale", pixels, &per_channel, &normaliser.scale);
+    graph.with_constant("Add", "shift", &scaled, &per_channel, &normaliser.shift)
 }
 
 /// Puts a multiplication before the softmax.

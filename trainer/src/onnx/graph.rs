@@ -8,6 +8,8 @@ pub(crate) struct Graph {
     pub(super) constants: Vec<pb::TensorProto>,
     /// Values of the network's tensors, in state-dict order.
     tensors: Vec<Vec<f32>>,
+    /// Comes before names of nodes and of their constants of integers: `mirrored/`. Branches share the network's constants.
+    branch: String,
 }
 
 /// `y = x * scale + shift`, per channel: batch normalisation in evaluation.
@@ -18,7 +20,12 @@ pub(crate) struct Affine {
 
 impl Graph {
     pub(super) fn new(tensors: Vec<Vec<f32>>) -> Graph {
-        Graph { nodes: Vec::new(), constants: Vec::new(), tensors }
+        Graph { nodes: Vec::new(), constants: Vec::new(), tensors, branch: String::new() }
+    }
+
+    /// Begins a branch: the network's nodes again, from another input. Without a name, the nodes that follow are of none.
+    pub(crate) fn branch(&mut self, name: &str) {
+        self.branch = if name.is_empty() { String::new() } else { format!("{name}/") };
     }
 
     /// Values of tensor number `index` of the network, row-major.
@@ -34,20 +41,30 @@ impl Graph {
         inputs: &[&str],
         attribute: Vec<pb::AttributeProto>,
     ) -> String {
+        let name = format!("{}{name}", self.branch);
         self.nodes.push(pb::NodeProto {
-            name: name.into(),
+            name: name.clone(),
             op_type: op.into(),
             input: inputs.iter().map(|&i| i.into()).collect(),
-            output: vec![name.into()],
+            output: vec![name.clone()],
             attribute,
             ..Default::default()
         });
-        name.into()
+        name
     }
 
     /// Adds a constant.
     pub(crate) fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        self.constants.push(super::value::tensor(name, shape, values));
+        if self.constants.iter().all(|constant| constant.name != name) {
+            self.constants.push(super::value::tensor(name, shape, values));
+        }
+    }
+
+    /// Adds a list of integers; returns its name.
+    pub(crate) fn integers(&mut self, name: &str, values: &[i64]) -> String {
+        let name = format!("{}{name}", self.branch);
+        self.constants.push(super::value::integers(&name, values));
+        name
     }
 
     /// Adds a node of two inputs, the second a constant.

@@ -44,6 +44,17 @@ pub(crate) fn tensor(name: &str, shape: &[usize], values: &[f32]) -> pb::TensorP
     }
 }
 
+/// A constant list of integers.
+pub(crate) fn integers(name: &str, values: &[i64]) -> pb::TensorProto {
+    pb::TensorProto {
+        name: name.into(),
+        dims: vec![values.len() as i64],
+        data_type: DataType::Int64.into(),
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ..Default::default()
+    }
+}
+
 /// Declaration of an input or output `[N, shape...]`.
 pub(crate) fn value(name: &str, data_type: DataType, shape: &[usize]) -> pb::ValueInfoProto {
     use pb::tensor_shape_proto::{Dimension, dimension::Value};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use datasets::Description;
-use zoo::{Count, Manifest, Origin};
+use zoo::{Count, Manifest, Origin, ValidationRun};
 
 use super::drawings::Confusion;
 use crate::network::Network;
@@ -53,6 +53,9 @@ fn sections(
     write!(out, "{}", row("test split, read once", test.correct))?;
     if let Some(validation) = manifest.validation {
         write!(out, "{}", row("validation, held out of the training split", validation))?;
+    }
+    if let Some(training) = manifest.training.as_ref().filter(|training| !training.chosen_by.is_empty()) {
+        write!(out, "\n{}", chosen_by(&training.chosen_by))?;
     }
     writeln!(
         out,
@@ -119,7 +122,21 @@ fn sections(
     writeln!(out, "## Data\n\n{}, {}. Licence: {}.", data.title, data.source, data.licence)
 }
 
-/// What the probabilities mean.
+/// What the recipe was chosen by.
+fn chosen_by(runs: &[ValidationRun]) -> String {
+    let shares: Vec<f64> = runs.iter().map(|run| 100.0 * run.validation.share()).collect();
+    let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+    let (low, high) = shares.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &share| {
+        (low.min(share), high.max(share))
+    });
+    let seeds: Vec<String> = runs.iter().map(|run| run.seed.to_string()).collect();
+    let images = runs.iter().map(|run| run.validation.total).max().unwrap_or(0);
+    format!(
+        "The recipe was chosen by runs with {images} images held out: {mean:.2} % right on them ({low:.2} to {high:.2}; seeds {}).\n",
+        seeds.join(", ")
+    )
+}
+
 fn training_section(out: &mut String, manifest: &Manifest) -> std::fmt::Result {
     writeln!(out, "## Training\n")?;
     if let Some(Origin::Weights(weights)) = &manifest.origin {

@@ -3,6 +3,7 @@
 pub(crate) mod artefacts;
 pub(crate) mod calibration;
 mod card;
+mod chosen;
 mod drawings;
 mod plots;
 
@@ -15,7 +16,7 @@ use infer::{Evaluation, Session};
 use tch::Device;
 use zoo::{
     DatasetInfo, Dim, FileRecord, ForeignWeights, Manifest, NetworkInfo, NumericProfileInfo, OnnxInfo,
-    Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, VersionDir, Zoo,
+    Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, ValidationRun, VersionDir, Zoo,
 };
 
 use crate::batches::Normaliser;
@@ -40,10 +41,19 @@ const TOLERANCE: f64 = 1e-5;
 ///
 /// # Errors
 /// [`Error::SelfCheck`] if it does not; else what is wrong with run, data or zoo.
-pub fn publish(run: &Path, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
+///
+/// `chosen_by` is a folder of runs: those of the same recipe with other seeds or with images held out are named in the
+/// manifest.
+pub fn publish(
+    run: &Path,
+    chosen_by: Option<&Path>,
+    dataset: &Dataset,
+    zoo: &Zoo,
+) -> Result<VersionDir> {
     let FinishedRun { recipe, network, summary, history, parameters } = run::read(run, dataset)?;
+    let chosen_by = chosen_by.map(|runs| chosen::runs(&recipe, &summary, runs)).transpose()?;
     release(
-        Source::Trained { summary: Box::new(summary), history },
+        Source::Trained { summary: Box::new(summary), history, chosen_by: chosen_by.unwrap_or_default() },
         recipe,
         network,
         parameters,
@@ -137,8 +147,8 @@ pub(crate) fn dataset_info(dataset: &Dataset) -> DatasetInfo {
 
 /// Where weights come from.
 enum Source {
-    /// A finished run, with its history as text.
-    Trained { summary: Box<RunSummary>, history: String },
+    /// A finished run, with its history as text and the runs that its recipe was chosen by.
+    Trained { summary: Box<RunSummary>, history: String, chosen_by: Vec<ValidationRun> },
     /// A file from elsewhere.
     Weights(ForeignWeights),
 }
@@ -311,6 +321,10 @@ impl Release<'_> {
             Source::Trained { summary, .. } => (Some(summary), None),
             Source::Weights(weights) => (None, Some(Origin::Weights(weights.clone()))),
         };
+        let chosen_by = match &self.source {
+            Source::Trained { chosen_by, .. } => chosen_by.clone(),
+            Source::Weights(_) => Vec::new(),
+        };
         Manifest {
             schema: SCHEMA,
             name: recipe.recipe.name.clone(),
@@ -342,7 +356,8 @@ impl Release<'_> {
                 macs: self.network.macs(),
             },
             onnx: OnnxInfo { opset: onnx::OPSET, ir_version: onnx::IR_VERSION, is_annotated: true },
-            training: summary.map(|summary| training_info(recipe, summary, rows)),
+            training: summary
+                .map(|summary| TrainingInfo { chosen_by, ..training_info(recipe, summary, rows) }),
             origin,
             self_check: SelfCheckInfo {
                 golden_images: golden.shape[0] as u64,
@@ -378,5 +393,6 @@ fn training_info(recipe: &RecipeFile, summary: &RunSummary, rows: &[EpochRow]) -
         },
         fingerprint: summary.fingerprint,
         cpu: summary.cpu.clone(),
+        chosen_by: Vec::new(),
     }
 }

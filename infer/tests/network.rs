@@ -199,7 +199,9 @@ fn moved(pads: &[i64]) -> GraphProto {
 
 #[test]
 fn a_network_sees_views_of_the_image() {
-    let of = |graph: GraphProto, pixels: &[u8]| load(graph).unwrap().worker().unwrap().probabilities(pixels).unwrap();
+    let of = |graph: GraphProto, pixels: &[u8]| {
+        load(graph).unwrap().worker().unwrap().probabilities(pixels).unwrap()
+    };
     let pixels: Vec<u8> = (0..16).map(|i| (i * 37 % 256) as u8).collect();
     let flipped: Vec<u8> = pixels.chunks(4).flat_map(|row| row.iter().rev().copied()).collect();
     assert_eq!(of(mirrored(), &pixels), of(good(), &flipped));

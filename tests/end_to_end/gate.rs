@@ -96,3 +96,17 @@ fn other_engines_and_hubs_find_what_is_published() {
     let read = |dir: &std::path::Path| std::fs::read_to_string(dir.join("ONNX_HUB_MANIFEST.json")).unwrap();
     assert_eq!(read(&root()), read(dir.path()), "`zoo export onnx-hub .` writes it anew");
 }
+
+#[cfg(feature = "trainer")]
+#[test]
+fn the_pictures_of_results_are_those_of_the_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display().to_string();
+    let written = succeed("trainer", &root(), ["front", "--out", &out]);
+    assert_eq!(written.lines().count(), 2, "{written}");
+    for name in ["mnist.svg", "fashion-mnist.svg"] {
+        let fresh = std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let committed = std::fs::read_to_string(root().join("docs/models").join(name)).unwrap();
+        assert!(committed == fresh, "docs/models/{name}: `trainer front --out docs/models` writes it anew");
+    }
+}

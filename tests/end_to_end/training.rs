@@ -91,7 +91,8 @@ fn a_chosen_recipe_is_trained_on_all_images_and_names_its_runs() {
     let dir = workspace(600, 2);
     let dir = dir.path();
     let chosen = std::fs::read_to_string(dir.join("recipe.yaml")).unwrap();
-    let chosen = chosen.replace("output: {select: best_validation}", "output: {select: last, average: [left, right]}");
+    let chosen =
+        chosen.replace("output: {select: best_validation}", "output: {select: last, average: [left, right]}");
     assert!(chosen.contains("average"), "{chosen}");
     let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
     for seed in [2, 1] {
@@ -131,8 +132,10 @@ fn a_pupil_learns_from_a_published_teacher() {
     let hash = manifest.parameters_sha256().unwrap().to_string();
     let recipe = std::fs::read_to_string(dir.join("recipe.yaml")).unwrap();
     let pupil = |teacher: &str, hash: &str| {
-        let lesson = format!("distillation: {{teacher: {teacher}, parameters_sha256: {hash}, weight: 0.9}}\n");
-        std::fs::write(dir.join("pupil.yaml"), recipe.replace("name: tiny", "name: pupil") + &lesson).unwrap();
+        let lesson =
+            format!("distillation: {{teacher: {teacher}, parameters_sha256: {hash}, weight: 0.9}}\n");
+        std::fs::write(dir.join("pupil.yaml"), recipe.replace("name: tiny", "name: pupil") + &lesson)
+            .unwrap();
     };
     pupil("tiny@1", &hash);
     succeed("trainer", dir, ["publish", "pupil.yaml"]);

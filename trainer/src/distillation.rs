@@ -64,7 +64,13 @@ impl Distillation {
     ///
     /// # Errors
     /// [`Error::Zoo`] if it is not there or damaged; [`Error::Recipe`] if it is another than the recipe names, or of other data.
-    pub(crate) fn open(&self, recipe: &Recipe, dataset: &Dataset, zoo: &Path, device: Device) -> Result<Teacher> {
+    pub(crate) fn open(
+        &self,
+        recipe: &Recipe,
+        dataset: &Dataset,
+        zoo: &Path,
+        device: Device,
+    ) -> Result<Teacher> {
         let refuse = |field: &str, found: String, expected: String| {
             let field = format!("distillation.{field}");
             Err(Error::Recipe { path: recipe.name.clone().into(), field, found, expected })
@@ -76,7 +82,8 @@ impl Distillation {
         let version = Zoo::open(zoo)?.version(&spec)?;
         let found = version.manifest.parameters_sha256();
         if found != Some(self.parameters_sha256) {
-            let found = found.map_or("a version without a recipe's weights".into(), |found| found.to_string());
+            let found =
+                found.map_or("a version without a recipe's weights".into(), |found| found.to_string());
             let expected = format!("{}, the parameters of {}", self.parameters_sha256, self.teacher);
             return refuse("parameters_sha256", found, expected);
         }
@@ -88,7 +95,7 @@ impl Distillation {
         // By the arithmetic of the pupil, which is that of its profile.
         let network = teacher.build_network(&dataset.description)?;
         let network = network.with_arithmetic(recipe.numeric_profile.arithmetic());
-        let parameters = weights::published(&version, &network)?.to_device(device);
+        let parameters = weights::published(&version, &network)?.on_device(device);
         Ok(Teacher { network, parameters, weight: self.weight, temperature: self.temperature })
     }
 }

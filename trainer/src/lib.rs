@@ -16,6 +16,7 @@ mod early_stopping;
 mod error;
 mod evaluate;
 pub mod fingerprint;
+pub mod front;
 pub mod history;
 pub mod inspect;
 pub mod layers;

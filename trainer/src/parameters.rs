@@ -101,8 +101,9 @@ impl Parameters {
     }
 
     /// The same on a device.
-    pub(crate) fn to_device(self, device: Device) -> Parameters {
-        let [trainable, statistics] = [self.trainable, self.statistics].map(|buffer| buffer.to_device(device));
+    pub(crate) fn on_device(self, device: Device) -> Parameters {
+        let [trainable, statistics] =
+            [self.trainable, self.statistics].map(|buffer| buffer.to_device(device));
         Parameters::over(self.specs, trainable, statistics)
     }
 

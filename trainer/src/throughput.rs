@@ -22,12 +22,7 @@ const WARM_UP: usize = 5;
 ///
 /// # Errors
 /// What is wrong with the recipe or the data, or [`Error::Study`] if it has no more than a few steps.
-pub fn images_per_second(
-    recipe: &RecipeFile,
-    dataset: &Dataset,
-    zoo: &Path,
-    time: Duration,
-) -> Result<f64> {
+pub fn images_per_second(recipe: &RecipeFile, dataset: &Dataset, zoo: &Path, time: Duration) -> Result<f64> {
     let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
     let run = RunDir::open(folder.path(), recipe, false)?;
     let stop = AtomicBool::new(false);

@@ -122,8 +122,9 @@ pub(crate) struct Images<'a> {
 impl Images<'_> {
     fn teacher(&self, recipe: &Recipe, options: &Options<'_>) -> Result<Option<Teacher>> {
         let distillation = recipe.distillation.as_ref();
-        let open =
-            |distillation: &Distillation| distillation.open(recipe, self.dataset, options.zoo, options.device);
+        let open = |distillation: &Distillation| {
+            distillation.open(recipe, self.dataset, options.zoo, options.device)
+        };
         distillation.map(open).transpose()
     }
 }

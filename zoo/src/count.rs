@@ -19,7 +19,20 @@ impl Count {
     pub fn share(self) -> f64 {
         if self.total == 0 { 0.0 } else { self.correct as f64 / self.total as f64 }
     }
+
+    /// Where the share of right answers among all images of this kind lies, with 95 % confidence: Wilson's score interval
+    /// (1927).
+    pub fn interval(self) -> [f64; 2] {
+        let (share, total) = (self.share(), self.total.max(1) as f64);
+        let spread = Z * Z / total;
+        let middle = share + spread / 2.0;
+        let half = Z * (share * (1.0 - share) / total + spread / (4.0 * total)).sqrt();
+        [(middle - half) / (1.0 + spread), (middle + half) / (1.0 + spread)]
+    }
 }
+
+/// The 97.5 % point of the normal distribution.
+const Z: f64 = 1.959_963_984_540_054;
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,6 +83,19 @@ impl schemars::JsonSchema for Count {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn intervals_are_those_of_wilson() {
+        // statsmodels.stats.proportion.proportion_confint(method="wilson")
+        for (correct, total, low, high) in [
+            (9949, 10_000, 0.993_301_23, 0.996_118_69),
+            (10, 10, 0.722_467_20, 1.0),
+            (0, 3, 0.0, 0.561_497_03),
+        ] {
+            let [found_low, found_high] = Count { correct, total }.interval();
+            assert!((found_low - low).abs() < 1e-7 && (found_high - high).abs() < 1e-7, "{correct}/{total}");
+        }
+    }
 
     #[test]
     fn round_trips_and_refuses() {

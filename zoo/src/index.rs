@@ -1,4 +1,4 @@
-//! `index.json` and the table of results, made from the manifests.
+//! `index.json`, made from the manifests.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ const NEXT: &str = ".index.next";
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Every published version, for programs that look for one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Index {
     /// Version of this format.
     pub schema: u32,
@@ -34,7 +34,7 @@ pub struct Index {
 }
 
 /// A model in the index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IndexModel {
     /// Its name.
     pub name: String,
@@ -47,7 +47,7 @@ pub struct IndexModel {
 }
 
 /// A version in the index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IndexVersion {
     /// Its number.
     pub version: u32,
@@ -57,6 +57,15 @@ pub struct IndexVersion {
     pub dataset: String,
     /// Result on the test split.
     pub test: Count,
+    /// Results on held-out training images of the runs that its recipe was chosen by, or of its own; absent without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation: Vec<Count>,
+    /// Result on the damaged test split, all kinds and strengths together; absent where not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<Count>,
+    /// Expected calibration error on the test split; absent from versions that promise nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration_error: Option<f64>,
     /// Trainable values.
     pub parameters: u64,
     /// Multiply-accumulates for one image.
@@ -272,33 +281,6 @@ impl Index {
         let text = serde_json::to_string_pretty(self).expect("numbers, texts and lists always serialise");
         format!("{text}\n")
     }
-
-    /// A Markdown table, one line for each version.
-    pub fn to_markdown(&self) -> String {
-        let mut out = String::from(
-            "| model | data | test accuracy | right | parameters | MACs | same bytes again on | sha256 of `model.onnx` |\n",
-        );
-        out.push_str("|---|---|---|---|---|---|---|---|\n");
-        for model in &self.models {
-            for version in &model.versions {
-                let digest = version.onnx_sha256.map_or("none".into(), |digest| digest.to_string());
-                out.push_str(&format!(
-                    "| [{name} {number}](zoo/{path}/README.md) | {data} | {accuracy:.2} % | {right} | {parameters} | {macs} | {again} | `{digest}` |\n",
-                    name = model.name,
-                    number = version.version,
-                    path = version.path,
-                    data = version.dataset,
-                    accuracy = 100.0 * version.test.share(),
-                    right = version.test,
-                    parameters = grouped(version.parameters),
-                    macs = grouped(version.macs),
-                    again = version.same_bytes_on(),
-                    digest = digest.chars().take(16).collect::<String>(),
-                ));
-            }
-        }
-        out
-    }
 }
 
 fn value(entry: &impl Serialize) -> serde_json::Value {
@@ -308,11 +290,26 @@ fn value(entry: &impl Serialize) -> serde_json::Value {
 impl IndexVersion {
     fn of(opened: &VersionDir) -> IndexVersion {
         let manifest = opened.manifest.clone();
+        let chosen_by = manifest.training.iter().flat_map(|training| &training.chosen_by);
+        let mut validation: Vec<Count> = chosen_by.map(|run| run.validation).collect();
+        if validation.is_empty() {
+            validation.extend(manifest.validation);
+        }
+        let damaged = manifest.corruptions.as_ref().map(|kinds| {
+            let none = Count { correct: 0, total: 0 };
+            kinds.values().flatten().fold(none, |sum, count| Count {
+                correct: sum.correct.saturating_add(count.correct),
+                total: sum.total.saturating_add(count.total),
+            })
+        });
         IndexVersion {
             version: manifest.version,
             path: format!("models/{}/{}", manifest.name, manifest.version),
             dataset: manifest.dataset.name,
             test: manifest.test.correct,
+            validation,
+            damaged,
+            calibration_error: manifest.confidence.as_ref().map(|confidence| confidence.calibration_error),
             parameters: manifest.network.parameters,
             macs: manifest.network.macs,
             numeric_profile: manifest.training.as_ref().map(|training| training.numeric_profile.isa.clone()),
@@ -320,38 +317,5 @@ impl IndexVersion {
             manifest_sha256: opened.manifest_sha256,
             onnx_sha256: manifest.files.get(ONNX).map(|record| record.sha256),
         }
-    }
-
-    /// Where retraining gives the same bytes, for a table.
-    fn same_bytes_on(&self) -> &str {
-        match (self.numeric_profile.as_deref(), self.processor.as_deref()) {
-            (Some("portable" | "portable2"), _) => "any x86-64 with AVX2",
-            (_, Some(processor)) => processor,
-            (_, None) => "not trained here",
-        }
-    }
-}
-
-/// `1048576` as `1,048,576`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_in_groups_of_three() {
-        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")];
-        assert!(cases.iter().all(|(number, text)| grouped(*number) == *text));
     }
 }

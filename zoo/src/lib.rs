@@ -27,6 +27,7 @@ mod index;
 mod layout;
 mod lock;
 mod manifest;
+mod results;
 pub mod signature;
 mod spec;
 mod store;
@@ -38,12 +39,13 @@ pub use atomic::write_atomic;
 pub use confidence::{CalibrationBin, Confidence, Coverage, Unlike};
 pub use count::Count;
 pub use error::{Error, Result};
-pub use index::{INDEX, Index, IndexModel, IndexVersion, grouped};
+pub use index::{INDEX, Index, IndexModel, IndexVersion};
 pub use layout::{Engine, Violation};
 pub use manifest::{
     Adopted, ClassCount, DatasetInfo, Dim, FileRecord, ForeignWeights, MANIFEST, Manifest, NetworkInfo, ONNX,
     OnnxInfo, Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, check_name,
 };
+pub use results::grouped;
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo, parse_version};
 pub use training::{NumericProfileInfo, TrainingInfo, ValidationRun};

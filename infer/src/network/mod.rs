@@ -18,9 +18,9 @@ mod layers;
 mod operator;
 mod operators;
 mod outline;
-mod view;
 #[cfg(feature = "adopted")]
 pub(crate) mod substitute;
+mod view;
 
 #[cfg(feature = "adopted")]
 pub use adopted::shapes;
@@ -31,8 +31,8 @@ use facts::{ALL_VALUES, MAX_VALUES, only};
 use file::Graph;
 pub(crate) use layers::{Convolution, Dense, Pool};
 use operator::{Input, take};
-pub(crate) use view::View;
 pub use outline::{Outline, OutlineConstant, OutlineNode, outline};
+pub(crate) use view::View;
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};

@@ -55,7 +55,8 @@ pub(crate) fn taught(logits: &Tensor, labels: &[i64], smoothing: f64, taught: &T
     let Taught { weight, temperature, .. } = *taught;
     let mut sum = 0.0;
     for ((row, teacher), slopes) in rows.zip(slopes).take(labels.len()) {
-        let cooled = |row: &[f32]| row.iter().map(|&logit| f64::from(logit) / temperature).collect::<Vec<_>>();
+        let cooled =
+            |row: &[f32]| row.iter().map(|&logit| f64::from(logit) / temperature).collect::<Vec<_>>();
         let (row, teacher) = (cooled(row), cooled(teacher));
         let log_sums = [&row, &teacher].map(|row| {
             let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -167,7 +168,8 @@ mod tests {
 
     #[test]
     fn what_a_teacher_says_is_a_share_of_the_loss() {
-        let values = |step: usize| -> Vec<f32> { (0..40).map(|i| ((i * step) % 23) as f32 / 3.0 - 4.0).collect() };
+        let values =
+            |step: usize| -> Vec<f32> { (0..40).map(|i| ((i * step) % 23) as f32 / 3.0 - 4.0).collect() };
         let logits = Tensor::from_slice(&values(37)).view([4, 10]).set_requires_grad(true);
         let teacher = Tensor::from_slice(&values(31)).view([4, 10]);
         // The last image is an outlier, of which the teacher says nothing.
@@ -177,8 +179,7 @@ mod tests {
             let (loss, gradient) = super::taught(&logits, &labels, 0.1, &taught);
             let targets = Tensor::from_slice(&labels);
             let labelled = logits.narrow(0, 0, 3);
-            let hard =
-                labelled.cross_entropy_loss(&targets, None::<Tensor>, tch::Reduction::Sum, -100, 0.1);
+            let hard = labelled.cross_entropy_loss(&targets, None::<Tensor>, tch::Reduction::Sum, -100, 0.1);
             let q = (teacher.narrow(0, 0, 3) / temperature).softmax(-1, tch::Kind::Float);
             let log_p = (labelled / temperature).log_softmax(-1, tch::Kind::Float);
             let soft = -(q * log_p).sum(tch::Kind::Float) * (temperature * temperature);

@@ -52,7 +52,12 @@ pub(super) fn command(args: &AuditArgs) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("audits").join(&args.dataset));
     let runs = runs_folder(&recipe, &dataset, folds);
     let request = Request { recipe: &recipe, folds, runs: &runs, out: &out };
-    let found = audit(&request, &dataset, &options(true, &args.common, Path::new("zoo"))?, &mut TrainingBar::default())?;
+    let found = audit(
+        &request,
+        &dataset,
+        &options(true, &args.common, Path::new("zoo"))?,
+        &mut TrainingBar::default(),
+    )?;
     if args.common.json {
         terminal::json(&found);
     } else {

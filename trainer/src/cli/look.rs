@@ -13,7 +13,8 @@ use trainer::recipe::RecipeFile;
 use trainer::reproduce::published_recipe;
 use trainer::split::split;
 use trainer::table::table;
-use trainer::{Error, Result, weights};
+use trainer::{Error, Result, front, weights};
+use zoo::Zoo;
 
 use super::common::{open_version, whole_dataset};
 
@@ -39,6 +40,19 @@ pub(super) struct PreviewArgs {
     /// Folder of the datasets.
     #[arg(long, default_value = "datasets")]
     datasets: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct FrontArgs {
+    /// The zoo.
+    #[arg(long, default_value = "zoo")]
+    zoo: PathBuf,
+    /// Folder for the pictures.
+    #[arg(long, default_value = "pictures")]
+    out: PathBuf,
     /// Print as JSON.
     #[arg(long)]
     json: bool,
@@ -115,6 +129,23 @@ pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn front_command(args: &FrontArgs) -> Result<()> {
+    let index = Zoo::open(&args.zoo)?.index()?;
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
+    let mut written = Vec::new();
+    for dataset in front::datasets(&index) {
+        let path = args.out.join(format!("{dataset}.svg"));
+        zoo::write_atomic(&path, front::draw(&index, &dataset)?.as_bytes())?;
+        written.push(path.display().to_string());
+    }
+    if args.json {
+        terminal::json(&written);
+    } else {
+        written.iter().for_each(|path| terminal::line(format_args!("{path}")));
+    }
+    Ok(())
+}
+
 pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
     let (_, version) = open_version(&args.zoo, &args.model)?;
     let recipe = published_recipe(&version)?.recipe;
@@ -137,6 +168,16 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
         maps.push(path);
     }
     let (_, validation) = split(&recipe, &samples)?;
+    if validation.is_empty() {
+        terminal::log(
+            "no mistakes and no attributions: the version was trained on all images, and none were held out",
+        );
+        match args.json {
+            true => terminal::json(&json!({ "feature_maps": maps, "validation_images": 0 })),
+            false => maps.iter().for_each(|path| terminal::line(path.display())),
+        }
+        return Ok(());
+    }
     let wrong = mistakes(&network, &weights, &normaliser, &samples, &validation)?;
     let path = args.out.join("mistakes.png");
     zoo::write_atomic(&path, &wrong.png)?;

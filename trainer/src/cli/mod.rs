@@ -48,6 +48,8 @@ enum Command {
     Inspect(look::InspectArgs),
     /// Draws what a published model does: feature maps, and validation images it gets wrong.
     Pictures(look::PicturesArgs),
+    /// Draws accuracy against cost for the versions of a zoo, a picture for each dataset.
+    Front(look::FrontArgs),
     /// Draws what training sees: images and their augmented copies, as PNG.
     Preview(look::PreviewArgs),
     /// Trains variations of a recipe and reports what each knob does.
@@ -98,6 +100,7 @@ fn run(command: Command) -> Result<ExitStatus> {
         Command::Audit(args) => audit::command(&args)?,
         Command::Inspect(args) => look::inspect_command(&args)?,
         Command::Pictures(args) => look::pictures_command(&args)?,
+        Command::Front(args) => look::front_command(&args)?,
         Command::Preview(args) => look::preview_command(&args)?,
         Command::Study(args) => study::command(&args)?,
         Command::Throughput(args) => study::throughput(&args)?,

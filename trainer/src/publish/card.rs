@@ -126,9 +126,9 @@ fn sections(
 fn chosen_by(runs: &[ValidationRun]) -> String {
     let shares: Vec<f64> = runs.iter().map(|run| 100.0 * run.validation.share()).collect();
     let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
-    let (low, high) = shares.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &share| {
-        (low.min(share), high.max(share))
-    });
+    let (low, high) = shares
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &share| (low.min(share), high.max(share)));
     let seeds: Vec<String> = runs.iter().map(|run| run.seed.to_string()).collect();
     let images = runs.iter().map(|run| run.validation.total).max().unwrap_or(0);
     format!(

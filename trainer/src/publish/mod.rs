@@ -44,12 +44,7 @@ const TOLERANCE: f64 = 1e-5;
 ///
 /// `chosen_by` is a folder of runs: those of the same recipe with other seeds or with images held out are named in the
 /// manifest.
-pub fn publish(
-    run: &Path,
-    chosen_by: Option<&Path>,
-    dataset: &Dataset,
-    zoo: &Zoo,
-) -> Result<VersionDir> {
+pub fn publish(run: &Path, chosen_by: Option<&Path>, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
     let FinishedRun { recipe, network, summary, history, parameters } = run::read(run, dataset)?;
     let chosen_by = chosen_by.map(|runs| chosen::runs(&recipe, &summary, runs)).transpose()?;
     release(

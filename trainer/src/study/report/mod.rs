@@ -9,6 +9,8 @@ mod markdown;
 mod model;
 mod wording;
 
+pub(crate) use charts::pareto_front;
+
 use std::path::{Path, PathBuf};
 
 use super::file::StudyFile;

@@ -25,7 +25,7 @@ pub(in crate::study::report) fn cost(name: &str, points: &[(f64, f64)], front: &
 }
 
 /// Indices of the points that no other beats in both cost and accuracy, by cost.
-pub(in crate::study::report) fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
+pub(crate) fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..points.len()).collect();
     let key = |index: &usize| points[*index];
     order.sort_by(|a, b| key(a).0.total_cmp(&key(b).0).then(key(b).1.total_cmp(&key(a).1)));

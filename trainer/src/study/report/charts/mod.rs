@@ -6,7 +6,8 @@ mod curves;
 mod grid;
 mod values;
 
-pub(super) use cost::{cost, pareto_front};
+pub(super) use cost::cost;
+pub(crate) use cost::pareto_front;
 pub(super) use curves::{Line, curves};
 pub(super) use grid::grid;
 pub(super) use values::{Value, by_name, by_number};

@@ -79,11 +79,7 @@ impl Zoo {
             if check_name(&name).is_err() {
                 continue;
             }
-            let mut versions: Vec<u32> = folder_names(&self.models_dir().join(&name))?
-                .iter()
-                .filter_map(|v| parse_version(v))
-                .collect();
-            versions.sort_unstable();
+            let versions = self.versions(&name)?;
             if !versions.is_empty() {
                 models.insert(name, versions);
             }
@@ -91,14 +87,24 @@ impl Zoo {
         Ok(models.into_iter().collect())
     }
 
-    /// Opens a version: the one named, or the newest.
+    /// Numbers of a model's versions, ascending; none for a model that is not here.
+    fn versions(&self, name: &str) -> Result<Vec<u32>> {
+        let dir = self.models_dir().join(name);
+        let names = if dir.is_dir() { folder_names(&dir)? } else { Vec::new() };
+        let mut versions: Vec<u32> = names.iter().filter_map(|name| parse_version(name)).collect();
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    /// Opens a version: the one named, or the newest. Looks at the folders of this model alone: a zoo may have thousands.
     ///
     /// # Errors
     /// [`Error::NotFound`] lists what is there; else as for [`VersionDir::open`].
     pub fn version(&self, spec: &Spec) -> Result<VersionDir> {
-        let models = self.models()?;
         let dir = self.models_dir().join(&spec.name);
-        let Some((_, versions)) = models.iter().find(|(name, _)| *name == spec.name) else {
+        let versions = if check_name(&spec.name).is_ok() { self.versions(&spec.name)? } else { Vec::new() };
+        let Some(&newest) = versions.last() else {
+            let models = self.models()?;
             let names: Vec<&str> = models.iter().map(|(name, _)| name.as_str()).collect();
             let hint = if names.is_empty() {
                 "the zoo is empty".into()
@@ -108,7 +114,7 @@ impl Zoo {
             return Err(Error::NotFound { path: dir, hint });
         };
         let version = match &spec.selector {
-            Selector::Latest => *versions.last().expect("`models` lists only models that have versions"),
+            Selector::Latest => newest,
             Selector::Version(version) => *version,
             Selector::Alias(alias) => self.aliased(&spec.name, alias)?,
         };

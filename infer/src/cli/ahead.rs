@@ -1,13 +1,14 @@
 //! Images that are read and prepared in a thread of their own, ahead of the network.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use datasets::{ImageShape, Preprocessing};
 use image::GrayImage;
 use zoo::Manifest;
 
-use crate::decode;
+use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
 use crate::preprocess::{Prepared, prepare};
 
@@ -29,34 +30,72 @@ pub(super) struct Image {
 /// The images of files and folders in order, each with what is wrong with it.
 pub(super) struct Ahead {
     receiver: mpsc::Receiver<Result<Image>>,
+    model: mpsc::Sender<Form>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// How a model wants its images.
+struct Form {
+    preprocessing: Preprocessing,
+    shape: ImageShape,
+}
+
 impl Ahead {
-    /// Starts to prepare them for a model. Nothing waits for the thread when this is dropped early: a command
-    /// that fails does not wait for standard input.
+    /// Starts to read them. Nothing waits for the thread when this is dropped early: a command that fails does not wait
+    /// for standard input.
     ///
     /// # Errors
     /// [`Error::Threads`].
-    pub(super) fn start(paths: Vec<PathBuf>, manifest: &Manifest, wants_steps: bool) -> Result<Ahead> {
-        let (how, shape) = (manifest.preprocessing.clone(), manifest.image_shape());
-        let ready = move |file: &Path| {
-            let image = decode::read_image(file)?;
-            let mut steps = Vec::new();
-            let prepared = prepare(&image, &how, shape, wants_steps.then_some(&mut steps));
-            Ok(Image { file: file.to_owned(), size: image.size(), scale: image.scale, prepared, steps })
-        };
+    pub(super) fn start(paths: Vec<PathBuf>, wants_steps: bool) -> Result<Ahead> {
         let (sender, receiver) = mpsc::sync_channel(WAITING);
-        let work = move || {
-            // Where nobody takes any more, it ends.
-            let is_taken = |image| sender.send(image).is_ok();
-            paths.iter().all(|path| match decode::image_files(path) {
-                Ok(files) => files.iter().all(|file| is_taken(ready(file))),
-                Err(error) => is_taken(Err(error)),
-            });
-        };
+        let (model, form) = mpsc::channel();
+        let work = move || work(&paths, &form, wants_steps, &sender);
         let thread = std::thread::Builder::new().spawn(work).map_err(Error::Threads)?;
-        Ok(Ahead { receiver, thread: Some(thread) })
+        Ok(Ahead { receiver, model, thread: Some(thread) })
+    }
+
+    /// Goes on to prepare them for a model. The first is read while its manifest is.
+    pub(super) fn prepare_for(&self, manifest: &Manifest) {
+        let form = Form { preprocessing: manifest.preprocessing.clone(), shape: manifest.image_shape() };
+        // Where the thread has ended, there were no images: the iterator says so.
+        let _ = self.model.send(form);
+    }
+}
+
+/// Reads and prepares until there are no more, or nobody takes them.
+fn work(
+    paths: &[PathBuf],
+    form: &mpsc::Receiver<Form>,
+    wants_steps: bool,
+    sender: &mpsc::SyncSender<Result<Image>>,
+) {
+    let mut known = None;
+    for path in paths {
+        let files = match decode::image_files(path) {
+            Ok(files) => files,
+            Err(error) => match sender.send(Err(error)) {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+        };
+        for file in files {
+            let image = decode::read_image(&file);
+            // No model comes where the command failed.
+            let Some(form) = known.take().or_else(|| form.recv().ok()) else { return };
+            let ready = image.map(|image| form.prepare(file, &image, wants_steps));
+            known = Some(form);
+            if sender.send(ready).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Form {
+    fn prepare(&self, file: PathBuf, image: &Photo, wants_steps: bool) -> Image {
+        let mut steps = Vec::new();
+        let prepared = prepare(image, &self.preprocessing, self.shape, wants_steps.then_some(&mut steps));
+        Image { file, size: image.size(), scale: image.scale, prepared, steps }
     }
 }
 

@@ -67,10 +67,12 @@ pub(super) fn find_model(args: &ModelArgs) -> Result<Opening> {
 
 /// Prints what is on each image.
 pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus> {
-    let opening = find_model(&args.model)?;
-    // Images are read and prepared while the network is loaded, and each while the one before is classified.
+    // Images are read while the manifest is, prepared while the network is loaded, and each while the one before is
+    // classified.
     let wants_steps = args.show || args.save_steps.is_some();
-    let images = Ahead::start(args.images.clone(), opening.manifest(), wants_steps)?;
+    let images = Ahead::start(args.images.clone(), wants_steps)?;
+    let opening = find_model(&args.model)?;
+    images.prepare_for(opening.manifest());
     let predictor = opening.load()?;
     let manifest = predictor.manifest();
     let mut status = ExitStatus::Success;

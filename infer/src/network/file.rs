@@ -5,7 +5,7 @@
 //! about a microsecond on a virtual machine, so each copy of a 4.4 MB model cost a millisecond and a
 //! half of every `infer predict`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message;
@@ -77,15 +77,17 @@ impl Graph {
             model.graph.context("without a graph")?;
         ensure!(nodes.len() <= MAX_NODES, "{} nodes, at most {MAX_NODES} expected", nodes.len());
         let (mut constants, mut integers) = (HashMap::new(), HashMap::new());
+        let mut names = HashSet::new();
         for tensor in initializer {
             let name = tensor.name.clone();
+            ensure!(names.insert(name.clone()), "constant {name:?} is there twice");
             if tensor.data_type == i32::from(DataType::Int64) {
                 let values = read_integers(&tensor).with_context(|| format!("constant {name:?}"))?;
-                ensure!(integers.insert(name.clone(), values).is_none(), "constant {name:?} is there twice");
+                integers.insert(name, values);
                 continue;
             }
             let value = Constant::read(tensor).with_context(|| format!("constant {name:?}"))?;
-            ensure!(constants.insert(name.clone(), value).is_none(), "constant {name:?} is there twice");
+            constants.insert(name, value);
         }
         let ([input], [output]) = (input.as_slice(), output.as_slice()) else {
             bail!("{} inputs and {} outputs, expected one each", input.len(), output.len());

@@ -26,6 +26,9 @@
 //!    layers and the same for convolutions.
 //! 4. The sums of a microkernel are written out by [`unroll!`], not looped over.
 //! 5. Bias and activation are fused: sums start at the bias and are clamped before they are stored.
+//! 6. A row alone reads every weight for one multiply-add, so that it waits for memory if the weights are larger than the
+//!    second-level cache (4 MB for 1024 x 1024). Every other row takes the panels from the last to the first: it begins with
+//!    those that the row before left in the cache. That takes 0.8 of the time.
 //!
 //! Gains are medians of 11 turns with AVX-512, each departure taken away alone.
 //!
@@ -34,6 +37,8 @@
 //!
 //! Left out: blocking over the depth, which would add partial sums in another order; the longest panel
 //! of the published networks (3136 values of 16 features, 200 KB) fits into the second-level cache.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -55,6 +60,8 @@ pub struct PackedWeights {
     depth: usize,
     features: usize,
     arch: Arch,
+    /// Whether the next row alone takes the panels from the last to the first.
+    backward: AtomicBool,
 }
 
 /// Where the inputs of each output row lie: run `r` of row `i` begins at `origins[i] + runs[r]`.
@@ -135,7 +142,7 @@ impl PackedWeights {
     fn over(panels: Vec<f32>, features: usize, depth: usize, mut bias: Vec<f32>) -> PackedWeights {
         let arch = Arch::new();
         bias.resize(features.next_multiple_of(arch.dispatch(Lanes)), 0.0);
-        PackedWeights { panels, bias, depth, features, arch }
+        PackedWeights { panels, bias, depth, features, arch, backward: AtomicBool::new(false) }
     }
 
     /// Bytes of so many packed weights, about: the last panel may be partly empty.
@@ -243,10 +250,13 @@ impl WithSimd for Product<'_> {
         let mut panel = 0;
         // As many sums at a time as there are registers: a row alone takes many panels.
         if self.windows.origins.len() == 1 {
-            while panel + 8 <= count {
-                self.microkernel_1x8(simd, 0, panel);
-                panel += 8;
+            let blocks = count / 8;
+            let backward = blocks > 1 && self.weights.backward.fetch_xor(true, Ordering::Relaxed);
+            for block in 0..blocks {
+                let block = if backward { blocks - 1 - block } else { block };
+                self.microkernel_1x8(simd, 0, 8 * block);
             }
+            panel = 8 * blocks;
         }
         while panel + 2 <= count {
             self.two_panels(simd, panel);

@@ -18,6 +18,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -62,16 +63,26 @@ def save(image, path):
     return path.with_suffix(".png").name
 
 
-def draw(folder, kind, contents, seed):
-    """Pictures of a kind, by their file names."""
-    folder = folder / kind.__name__
-    folder.mkdir(parents=True, exist_ok=True)
-    made = {}
-    for number, content in enumerate(contents):
-        rng = np.random.default_rng([seed, number])
-        name = content if isinstance(content, str) else str(number)
-        made[save(kind(content, rng), folder / f"{number:04}-{name}")] = number
-    return folder, made
+def draw_one(folder, kind, content, seed, number):
+    name = content if isinstance(content, str) else str(number)
+    return save(kind(content, np.random.default_rng([seed, number])), folder / f"{number:04}-{name}")
+
+
+class Drawings:
+    """Pictures of a kind, drawn by other processes while the program looks at those that are there."""
+
+    POOL = ProcessPoolExecutor()
+
+    def __init__(self, folder, kind, contents, seed):
+        self.folder = folder / kind.__name__
+        self.folder.mkdir(parents=True, exist_ok=True)
+        count = len(contents)
+        self.names = self.POOL.map(draw_one, [self.folder] * count, [kind] * count, contents, [seed] * count, range(count),
+                                   chunksize=10)
+
+    def made(self):
+        """Numbers of the pictures by file name."""
+        return {name: number for number, name in enumerate(self.names)}
 
 
 def idx(path, header):
@@ -118,33 +129,39 @@ def main():
     out = Path(args.keep or temporary.name)
     table = Table()
 
-    for seed, kind in enumerate(kinds.DIGITS):
-        if wanted(kind):
-            folder, made = draw(out, kind, [str(n % 10) for n in range(args.each)], seed)
-            answers = run(args, "predict", folder, args.digits)
-            right = {f: f.split("-")[1][0] == answers.get(f, {}).get("label") for f in made}
-            other = [answers[f]["status"] if f in answers else "refused" for f in made]
-            if args.wrong:
-                print(*(f"{f}:{answers.get(f, {}).get('label')}" for f, is_right in right.items() if not is_right))
-            table.row(kind.__name__, sum(right.values()), len(made), DIGITS, counts([s for s in other if s != "ok"]))
+    def drawings(kinds, first_seed, contents):
+        return [(kind, Drawings(out, kind, contents(seed), first_seed + seed)) for seed, kind in enumerate(kinds) if wanted(kind)]
 
-    for seed, kind in enumerate(kinds.NUMBERS):
-        if wanted(kind):
-            rng = np.random.default_rng(1000 + seed)
-            texts = ["".join(str(d) for d in rng.integers(0, 10, 2 + n % 5)) for n in range(max(args.each, 100))]
-            folder, made = draw(out, kind, texts, 100 + seed)
-            answers = run(args, "read", folder, args.digits)
-            right = sum(f.split("-")[1].split(".")[0] == answers.get(f, {}).get("text") for f in made)
-            table.row(kind.__name__, right, len(made), NUMBERS[kind.__name__])
+    def numbers(seed):
+        rng = np.random.default_rng(1000 + seed)
+        return ["".join(str(d) for d in rng.integers(0, 10, 2 + n % 5)) for n in range(max(args.each, 100))]
 
-    for seed, kind in enumerate(kinds.REFUSED):
-        if wanted(kind):
-            folder, made = draw(out, kind, [None] * max(args.each, 200), 200 + seed)
-            for what, model in (("digits", args.digits), ("garments", args.garments or "fashion-robust")):
-                answers = run(args, "predict", folder, model)
-                statuses = [answers[f]["status"] if f in answers else "refused" for f in made]
-                refused = [s for s in statuses if s not in ("ok",)]
-                table.row(f"{kind.__name__}, {what}", len(refused), len(made), REFUSED, counts(refused))
+    digits = drawings(kinds.DIGITS, 0, lambda _: [str(n % 10) for n in range(args.each)])
+    rows = drawings(kinds.NUMBERS, 100, numbers)
+    nothing = drawings(kinds.REFUSED, 200, lambda _: [None] * max(args.each, 200))
+
+    for kind, drawn in digits:
+        made = drawn.made()
+        answers = run(args, "predict", drawn.folder, args.digits)
+        right = {f: f.split("-")[1][0] == answers.get(f, {}).get("label") for f in made}
+        other = [answers[f]["status"] if f in answers else "refused" for f in made]
+        if args.wrong:
+            print(*(f"{f}:{answers.get(f, {}).get('label')}" for f, is_right in right.items() if not is_right))
+        table.row(kind.__name__, sum(right.values()), len(made), DIGITS, counts([s for s in other if s != "ok"]))
+
+    for kind, drawn in rows:
+        made = drawn.made()
+        answers = run(args, "read", drawn.folder, args.digits)
+        right = sum(f.split("-")[1].split(".")[0] == answers.get(f, {}).get("text") for f in made)
+        table.row(kind.__name__, right, len(made), NUMBERS[kind.__name__])
+
+    for kind, drawn in nothing:
+        made = drawn.made()
+        for what, model in (("digits", args.digits), ("garments", args.garments or "fashion-robust")):
+            answers = run(args, "predict", drawn.folder, model)
+            statuses = [answers[f]["status"] if f in answers else "refused" for f in made]
+            refused = [s for s in statuses if s not in ("ok",)]
+            table.row(f"{kind.__name__}, {what}", len(refused), len(made), REFUSED, counts(refused))
 
     if not args.only or args.only in "garments":
         garments(args, out, table)
@@ -180,8 +197,9 @@ def unlike(args, out, table):
         ("clothing for a digit model", as_it_is, fashion[:count], digits),
         ("digits for a clothing model", as_it_is, mnist[:count], clothes),
     ]):
-        folder, made = draw(out / f"unlike-{seed}", kind, list(contents), 400 + seed)
-        answers = run(args, "predict", folder, model)
+        drawn = Drawings(out / f"unlike-{seed}", kind, list(contents), 400 + seed)
+        made = drawn.made()
+        answers = run(args, "predict", drawn.folder, model)
         scored[what] = np.array([score(answers.get(f)) for f in made])
         statuses = [answers[f]["status"] if f in answers else "refused" for f in made]
         if seed < 2:
@@ -200,9 +218,11 @@ def garments(args, out, table):
     names = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
     own = None
-    for seed, kind in enumerate([as_it_is, *kinds.GARMENTS]):
-        folder, made = draw(out, kind, list(images[: max(args.each, 200)]), 300 + seed)
-        answers = run(args, "predict", folder, model)
+    drawings = [(kind, Drawings(out, kind, list(images[: max(args.each, 200)]), 300 + seed))
+                for seed, kind in enumerate([as_it_is, *kinds.GARMENTS])]
+    for kind, drawn in drawings:
+        made = drawn.made()
+        answers = run(args, "predict", drawn.folder, model)
         right = sum(names[labels[number]] == answers.get(f, {}).get("label") for f, number in made.items())
         own = right if own is None else own
         table.row(f"garments {kind.__name__}", right, len(made), GARMENTS * own / len(made))

@@ -108,6 +108,11 @@ impl Error {
         move |source| Error::Io { path: path.to_owned(), source }
     }
 
+    /// An [`Error::Drawing`], for use with `map_err`.
+    pub(crate) fn drawing(problem: impl ToString) -> Error {
+        Error::Drawing(problem.to_string())
+    }
+
     /// An [`Error::Run`].
     pub fn run(path: &Path, problem: impl Into<String>) -> Error {
         Error::Run { path: path.to_owned(), problem: problem.into() }

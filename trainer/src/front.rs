@@ -23,10 +23,15 @@ struct Point<'a> {
     version: &'a IndexVersion,
 }
 
+/// Every model's name and newest version, but for those whose cost is not known.
+fn newest(index: &Index) -> impl Iterator<Item = (&str, &IndexVersion)> {
+    let newest = index.models.iter().filter_map(|model| Some((model.name.as_str(), model.versions.last()?)));
+    newest.filter(|(_, version)| version.macs > 0)
+}
+
 /// Datasets of a zoo's newest versions, each once, sorted.
 pub fn datasets(index: &Index) -> Vec<String> {
-    let newest = index.models.iter().filter_map(|model| model.versions.last());
-    let mut names: Vec<String> = newest.map(|version| version.dataset.clone()).collect();
+    let mut names: Vec<String> = newest(index).map(|(_, version)| version.dataset.clone()).collect();
     names.sort();
     names.dedup();
     names
@@ -38,10 +43,9 @@ pub fn datasets(index: &Index) -> Vec<String> {
 /// # Errors
 /// [`Error::Drawing`], also if there is none.
 pub fn draw(index: &Index, dataset: &str) -> Result<String> {
-    let newest = index.models.iter().filter_map(|model| Some((model, model.versions.last()?)));
-    let of_dataset = newest.filter(|(_, version)| version.dataset == dataset && version.macs > 0);
+    let of_dataset = newest(index).filter(|(_, version)| version.dataset == dataset);
     let points: Vec<Point<'_>> = of_dataset
-        .map(|(model, version)| Point { name: format!("{} {}", model.name, version.version), version })
+        .map(|(model, version)| Point { name: format!("{model} {}", version.version), version })
         .collect();
     if points.is_empty() {
         return Err(Error::Drawing(format!("of {dataset}: no version was trained on it")));
@@ -58,13 +62,13 @@ pub fn draw(index: &Index, dataset: &str) -> Result<String> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        root.fill(&WHITE).map_err(wrong)?;
+        root.fill(&WHITE).map_err(Error::drawing)?;
         let mut chart = ChartBuilder::on(&root)
             .margin(14)
             .x_label_area_size(46)
             .y_label_area_size(66)
             .build_cartesian_2d(left..right, low - air..high + air)
-            .map_err(wrong)?;
+            .map_err(Error::drawing)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -75,12 +79,12 @@ pub fn draw(index: &Index, dataset: &str) -> Result<String> {
             .y_label_formatter(&|accuracy| format!("{accuracy:.2}"))
             .label_style(("sans-serif", TEXT))
             .draw()
-            .map_err(wrong)?;
+            .map_err(Error::drawing)?;
         for tick in TICKS.into_iter().filter(|tick| (left..right).contains(&libm::log10(*tick))) {
             let (x, y) = chart.backend_coord(&(libm::log10(tick), low - air));
             let style = ("sans-serif", TEXT).into_font().color(&BLACK).pos(Pos::new(HPos::Center, VPos::Top));
-            root.draw(&PathElement::new([(x, y), (x, y + 5)], BLACK)).map_err(wrong)?;
-            root.draw(&Text::new(tick.to_string(), (x, y + 8), style)).map_err(wrong)?;
+            root.draw(&PathElement::new([(x, y), (x, y + 5)], BLACK)).map_err(Error::drawing)?;
+            root.draw(&Text::new(tick.to_string(), (x, y + 8), style)).map_err(Error::drawing)?;
         }
         let front = pareto_front(&places);
         // Steps: for less than the next one's cost there is nothing better.
@@ -90,20 +94,20 @@ pub fn draw(index: &Index, dataset: &str) -> Result<String> {
             steps.push(*place);
         }
         steps.extend(steps.last().map(|last| (right, last.1)));
-        chart.draw_series(LineSeries::new(steps, ORANGE.stroke_width(2))).map_err(wrong)?;
+        chart.draw_series(LineSeries::new(steps, ORANGE.stroke_width(2))).map_err(Error::drawing)?;
         for (index, (point, &place)) in points.iter().zip(&places).enumerate() {
             let colour = if front.contains(&index) { ORANGE } else { BLUE };
             let [low, high] = point.version.test.interval().map(|share| (place.0, 100.0 * share));
             chart
                 .draw_series([PathElement::new([low, high], colour.mix(0.5).stroke_width(2))])
-                .map_err(wrong)?;
-            chart.draw_series([Circle::new(place, 5, colour.filled())]).map_err(wrong)?;
+                .map_err(Error::drawing)?;
+            chart.draw_series([Circle::new(place, 5, colour.filled())]).map_err(Error::drawing)?;
             let style =
                 ("sans-serif", TEXT).into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
             let label = EmptyElement::at(place) + Text::new(point.name.clone(), (8, -11), style);
-            chart.draw_series([label]).map_err(wrong)?;
+            chart.draw_series([label]).map_err(Error::drawing)?;
         }
-        root.present().map_err(wrong)?;
+        root.present().map_err(Error::drawing)?;
     }
     Ok(svg)
 }
@@ -113,8 +117,4 @@ impl Point<'_> {
     fn place(&self) -> (f64, f64) {
         (libm::log10(self.version.macs as f64 / 1e6), 100.0 * self.version.test.share())
     }
-}
-
-fn wrong(error: impl ToString) -> Error {
-    Error::Drawing(error.to_string())
 }

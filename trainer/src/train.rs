@@ -99,7 +99,6 @@ pub fn fit(
         normaliser: &Normaliser::new(&dataset.description.normalisation),
         training: &training,
         validation: &validation,
-        data_sha256: dataset.description.training_sha256(),
         dataset,
     };
     fit_on(recipe, &images, network, run, options, observer)
@@ -113,9 +112,7 @@ pub(crate) struct Images<'a> {
     pub(crate) training: &'a [usize],
     /// Places of those to choose by.
     pub(crate) validation: &'a [usize],
-    /// Names the data: a run goes on with the same.
-    pub(crate) data_sha256: Digest,
-    /// Where they are from.
+    /// Where they are from; a run goes on with the same.
     pub(crate) dataset: &'a Dataset,
 }
 
@@ -152,7 +149,13 @@ pub(crate) fn fit_on(
             validation: images.validation,
             device: options.device,
             teacher: images.teacher(&recipe.recipe, options)?,
-            state: initial_state(recipe, images.data_sha256, network, run, options)?,
+            state: initial_state(
+                recipe,
+                images.dataset.description.training_sha256(),
+                network,
+                run,
+                options,
+            )?,
             started: Instant::now(),
         };
         trainer.state.progress.numeric_profile_in_force &= in_force;

@@ -191,7 +191,6 @@ fn probabilities(
             normaliser: &normaliser,
             training: &indices,
             validation: &[],
-            data_sha256: dataset.description.training_sha256(),
             dataset,
         };
         let options = Options { resume: true, ..*options };

@@ -16,13 +16,20 @@ use crate::run::{self, RunSummary};
 pub(super) fn runs(recipe: &RecipeFile, summary: &RunSummary, folder: &Path) -> Result<Vec<ValidationRun>> {
     let mut found = Vec::new();
     for path in folders(folder)? {
-        let recipe_path = path.join(run::RECIPE);
-        // Another program's version may have written what this one cannot read: that is no run of this recipe.
-        let Ok(other) = RecipeFile::read(&recipe_path) else { continue };
-        if !path.join(run::SUMMARY).exists() || asked(&other.recipe) != asked(&recipe.recipe) {
+        let (recipe_path, summary_path) = (path.join(run::RECIPE), path.join(run::SUMMARY));
+        if !summary_path.exists() {
             continue;
         }
-        let run = run::read_summary(&path.join(run::SUMMARY))?;
+        let other = match RecipeFile::read(&recipe_path) {
+            Ok(other) if asked(&other.recipe) == asked(&recipe.recipe) => other,
+            Ok(_) => continue,
+            // Another version of the program may have written what this one cannot read: that is no run of this recipe.
+            Err(problem) => {
+                terminal::log(format_args!("warning: {} passed over: {problem}", path.display()));
+                continue;
+            }
+        };
+        let run = run::read_summary(&summary_path)?;
         if run.recipe_sha256 != other.sha256() {
             let problem = format!("recipe sha256 {}, expected {}", other.sha256(), run.recipe_sha256);
             return Err(Error::run(&recipe_path, problem));

@@ -19,10 +19,6 @@ const VALIDATION: RGBColor = RGBColor(0xd6, 0x27, 0x28);
 /// Pixels for one weight in the picture of filters.
 const ZOOM: u32 = 12;
 
-pub(super) fn wrong(error: impl ToString) -> Error {
-    Error::Drawing(error.to_string())
-}
-
 /// Counts predictions by actual class.
 pub(crate) fn confusion(predictions: &[u8], actual: &[u8], labels: &[String]) -> Confusion {
     let mut counts = vec![vec![0; labels.len()]; labels.len()];
@@ -49,13 +45,13 @@ pub(crate) fn learning_curve(rows: &[EpochRow]) -> Result<String> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (720, 380)).into_drawing_area();
-        root.fill(&WHITE).map_err(wrong)?;
+        root.fill(&WHITE).map_err(Error::drawing)?;
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
             .x_label_area_size(42)
             .y_label_area_size(60)
             .build_cartesian_2d(1.0..last, (lowest - 0.5).max(0.0)..100.0)
-            .map_err(wrong)?;
+            .map_err(Error::drawing)?;
         chart
             .configure_mesh()
             .light_line_style(WHITE)
@@ -65,14 +61,14 @@ pub(crate) fn learning_curve(rows: &[EpochRow]) -> Result<String> {
             .y_label_formatter(&|y| format!("{y:.1}"))
             .label_style(("sans-serif", 14))
             .draw()
-            .map_err(wrong)?;
+            .map_err(Error::drawing)?;
         for (name, points, color) in
             [("training (augmented)", train, TRAIN), ("validation", validation, VALIDATION)]
         {
             if !points.is_empty() {
                 chart
                     .draw_series(LineSeries::new(points, color.stroke_width(2)))
-                    .map_err(wrong)?
+                    .map_err(Error::drawing)?
                     .label(name)
                     .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
             }
@@ -84,8 +80,8 @@ pub(crate) fn learning_curve(rows: &[EpochRow]) -> Result<String> {
             .border_style(RGBColor(0xcc, 0xcc, 0xcc))
             .label_font(("sans-serif", 14))
             .draw()
-            .map_err(wrong)?;
-        root.present().map_err(wrong)?;
+            .map_err(Error::drawing)?;
+        root.present().map_err(Error::drawing)?;
     }
     Ok(svg)
 }
@@ -101,12 +97,12 @@ pub(crate) fn confusion_matrix(counts: &Confusion, labels: &[String]) -> Result<
     {
         let size = ((left + side + 20) as u32, (top + side + 20) as u32);
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        root.fill(&WHITE).map_err(wrong)?;
+        root.fill(&WHITE).map_err(Error::drawing)?;
         let text = |size: i32, color: RGBColor, h: HPos, v: VPos| {
             ("sans-serif", size).into_font().color(&color).pos(Pos::new(h, v))
         };
         let write = |content: String, at: (i32, i32), style: &TextStyle<'_>| {
-            root.draw(&Text::new(content, at, style.clone())).map_err(wrong)
+            root.draw(&Text::new(content, at, style.clone())).map_err(Error::drawing)
         };
         let title = text(14, BLACK, HPos::Center, VPos::Center);
         write("predicted".into(), (left + side / 2, 16), &title)?;
@@ -122,7 +118,7 @@ pub(crate) fn confusion_matrix(counts: &Confusion, labels: &[String]) -> Result<
                 let share = value as f64 / total as f64;
                 let fill = shade(row == column, share);
                 let rectangle = Rectangle::new([(x, y), (x + cell - 2, y + cell - 2)], fill.filled());
-                root.draw(&rectangle).map_err(wrong)?;
+                root.draw(&rectangle).map_err(Error::drawing)?;
                 if value > 0 {
                     let ink = if row == column && share > 0.5 { WHITE } else { BLACK };
                     let style = text(13, ink, HPos::Center, VPos::Center);
@@ -130,7 +126,7 @@ pub(crate) fn confusion_matrix(counts: &Confusion, labels: &[String]) -> Result<
                 }
             }
         }
-        root.present().map_err(wrong)?;
+        root.present().map_err(Error::drawing)?;
     }
     Ok(svg)
 }
@@ -177,6 +173,6 @@ pub(crate) fn filters(network: &Network, parameters: &Parameters) -> Result<Opti
         }
     }
     let mut png = Cursor::new(Vec::new());
-    picture.write_to(&mut png, ImageFormat::Png).map_err(wrong)?;
+    picture.write_to(&mut png, ImageFormat::Png).map_err(Error::drawing)?;
     Ok(Some(png.into_inner()))
 }

@@ -3,8 +3,8 @@
 use plotters::prelude::*;
 
 use super::axis::Axis;
-use super::{COLOURS, HEIGHT, canvas, wrong};
-use crate::error::Result;
+use super::{COLOURS, HEIGHT, canvas};
+use crate::error::{Error, Result};
 
 /// Accuracy (in percent) against a cost, on a logarithmic scale; the Pareto front is joined by a line.
 pub(in crate::study::report) fn cost(name: &str, points: &[(f64, f64)], front: &[usize]) -> Result<String> {
@@ -15,11 +15,11 @@ pub(in crate::study::report) fn cost(name: &str, points: &[(f64, f64)], front: &
     canvas(HEIGHT, &x, &y, |chart| {
         let best: Vec<(f64, f64)> = front.iter().filter_map(|&index| placed.get(index).copied()).collect();
         let line = LineSeries::new(best.iter().copied(), COLOURS[1].stroke_width(2));
-        chart.draw_series(line).map_err(wrong)?;
+        chart.draw_series(line).map_err(Error::drawing)?;
         let all = placed.iter().map(|&point| Circle::new(point, 4, COLOURS[0].stroke_width(2)));
-        chart.draw_series(all).map_err(wrong)?;
+        chart.draw_series(all).map_err(Error::drawing)?;
         let marked = best.iter().map(|&point| Circle::new(point, 5, COLOURS[1].filled()));
-        chart.draw_series(marked).map_err(wrong)?;
+        chart.draw_series(marked).map_err(Error::drawing)?;
         Ok(())
     })
 }

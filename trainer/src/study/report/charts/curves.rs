@@ -3,8 +3,8 @@
 use plotters::prelude::*;
 
 use super::axis::Axis;
-use super::{HEIGHT, canvas, colour, mark, wrong};
-use crate::error::Result;
+use super::{HEIGHT, canvas, colour, mark};
+use crate::error::{Error, Result};
 
 /// A curve of a value.
 pub(in crate::study::report) struct Line {
@@ -26,9 +26,9 @@ pub(in crate::study::report) fn curves(name: &str, lines: &[Line]) -> Result<Str
             let points = || line.points.iter().map(|&(epoch, value)| (f64::from(epoch), value));
             let style = colour(line.index).stroke_width(2);
             if line.dashed {
-                chart.draw_series(DashedLineSeries::new(points(), 5, 4, style)).map_err(wrong)?;
+                chart.draw_series(DashedLineSeries::new(points(), 5, 4, style)).map_err(Error::drawing)?;
             } else {
-                chart.draw_series(LineSeries::new(points(), style)).map_err(wrong)?;
+                chart.draw_series(LineSeries::new(points(), style)).map_err(Error::drawing)?;
                 for point in points() {
                     mark(chart, line.index, point)?;
                 }

@@ -3,8 +3,8 @@
 use plotters::prelude::*;
 
 use super::axis::Axis;
-use super::{HEIGHT, canvas, colour, mark, wrong};
-use crate::error::Result;
+use super::{HEIGHT, canvas, colour, mark};
+use crate::error::{Error, Result};
 
 /// Mean accuracies (in percent) of a grid: places of one knob along the axis, a line for each value of the other. Lines
 /// that are not parallel show that what one knob does depends on the other. `numbers` are the places' values, if they are
@@ -29,7 +29,7 @@ pub(in crate::study::report) fn grid(
                 line.iter().enumerate().filter_map(|(place, mean)| Some((at(place), (*mean)?))).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             let style = colour(index).stroke_width(2);
-            chart.draw_series(LineSeries::new(points.iter().copied(), style)).map_err(wrong)?;
+            chart.draw_series(LineSeries::new(points.iter().copied(), style)).map_err(Error::drawing)?;
             for point in points {
                 mark(chart, index, point)?;
             }

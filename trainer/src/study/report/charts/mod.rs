@@ -57,7 +57,7 @@ fn mark(chart: &mut Chart<'_, '_>, index: usize, at: (f64, f64)) -> Result<()> {
             chart.draw_series([EmptyElement::at(at) + Polygon::new(corners, style)]).map(|_| ())
         }
     };
-    drawn.map_err(wrong)
+    drawn.map_err(Error::drawing)
 }
 
 /// The same as a small picture for a legend.
@@ -69,10 +69,6 @@ pub(super) fn key(index: usize) -> String {
         _ => "<path d=\"M6 0l6 11H0z\"/>",
     };
     format!("<svg viewBox=\"0 0 12 12\" aria-hidden=\"true\" fill=\"#{r:02x}{g:02x}{b:02x}\">{shape}</svg>")
-}
-
-fn wrong(error: impl ToString) -> Error {
-    Error::Drawing(error.to_string())
 }
 
 /// Draws with `draw` on a canvas with axes, and turns black into the page's ink.
@@ -92,12 +88,12 @@ fn canvas(
             .x_label_area_size(66)
             .y_label_area_size(beside)
             .build_cartesian_2d(x.low..x.high, y.low..y.high)
-            .map_err(wrong)?;
-        chart.configure_mesh().disable_mesh().x_labels(0).y_labels(0).draw().map_err(wrong)?;
+            .map_err(Error::drawing)?;
+        chart.configure_mesh().disable_mesh().x_labels(0).y_labels(0).draw().map_err(Error::drawing)?;
         draw(&mut chart)?;
         let font = || ("sans-serif", TEXT).into_font();
         let text = |words: &str, at: (i32, i32), pos: Pos| {
-            root.draw(&Text::new(words.to_owned(), at, font().color(&INK).pos(pos))).map_err(wrong)
+            root.draw(&Text::new(words.to_owned(), at, font().color(&INK).pos(pos))).map_err(Error::drawing)
         };
         // Labels that would touch stand in two rows.
         let mut ends = [i32::MIN; 2];
@@ -106,12 +102,12 @@ fn canvas(
             let half = text_width(label) / 2 + 3;
             let row = usize::from(x - half < ends[0]);
             ends[row] = x + half;
-            root.draw(&PathElement::new([(x, bottom), (x, bottom + 5)], INK)).map_err(wrong)?;
+            root.draw(&PathElement::new([(x, bottom), (x, bottom + 5)], INK)).map_err(Error::drawing)?;
             text(label, (x, bottom + 8 + 18 * row as i32), Pos::new(HPos::Center, VPos::Top))?;
         }
         for (at, label) in &y.ticks {
             let (left, y) = chart.backend_coord(&(x.low, *at));
-            root.draw(&PathElement::new([(left - 5, y), (left, y)], INK)).map_err(wrong)?;
+            root.draw(&PathElement::new([(left - 5, y), (left, y)], INK)).map_err(Error::drawing)?;
             let lines = label.lines().count() as i32;
             for (line, words) in label.lines().enumerate() {
                 let y = y + (2 * line as i32 + 1 - lines) * 9;
@@ -124,9 +120,9 @@ fn canvas(
         if !y.name.is_empty() {
             let style =
                 font().transform(FontTransform::Rotate270).color(&INK).pos(Pos::new(HPos::Center, VPos::Top));
-            root.draw(&Text::new(y.name.clone(), (4, (top + bottom) / 2), style)).map_err(wrong)?;
+            root.draw(&Text::new(y.name.clone(), (4, (top + bottom) / 2), style)).map_err(Error::drawing)?;
         }
-        root.present().map_err(wrong)?;
+        root.present().map_err(Error::drawing)?;
     }
     Ok(svg.replace("#000000", "currentColor").replacen("<svg ", "<svg role=\"img\" ", 1))
 }

@@ -3,8 +3,8 @@
 use plotters::prelude::*;
 
 use super::axis::Axis;
-use super::{Chart, HEIGHT, INK, canvas, colour, mark, wrong};
-use crate::error::Result;
+use super::{Chart, HEIGHT, INK, canvas, colour, mark};
+use crate::error::{Error, Result};
 use crate::study::statistics::mean_and_deviation;
 
 /// A value of a knob.
@@ -51,7 +51,7 @@ pub(in crate::study::report) fn by_number(name: &str, values: &[Value]) -> Resul
             .filter_map(|value| Some((x.position(value.number?), mean_and_deviation(&value.accuracies).0)))
             .collect();
         means.sort_by(|a, b| a.0.total_cmp(&b.0));
-        chart.draw_series(LineSeries::new(means, INK.mix(0.35).stroke_width(1))).map_err(wrong)?;
+        chart.draw_series(LineSeries::new(means, INK.mix(0.35).stroke_width(1))).map_err(Error::drawing)?;
         for value in values {
             let Some(at) = value.number.map(|number| x.position(number)) else { continue };
             scatter(chart, value, |accuracy, offset| (at + offset * aside, accuracy))?;
@@ -70,7 +70,7 @@ fn scatter(chart: &mut Chart<'_, '_>, value: &Value, place: impl Fn(f64, f64) ->
     for ends in
         [[place(mean - deviation, 0.0), place(mean + deviation, 0.0)], [place(mean, -0.2), place(mean, 0.2)]]
     {
-        chart.draw_series([PathElement::new(ends, style)]).map_err(wrong)?;
+        chart.draw_series([PathElement::new(ends, style)]).map_err(Error::drawing)?;
     }
     for &accuracy in &value.accuracies {
         mark(chart, value.index, place(accuracy, 0.32))?;

@@ -96,3 +96,4 @@ bench: build tools server
 	$(MAKE) dist
 	$(UV) benchmarks/run.py --infer target/$(HOST)/dist/infer --server target/$(HOST)/release/zoo \
 		--reader target/$(HOST)/infer-adopted
+	python3 benchmarks/costs.py --infer target/$(HOST)/dist/infer

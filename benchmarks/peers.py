@@ -7,9 +7,9 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from machine import ROOT
+
 PEERS = ["onnxruntime", "OpenVINO"]
 
 

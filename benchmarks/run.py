@@ -22,13 +22,11 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -36,9 +34,9 @@ from pathlib import Path
 import foreign
 import serving
 from comparing import ROUNDS, alternate, compared, ratio, table
+from machine import ROOT, machine, run
 from peers import PEERS, Peer, newest
 
-ROOT = Path(__file__).resolve().parent.parent
 # The pinned peers, as the head of this file names them.
 PACKAGES = re.findall(r'^#     "(.+)",$', Path(__file__).read_text(), re.MULTILINE)
 HERE = ROOT / "benchmarks"
@@ -46,15 +44,6 @@ TRAIN_IMAGES = 55_000
 # Images to a call.
 BATCHES = (1, 8, 32, 256, 1024)
 SEED_MODELS, LITE_MODELS = ["mnist-cnn", "fashion-cnn"], ["mnist-lite", "fashion-lite"]
-
-
-def run(command, **options):
-    """Standard output and seconds of a process."""
-    started = time.perf_counter()
-    found = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, text=True, check=False, **options)
-    if found.returncode != 0:
-        sys.exit(f"error: {' '.join(map(str, command))} failed with {found.returncode}")
-    return found.stdout, time.perf_counter() - started
 
 
 def megabytes(command):
@@ -211,14 +200,6 @@ def peers_step(trainer, work):
         output, _ = run([ROOT / f"target/peers/release/{peer}-step"])
         rows.append([output.split(":")[0], output.split(":")[1].strip()])
     return table(["seed network, batch of 128", "one training step"], rows)
-
-
-def machine():
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    widest = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "no AVX2"
-    return f"{model}, {os.cpu_count()} cores, {widest}"
 
 
 def measure(arguments):

@@ -82,7 +82,8 @@ fn a_published_recipe_is_the_one_in_recipes() {
 #[test]
 fn index_and_results_are_those_of_the_manifests() {
     succeed("zoo", &root(), ["index", "--check"]);
-    let table = zoo::Zoo::open(&root().join("zoo")).unwrap().index().unwrap().to_markdown();
+    let zoo = zoo::Zoo::open(&root().join("zoo")).unwrap();
+    let table = zoo.index().unwrap().to_markdown(&zoo.costs().unwrap());
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     assert!(readme.contains(&table), "the README's table is not:\n{table}");
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use datasets::Dataset;
+use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::error::{Error, Result};
@@ -17,17 +18,27 @@ use crate::train::{Observer, Options, train};
 /// Steps that are not measured: caches and threads are cold.
 const WARM_UP: usize = 5;
 
-/// Training images per second, over about `time` of steps on the CPU; nothing of the training is kept. A teacher is looked
-/// for in `zoo`.
+/// How fast a recipe trains on a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Training images per second, without validation and checkpoints.
+    pub images_per_second: f64,
+    /// That all epochs take at this speed.
+    pub seconds: f64,
+    /// Hours of one core that they take, with the recipe's threads.
+    pub core_hours: f64,
+}
+
+/// Measures about `time` of steps on the CPU; nothing of the training is kept. A teacher is looked for in `zoo`.
 ///
 /// # Errors
 /// What is wrong with the recipe or the data, or [`Error::Study`] if it has no more than a few steps.
-pub fn images_per_second(recipe: &RecipeFile, dataset: &Dataset, zoo: &Path, time: Duration) -> Result<f64> {
+pub fn measure(recipe: &RecipeFile, dataset: &Dataset, zoo: &Path, time: Duration) -> Result<Throughput> {
     let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
     let run = RunDir::open(folder.path(), recipe, false)?;
     let stop = AtomicBool::new(false);
     let mut clock =
-        Clock { stop: &stop, time, warm_up: WARM_UP, last: None, images: 0, spent: Duration::ZERO };
+        Clock { stop: &stop, time, warm_up: WARM_UP, last: None, images: 0, spent: Duration::ZERO, all: 0.0 };
     let options = Options { device: Device::Cpu, resume: false, interrupted: &stop, stop_after: None, zoo };
     match train(recipe, dataset, &run, &options, &mut clock) {
         Ok(_) | Err(Error::Interrupted { .. }) => {}
@@ -36,7 +47,10 @@ pub fn images_per_second(recipe: &RecipeFile, dataset: &Dataset, zoo: &Path, tim
     if clock.images == 0 {
         return Err(Error::Study(format!("{}: too few steps to measure", recipe.recipe.name)));
     }
-    Ok(clock.images as f64 / clock.spent.as_secs_f64())
+    let images_per_second = clock.images as f64 / clock.spent.as_secs_f64();
+    let seconds = clock.all / images_per_second;
+    let core_hours = seconds * f64::from(recipe.recipe.numeric_profile.threads) / 3600.0;
+    Ok(Throughput { images_per_second, seconds, core_hours })
 }
 
 /// Adds up the time of steps, without validation and checkpoints.
@@ -48,12 +62,16 @@ struct Clock<'a> {
     last: Option<Instant>,
     images: usize,
     spent: Duration,
+    /// Images of all epochs.
+    all: f64,
 }
 
 impl Observer for Clock<'_> {
     fn warn(&mut self, _: &str) {}
 
-    fn begin(&mut self, _: &Network, _: u32, _: u32, _: usize) {}
+    fn begin(&mut self, _: &Network, _: u32, epochs: u32, images_per_epoch: usize) {
+        self.all = f64::from(epochs) * images_per_epoch as f64;
+    }
 
     fn step(&mut self, images: usize, _: f64) {
         let now = Instant::now();

@@ -4,6 +4,7 @@
 //! <zoo>/models/<name>/<version>/manifest.yaml   what the version is and the sha256 of every other file
 //!                              /model.onnx ...
 //! <zoo>/index.json                             all versions, made from the manifests
+//! <zoo>/costs.json                             times of versions on one machine, if they were measured
 //! <zoo>/.index.next                            the same after the change that is being made
 //! <zoo>/aliases.jsonl                          names for versions, a history that only grows
 //! <zoo>/signatures/<name>/<version>/model.sig  OpenSSF model signature, if signed
@@ -21,6 +22,7 @@
 mod alias;
 mod atomic;
 mod confidence;
+mod costs;
 mod count;
 mod error;
 mod index;
@@ -37,6 +39,7 @@ mod version;
 pub use alias::AliasEntry;
 pub use atomic::write_atomic;
 pub use confidence::{CalibrationBin, Confidence, Coverage, Unlike};
+pub use costs::{COSTS, Cost, Costs};
 pub use count::Count;
 pub use error::{Error, Result};
 pub use index::{INDEX, Index, IndexModel, IndexVersion};

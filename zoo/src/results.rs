@@ -1,8 +1,11 @@
 //! The table of results, made from the index.
 
-use crate::{Count, Index, IndexVersion};
+use crate::{Cost, Costs, Count, Index, IndexVersion};
 
-const COLUMNS: [&str; 10] = [
+/// Cells of a line.
+const WIDTH: usize = 12;
+
+const COLUMNS: [&str; WIDTH] = [
     "model",
     "data",
     "test split (95 % interval)",
@@ -11,6 +14,8 @@ const COLUMNS: [&str; 10] = [
     "calibration error",
     "parameters",
     "MACs",
+    "us for an image",
+    "core-hours to train",
     "same bytes again on",
     "sha256 of `model.onnx`",
 ];
@@ -18,19 +23,24 @@ const COLUMNS: [&str; 10] = [
 impl Index {
     /// A Markdown table, one line for each version: its result on the test split with Wilson's interval (1927), that on
     /// images held out by each run that its recipe was chosen by, the mean over the damaged test split, the expected calibration
-    /// error, its size, where retraining gives the same bytes, and the beginning of its network's hash.
-    pub fn to_markdown(&self) -> String {
-        let line = |cells: [String; 10]| format!("| {} |\n", cells.join(" | "));
+    /// error, its size, what it costs in time by `costs`, where retraining gives the same bytes, and the beginning of its network's hash.
+    pub fn to_markdown(&self, costs: &Costs) -> String {
+        let line = |cells: [String; WIDTH]| format!("| {} |\n", cells.join(" | "));
         let mut out = line(COLUMNS.map(String::from)) + &format!("{}|\n", "|---".repeat(COLUMNS.len()));
         for model in &self.models {
-            out.extend(model.versions.iter().map(|version| line(version.cells(&model.name))));
+            out.extend(
+                model
+                    .versions
+                    .iter()
+                    .map(|version| line(version.cells(&model.name, costs.of(&model.name, version.version)))),
+            );
         }
         out
     }
 }
 
 impl IndexVersion {
-    fn cells(&self, name: &str) -> [String; 10] {
+    fn cells(&self, name: &str, cost: Option<Cost>) -> [String; WIDTH] {
         let digest = self.onnx_sha256.map_or("none".into(), |digest| digest.to_string());
         [
             format!("[{name} {}](zoo/{}/README.md)", self.version, self.path),
@@ -41,6 +51,8 @@ impl IndexVersion {
             self.calibration_error.map_or_else(String::new, |error| format!("{error:.4}")),
             grouped(self.parameters),
             grouped(self.macs),
+            cost.map_or_else(String::new, |cost| two_digits(cost.microseconds)),
+            cost.map_or_else(String::new, |cost| two_digits(cost.core_hours)),
             self.same_bytes_on().into(),
             format!("`{}`", digest.chars().take(16).collect::<String>()),
         ]
@@ -77,6 +89,18 @@ fn mean_and_range(runs: &[Count]) -> String {
     }
 }
 
+/// As exactly as times can be said: `0.0123` as `0.012`, `3.21` as `3.2`, `321.4` as `321`.
+fn two_digits(number: f64) -> String {
+    let decimals = if number < 0.1 {
+        3
+    } else if number < 1.0 {
+        2
+    } else {
+        usize::from(number < 100.0)
+    };
+    format!("{number:.decimals$}")
+}
+
 /// `1048576` as `1,048,576`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -100,6 +124,12 @@ mod tests {
         assert_eq!(mean_and_range(&[]), "");
         assert_eq!(mean_and_range(&[run(990)]), "99.00 %, one run");
         assert_eq!(mean_and_range(&[run(990), run(993), run(984)]), "98.90 % (98.40 to 99.30, 3 runs)");
+    }
+
+    #[test]
+    fn times_have_two_digits() {
+        let cases = [(0.0123, "0.012"), (0.123, "0.12"), (3.21, "3.2"), (89.14, "89.1"), (321.4, "321")];
+        assert!(cases.iter().all(|(number, text)| two_digits(*number) == *text));
     }
 
     #[test]

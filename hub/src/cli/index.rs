@@ -14,7 +14,7 @@ pub(super) struct IndexArgs {
     zoo: ZooArgs,
 }
 
-/// Writes the index, or compares it, and prints it.
+/// Writes the index, or compares it, and prints it, in Markdown with the costs that were measured.
 pub(super) fn index(args: &IndexArgs) -> Result<ExitStatus> {
     let zoo = args.zoo.open()?;
     let index = zoo.index()?;
@@ -25,9 +25,14 @@ pub(super) fn index(args: &IndexArgs) -> Result<ExitStatus> {
         terminal::error(difference, Some("`zoo index` writes it anew"));
         return Ok(ExitStatus::CheckFailed);
     }
-    terminal::print(if args.zoo.json { text } else { index.to_markdown() });
+    let costs = zoo.costs()?;
+    terminal::print(if args.zoo.json { text } else { index.to_markdown(&costs) });
     for path in &index.unreadable {
         terminal::error(&format_args!("{path}: left out"), Some("`zoo verify` says what is wrong with it"));
     }
-    Ok(ExitStatus::of_check(index.unreadable.is_empty()))
+    let unknown = costs.unknown(&index);
+    for version in &unknown {
+        terminal::error(&format_args!("{}: costs of {version}: no such version", zoo::COSTS), None);
+    }
+    Ok(ExitStatus::of_check(index.unreadable.is_empty() && unknown.is_empty()))
 }

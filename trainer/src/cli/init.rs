@@ -61,14 +61,13 @@ pub(super) fn command(args: &InitArgs) -> Result<()> {
     enter_profile(&recipe.recipe.numeric_profile)?;
     let images = trainer::split::split(&recipe.recipe, &samples)?.0.len();
     zoo::write_atomic(&path, recipe.text.as_bytes())?;
-    let images_per_second = throughput::images_per_second(&recipe, &dataset, Path::new("zoo"), TRIED).ok();
+    let throughput = throughput::measure(&recipe, &dataset, Path::new("zoo"), TRIED).ok();
     let written = Written {
         recipe: path.display().to_string(),
         epochs: recipe.recipe.epochs(),
         images,
-        images_per_second,
-        estimated_seconds: images_per_second
-            .map(|speed| images as f64 * f64::from(recipe.recipe.epochs()) / speed),
+        images_per_second: throughput.map(|throughput| throughput.images_per_second),
+        estimated_seconds: throughput.map(|throughput| throughput.seconds),
     };
     if args.json {
         terminal::json(&written);

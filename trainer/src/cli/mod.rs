@@ -10,6 +10,7 @@ mod numeric_profile;
 mod publish;
 mod reproduce;
 mod study;
+mod throughput;
 mod train;
 
 use std::process::ExitCode;
@@ -56,9 +57,8 @@ enum Command {
     Study(study::StudyArgs),
     /// Retrains a published model and compares it with what was published.
     Reproduce(reproduce::ReproduceArgs),
-    /// Prints how many images per second a recipe trains.
-    #[command(hide = true)]
-    Throughput(study::ThroughputArgs),
+    /// Measures how fast a recipe trains here, and says how long it takes.
+    Throughput(throughput::ThroughputArgs),
     /// Says what this machine is, and whether it trains to the same bytes as others.
     Doctor(doctor::DoctorArgs),
 }
@@ -103,7 +103,7 @@ fn run(command: Command) -> Result<ExitStatus> {
         Command::Front(args) => look::front_command(&args)?,
         Command::Preview(args) => look::preview_command(&args)?,
         Command::Study(args) => study::command(&args)?,
-        Command::Throughput(args) => study::throughput(&args)?,
+        Command::Throughput(args) => throughput::command(&args)?,
         Command::Schema { format } => terminal::line(format.schema()),
     }
     Ok(ExitStatus::Success)

@@ -2,18 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use datasets::{Dataset, Split};
 use trainer::recipe::RecipeFile;
 use trainer::study::results::{self, Results};
 use trainer::study::{self, Plan, StudyFile, Workers, execute};
-use trainer::throughput::images_per_second;
+use trainer::throughput::Throughput;
 use trainer::{Error, Result};
 
 use super::common::{INTERRUPTED, handle_interrupts};
-use super::numeric_profile::enter_profile;
 use crate::progress::{DownloadBar, StudyTable};
 
 #[derive(clap::Args)]
@@ -53,39 +51,13 @@ struct TimeArgs {
     seconds: f64,
 }
 
-/// `trainer throughput`, by which studies measure: libtorch takes its threads once for a process.
-#[derive(clap::Args)]
-pub(super) struct ThroughputArgs {
-    /// The recipe.
-    recipe: PathBuf,
-    /// Folder of the datasets.
-    #[arg(long, default_value = "datasets")]
-    datasets: PathBuf,
-    /// The zoo that a teacher is in.
-    #[arg(long, default_value = "zoo")]
-    zoo: PathBuf,
-    /// Seconds of steps.
-    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
-    seconds: f64,
-}
-
-fn seconds(text: &str) -> std::result::Result<f64, String> {
+pub(super) fn seconds(text: &str) -> std::result::Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
     if seconds > 0.0 && seconds <= 3600.0 {
         Ok(seconds)
     } else {
         Err("expected above 0, at most 3600".into())
     }
-}
-
-/// Prints images per second.
-pub(super) fn throughput(args: &ThroughputArgs) -> Result<()> {
-    let recipe = RecipeFile::read(&args.recipe)?;
-    enter_profile(&recipe.recipe.numeric_profile)?;
-    let dataset = Dataset::find(&args.datasets, &recipe.recipe.dataset)?;
-    let rate = images_per_second(&recipe, &dataset, &args.zoo, Duration::from_secs_f64(args.seconds))?;
-    terminal::line(format_args!("{rate}"));
-    Ok(())
 }
 
 #[derive(clap::Args)]
@@ -198,13 +170,14 @@ fn this_program() -> Result<PathBuf> {
     std::env::current_exe().map_err(Error::io(Path::new("trainer")))
 }
 
-/// Images per second of a recipe, in a process of its own.
+/// Images per second of a recipe, in a process of its own: libtorch takes its threads once for a process.
 fn measure(recipe: &Path, datasets: &Path, seconds: f64) -> Result<f64> {
     let mut command = Command::new(this_program()?);
     command.arg("throughput").arg(recipe).arg("--datasets").arg(datasets);
-    let output = command.args(["--seconds", &seconds.to_string()]).output().map_err(Error::io(recipe))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().map_err(|_| {
+    let output =
+        command.args(["--json", "--seconds", &seconds.to_string()]).output().map_err(Error::io(recipe))?;
+    let measured: Option<Throughput> = serde_json::from_slice(&output.stdout).ok();
+    measured.map(|throughput| throughput.images_per_second).ok_or_else(|| {
         let said = String::from_utf8_lossy(&output.stderr);
         Error::Study(format!("{}: not measured: {}", recipe.display(), said.trim()))
     })

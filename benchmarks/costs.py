@@ -1,0 +1,46 @@
+"""Measures what every published version costs in time and writes zoo/costs.json, which the table of results shows.
+
+Run it as `python3 benchmarks/costs.py`, where nothing else computes; then `zoo index` prints the table anew. Versions are
+measured in turns, and what is written is the median of the rounds.
+"""
+import argparse
+import datetime
+import json
+import statistics
+
+from comparing import alternate
+from machine import ROOT, machine, run
+
+ROUNDS = 5
+
+
+def microseconds(infer, version):
+    """One image to a call, one thread."""
+    command = [infer, "bench", version, "--zoo", ROOT / "zoo", "--batch", 1, "--threads", 1, "--seconds", 0.5, "--json"]
+    return json.loads(run(command)[0])[0]["speed"]["p50_us"]
+
+
+def core_hours(trainer, recipe):
+    command = [trainer, "throughput", recipe, "--datasets", ROOT / "datasets", "--zoo", ROOT / "zoo", "--json"]
+    return json.loads(run(command)[0])["core_hours"]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--infer", default=ROOT / "target/debug/infer", help="the binary to measure")
+    parser.add_argument("--trainer", default=ROOT / "target/debug/trainer", help="the binary to measure")
+    arguments = parser.parse_args()
+    sides = {}
+    for recipe in sorted((ROOT / "zoo/models").glob("*/*/recipe.yaml")):
+        version = f"{recipe.parent.parent.name}@{recipe.parent.name}"
+        sides[version, "microseconds"] = lambda v=version: microseconds(arguments.infer, v)
+        sides[version, "core_hours"] = lambda r=recipe: core_hours(arguments.trainer, r)
+    versions = {}
+    for (version, what), values in alternate(sides, ROUNDS).items():
+        versions.setdefault(version, {})[what] = float(f"{statistics.median(values):.3g}")
+    costs = {"machine": machine(), "date": str(datetime.date.today()), "versions": versions}
+    (ROOT / "zoo/costs.json").write_text(json.dumps(costs, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

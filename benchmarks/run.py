@@ -216,7 +216,7 @@ def measure(arguments):
     }
     results = HERE / "results.json"
     known = json.loads(results.read_text()) if results.exists() else {}
-    for key in arguments.only or sections:
+    for key in sections if arguments.only is None else arguments.only:
         title, section = sections[key]
         print(title, file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="bench-") as work:
@@ -241,7 +241,7 @@ def main():
     parser.add_argument("--server", default=ROOT / "target/debug/zoo", help="the binary to measure serving with")
     parser.add_argument("--reader", default=ROOT / "target/debug/infer",
                         help="a binary with the reader of adopted networks")
-    parser.add_argument("--only", nargs="*", help="sections to measure again: epoch step 99 cold predict foreign serve")
+    parser.add_argument("--only", nargs="*", help="sections to measure again: epoch step 99 cold predict foreign serve; none: write BENCHMARKS.md anew")
     arguments = parser.parse_args()
     measure(arguments)
 

@@ -87,7 +87,10 @@ def check_weights(work):
     weights = work / "weights.safetensors"
     save_file(model.state_dict(), str(weights))
     zoo = work / "zoo"
-    run("trainer", "publish", "recipes/mnist-cnn.yaml", "--weights", weights, "--zoo", zoo)
+    # A million damaged images say nothing about weights that came from elsewhere.
+    recipe = work / "mnist-cnn.yaml"
+    recipe.write_text((ROOT / "recipes/mnist-cnn.yaml").read_text().replace(", corruptions: true", ""))
+    run("trainer", "publish", recipe, "--weights", weights, "--zoo", zoo)
     print(run("infer", "verify", "--zoo", zoo, "--datasets", ROOT / "datasets").strip().splitlines()[-2])
     run("zoo", "export", "torch", work / "again", "mnist-cnn", "--zoo", zoo)
     again = load_file(work / "again/mnist-cnn/model.safetensors")

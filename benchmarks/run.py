@@ -241,7 +241,8 @@ def main():
     parser.add_argument("--server", default=ROOT / "target/debug/zoo", help="the binary to measure serving with")
     parser.add_argument("--reader", default=ROOT / "target/debug/infer",
                         help="a binary with the reader of adopted networks")
-    parser.add_argument("--only", nargs="*", help="sections to measure again: epoch step 99 cold predict foreign serve; none: write BENCHMARKS.md anew")
+    parser.add_argument("--only", nargs="*", help="sections to measure again: epoch step 99 cold predict foreign serve; "
+                        "with none of them BENCHMARKS.md is only written anew")
     arguments = parser.parse_args()
     measure(arguments)
 

@@ -9,15 +9,9 @@ import json
 import statistics
 
 from comparing import alternate
-from machine import ROOT, machine, run
+from machine import ROOT, machine, run, speed
 
 ROUNDS = 5
-
-
-def microseconds(infer, version):
-    """One image to a call, one thread."""
-    command = [infer, "bench", version, "--zoo", ROOT / "zoo", "--batch", 1, "--threads", 1, "--seconds", 0.5, "--json"]
-    return json.loads(run(command)[0])[0]["speed"]["p50_us"]
 
 
 def core_hours(trainer, recipe):
@@ -33,7 +27,8 @@ def main():
     sides = {}
     for recipe in sorted((ROOT / "zoo/models").glob("*/*/recipe.yaml")):
         version = f"{recipe.parent.parent.name}@{recipe.parent.name}"
-        sides[version, "microseconds"] = lambda v=version: microseconds(arguments.infer, v)
+        # One image to a call, one thread.
+        sides[version, "microseconds"] = lambda v=version: speed(arguments.infer, v, 1, 1, 0.5)["p50_us"]
         sides[version, "core_hours"] = lambda r=recipe: core_hours(arguments.trainer, r)
     versions = {}
     for (version, what), values in alternate(sides, ROUNDS).items():

@@ -1,4 +1,5 @@
 """The machine that measures, and processes on it."""
+import json
 import os
 import platform
 import subprocess
@@ -16,6 +17,13 @@ def run(command, **options):
     if found.returncode != 0:
         sys.exit(f"error: {' '.join(map(str, command))} failed with {found.returncode}")
     return found.stdout, time.perf_counter() - started
+
+
+def speed(infer, model, batch, threads, seconds=1.0):
+    """What `infer bench` measures of a model."""
+    command = [infer, "bench", model, "--zoo", ROOT / "zoo", "--json", "--seconds", seconds]
+    output, _ = run([*command, "--batch", batch, "--threads", threads])
+    return json.loads(output)[0]["speed"]
 
 
 def machine():

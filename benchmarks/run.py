@@ -34,7 +34,7 @@ from pathlib import Path
 import foreign
 import serving
 from comparing import ROUNDS, alternate, compared, ratio, table
-from machine import ROOT, machine, run
+from machine import ROOT, machine, run, speed
 from peers import PEERS, Peer, newest
 
 # The pinned peers, as the head of this file names them.
@@ -103,12 +103,6 @@ def time_to_99(trainer, work):
         print(f"  seed {seed}: {took:.1f} s, {correct}", file=sys.stderr, flush=True)
     rows.append(["mean", f"{statistics.mean(seconds):.1f} s", f"{statistics.mean(accuracies):.2f} %"])
     return table(["seed", "whole process", "test split of MNIST"], rows)
-
-
-def speed(infer, model, batch, threads, seconds=1.0):
-    command = [infer, "bench", model, "--zoo", ROOT / "zoo", "--json", "--seconds", seconds]
-    output, _ = run([*command, "--batch", batch, "--threads", threads])
-    return json.loads(output)[0]["speed"]
 
 
 def latency(infer, model, peers):

@@ -1,6 +1,6 @@
 //! What is ink: a mask, and how strong the ink is.
 
-use super::plane::Plane;
+use super::plane::{Bounds, Plane};
 
 /// Ink on paper.
 pub(super) struct Ink {
@@ -25,10 +25,25 @@ impl Mask {
         column < self.width && self.data.get(row * self.width + column).copied().unwrap_or(false)
     }
 
-    /// White where the mask is.
-    pub(super) fn to_image(&self) -> image::GrayImage {
-        let level = |x: u32, y: u32| image::Luma([if self.at(y as usize, x as usize) { 255 } else { 0 }]);
-        image::GrayImage::from_fn(self.width as u32, self.height as u32, level)
+    /// The smallest rectangle that holds all of it.
+    pub(super) fn bounds(&self) -> Option<Bounds> {
+        let mut bounds: Option<Bounds> = None;
+        for (row, pixels) in self.data.chunks_exact(self.width.max(1)).enumerate() {
+            let Some(left) = pixels.iter().position(|&is_ink| is_ink) else { continue };
+            let right = pixels.iter().rposition(|&is_ink| is_ink).map_or(left, |last| last + 1);
+            let own = Bounds { top: row, left, bottom: row + 1, right };
+            bounds = Some(bounds.map_or(own, |bounds| bounds.union(own)));
+        }
+        bounds
+    }
+
+    /// A rectangle of it, white where the mask is.
+    pub(super) fn part(&self, part: Bounds) -> image::GrayImage {
+        let (height, width) = (part.bottom - part.top, part.right - part.left);
+        let rows = self.data.chunks_exact(self.width.max(1)).skip(part.top).take(height);
+        let pixels = rows.flat_map(|row| row.iter().skip(part.left).take(width));
+        let levels = pixels.map(|&is_ink| if is_ink { 255 } else { 0 }).collect();
+        image::GrayImage::from_raw(width as u32, height as u32, levels).expect("a level for each pixel")
     }
 }
 

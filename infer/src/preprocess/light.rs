@@ -31,7 +31,8 @@ const SHADOW: f32 = 0.75;
 pub(super) fn contrast(image: &RgbImage, window: f64) -> Plane {
     let is_grey = image.pixels().all(|p| p.0[0] == p.0[1] && p.0[1] == p.0[2]);
     let levels = |channel: usize| {
-        GrayImage::from_fn(image.width(), image.height(), |x, y| Luma([image.get_pixel(x, y).0[channel]]))
+        let levels = image.pixels().map(|pixel| pixel.0[channel]).collect();
+        GrayImage::from_raw(image.width(), image.height(), levels).expect("a level for each pixel")
     };
     let channels: Vec<GrayImage> = (0..if is_grey { 1 } else { 3 }).map(levels).collect();
     if let Some(grounds) = channels.iter().map(plain_ground).collect::<Option<Vec<u8>>>() {
@@ -61,25 +62,32 @@ fn plain_ground(levels: &GrayImage) -> Option<u8> {
     let mut histogram = [0u32; 256];
     levels.pixels().for_each(|pixel| histogram[usize::from(pixel.0[0])] += 1);
     let (mode, _) = (0..=255u8).zip(histogram).max_by_key(|&(_, count)| count)?;
-    let is_ground = |pixel: &Luma<u8>| pixel.0[0].abs_diff(mode) <= ALIKE;
+    let is_ground = |level: u8| level.abs_diff(mode) <= ALIKE;
     let (width, height) = levels.dimensions();
-    let (mut all, mut border, mut border_ground) = (0u32, 0u32, 0u32);
-    for (x, y, pixel) in levels.enumerate_pixels() {
-        let is_border = x == 0 || y == 0 || x + 1 == width || y + 1 == height;
-        all += u32::from(is_ground(pixel));
-        border += u32::from(is_border);
-        border_ground += u32::from(is_border && is_ground(pixel));
+    let all: u32 =
+        (0..=255u8).zip(histogram).filter(|&(level, _)| is_ground(level)).map(|(_, count)| count).sum();
+    if u64::from(all) * 10 <= 3 * u64::from(width) * u64::from(height) {
+        return None;
     }
-    let is_enough = u64::from(all) * 10 > 3 * u64::from(width) * u64::from(height);
-    (is_enough && border_ground * 20 >= border * 19).then_some(mode)
+    let (mut border, mut border_ground) = (0u32, 0u32);
+    for (y, row) in levels.rows().enumerate() {
+        let is_end = y == 0 || y + 1 == height as usize;
+        // The whole first and last row, of the others both ends.
+        let step = if is_end { 1 } else { (width as usize).saturating_sub(1).max(1) };
+        for pixel in row.step_by(step) {
+            border += 1;
+            border_ground += u32::from(is_ground(pixel.0[0]));
+        }
+    }
+    (border_ground * 20 >= border * 19).then_some(mode)
 }
 
 /// Contrast to grounds that are the same everywhere.
 fn against_plain(channels: &[GrayImage], grounds: &[u8]) -> Plane {
-    let differences = channels.iter().zip(grounds).flat_map(|(levels, &ground)| {
-        levels.pixels().map(move |pixel| f64::from(pixel.0[0]) - f64::from(ground))
-    });
-    let is_bright = differences.sum::<f64>() > 0.0;
+    let difference = |(levels, &ground): (&GrayImage, &u8)| {
+        levels.as_raw().iter().map(|&level| i64::from(level) - i64::from(ground)).sum::<i64>()
+    };
+    let is_bright = channels.iter().zip(grounds).map(difference).sum::<i64>() > 0;
     let (width, height) = channels.first().map_or((1, 1), GrayImage::dimensions);
     let mut found = Plane::black(height as usize, width as usize);
     for (levels, &ground) in channels.iter().zip(grounds) {
@@ -129,8 +137,8 @@ impl Ground {
         let guess = resized(&coarse, fine.width(), fine.height());
         let broad = broad_ink(&fine, &guess);
         let (mut difference, mut count) = (0f64, 0u32);
-        for ((pixel, broad), guess) in fine.pixels_mut().zip(broad.pixels()).zip(guess.pixels()) {
-            if broad.0[0] > 0 {
+        for ((pixel, &is_broad), guess) in fine.pixels_mut().zip(&broad.data).zip(guess.pixels()) {
+            if is_broad {
                 difference += f64::from(pixel.0[0]) - f64::from(guess.0[0]);
                 count += 1;
                 *pixel = *guess;
@@ -265,7 +273,7 @@ fn guess(coarse: &GrayImage, window: f64) -> GrayImage {
 }
 
 /// Broad areas that differ from the guess as much as ink does: those of less contrast are shadows.
-fn broad_ink(fine: &GrayImage, guess: &GrayImage) -> GrayImage {
+fn broad_ink(fine: &GrayImage, guess: &GrayImage) -> Mask {
     let differs = |(pixel, guess): (&Luma<u8>, &Luma<u8>)| {
         let (pixel, guess) = (f32::from(pixel.0[0]), f32::from(guess.0[0]));
         darker(pixel, guess).max(brighter(pixel, guess))
@@ -293,7 +301,7 @@ fn broad_ink(fine: &GrayImage, guess: &GrayImage) -> GrayImage {
     for part in parts(&ink).iter().filter(|part| part.touches_edge(&ink)).cloned().collect::<Vec<_>>() {
         erase(&mut ink, &part);
     }
-    ink.to_image()
+    ink
 }
 
 /// Smaller, if the longer side is longer than `longest`.

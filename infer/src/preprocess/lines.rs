@@ -34,6 +34,9 @@ pub(super) fn remove(mask: &mut Mask, length: f64, thickness: f64) {
     let mut turned = transposed(mask);
     let across = find(mask, length, thickest);
     let down = find(&turned, length, thickest);
+    if across.is_empty() && down.is_empty() {
+        return;
+    }
     // Two long parallel thin lines are a frame or squares, not a digit.
     let is_frame = across.len() > 1 && down.len() > 1;
     let is_ruling = |line: &Line, width: usize| {
@@ -52,7 +55,10 @@ pub(super) fn remove(mask: &mut Mask, length: f64, thickness: f64) {
 }
 
 fn transposed(mask: &Mask) -> Mask {
-    let data = (0..mask.data.len()).map(|index| mask.at(index % mask.height, index / mask.height)).collect();
+    let mut data = Vec::with_capacity(mask.data.len());
+    for column in 0..mask.width {
+        data.extend(mask.data.iter().skip(column).step_by(mask.width));
+    }
     Mask { height: mask.width, width: mask.height, data }
 }
 

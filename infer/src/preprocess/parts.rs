@@ -38,19 +38,22 @@ impl Part {
 
 /// All parts, of eight neighbours, by their first pixel.
 pub(super) fn parts(mask: &Mask) -> Vec<Part> {
-    let labels = connected_components(&mask.to_image(), Connectivity::Eight, Luma([0]));
+    let Some(all) = mask.bounds() else { return Vec::new() };
+    let labels = connected_components(&mask.part(all), Connectivity::Eight, Luma([0]));
     let count = labels.pixels().map(|label| label.0[0] as usize).max().unwrap_or(0);
     let nothing = Bounds { top: usize::MAX, left: usize::MAX, bottom: 0, right: 0 };
     let mut parts = vec![Part { pixels: Vec::new(), bounds: nothing }; count];
-    for (index, label) in labels.pixels().enumerate() {
-        let Some(part) = (label.0[0] as usize).checked_sub(1).and_then(|label| parts.get_mut(label)) else {
-            continue;
-        };
-        let (row, column) = (index / mask.width, index % mask.width);
-        part.pixels.push(index);
-        let b = &mut part.bounds;
-        (b.top, b.left) = (b.top.min(row), b.left.min(column));
-        (b.bottom, b.right) = (b.bottom.max(row + 1), b.right.max(column + 1));
+    for (row, labels) in (all.top..).zip(labels.rows()) {
+        for (column, label) in (all.left..).zip(labels) {
+            let Some(part) = (label.0[0] as usize).checked_sub(1).and_then(|label| parts.get_mut(label))
+            else {
+                continue;
+            };
+            part.pixels.push(row * mask.width + column);
+            let b = &mut part.bounds;
+            (b.top, b.left) = (b.top.min(row), b.left.min(column));
+            (b.bottom, b.right) = (b.bottom.max(row + 1), b.right.max(column + 1));
+        }
     }
     parts
 }

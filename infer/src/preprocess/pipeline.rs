@@ -1,8 +1,10 @@
 //! The steps of a manifest, one after another.
 
+use std::borrow::Cow;
+
 use datasets::{ImageShape, Step};
 use image::imageops::FilterType;
-use image::{DynamicImage, GrayImage};
+use image::{DynamicImage, GrayImage, RgbImage};
 
 use super::ink::Ink;
 use super::objects::Object;
@@ -193,11 +195,18 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Red, green and blue, transparency laid on white, or on black where white would hide everything.
-    fn colours(&self) -> image::RgbImage {
-        if !self.image.color().has_alpha() {
-            return self.image.to_rgb8();
+    fn colours(&self) -> Cow<'_, RgbImage> {
+        match &self.image {
+            DynamicImage::ImageRgb8(colours) => Cow::Borrowed(colours),
+            // The general conversion gives the same, by way of floating point.
+            DynamicImage::ImageLuma8(grey) => {
+                let levels = grey.as_raw().iter().flat_map(|&level| [level; 3]).collect();
+                let (width, height) = grey.dimensions();
+                Cow::Owned(RgbImage::from_raw(width, height, levels).expect("three values for each pixel"))
+            }
+            image if image.color().has_alpha() => Cow::Owned(super::plane::opaque(image)),
+            image => Cow::Owned(image.to_rgb8()),
         }
-        super::plane::opaque(&self.image)
     }
 
     fn resize(&self) -> Found {

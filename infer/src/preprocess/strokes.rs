@@ -8,23 +8,27 @@ use super::plane::Plane;
 /// pixels long; gives the object with a margin where it grew.
 pub(super) fn fit(object: &Plane, side: f64, thinnest: f64, thickest: f64) -> Plane {
     let scale = side / object.height.max(object.width).max(1) as f64;
-    let Some(width) = width(object) else { return object.clone() };
+    let framed = framed(object, 1);
+    let depths = distances(&framed, |level| level <= 127.0);
+    let Some(width) = width(&depths) else { return object.clone() };
     let wanted = (width * scale).clamp(thinnest, thickest) / scale;
     let change = (wanted - width) / 2.0;
     if change.abs() < 0.25 {
         return object.clone();
     }
-    if change > 0.0 { grown(object, change) } else { shrunk(object, -change) }
+    if change > 0.0 {
+        return grown(object, change);
+    }
+    let shrunk = shrunk(framed, &depths, -change);
+    if shrunk.max() > 127.0 { shrunk } else { object.clone() }
 }
 
-/// Mean width of the strokes, pixels: four times the mean distance from the edge (within a bar of width w,
-/// distances are 0 to w / 2).
-fn width(object: &Plane) -> Option<f64> {
-    let framed = framed(object, 1);
-    let distances = distances(&framed, |level| level <= 127.0);
-    let inside: Vec<f64> = distances.into_iter().filter(|&distance| distance > 0.0).collect();
+/// Mean width of the strokes, pixels, from each pixel's distance from what is outside: four times the mean
+/// distance from the edge (within a bar of width w, distances are 0 to w / 2).
+fn width(depths: &[f64]) -> Option<f64> {
+    let inside: Vec<f64> = depths.iter().copied().filter(|&depth| depth > 0.0).collect();
     // A pixel's distance is that to the middle of the nearest pixel outside, half a pixel too much.
-    let mean = inside.iter().map(|distance| distance - 0.5).sum::<f64>() / inside.len().max(1) as f64;
+    let mean = inside.iter().map(|depth| depth - 0.5).sum::<f64>() / inside.len().max(1) as f64;
     (!inside.is_empty()).then_some((4.0 * mean).max(1.0))
 }
 
@@ -59,13 +63,11 @@ fn grown(object: &Plane, by: f64) -> Plane {
     out
 }
 
-fn shrunk(object: &Plane, by: f64) -> Plane {
-    let mut out = framed(object, 1);
-    let distances = distances(&out, |level| level <= 127.0);
-    for (level, distance) in out.data.iter_mut().zip(distances) {
-        *level = level.min(255.0 * (distance - by).clamp(0.0, 1.0) as f32);
+fn shrunk(mut object: Plane, depths: &[f64], by: f64) -> Plane {
+    for (level, depth) in object.data.iter_mut().zip(depths) {
+        *level = level.min(255.0 * (depth - by).clamp(0.0, 1.0) as f32);
     }
-    if out.max() > 127.0 { out } else { object.clone() }
+    object
 }
 
 #[cfg(test)]
@@ -82,13 +84,17 @@ mod tests {
         plane
     }
 
+    fn width_of(object: &Plane) -> f64 {
+        width(&distances(&framed(object, 1), |level| level <= 127.0)).unwrap()
+    }
+
     #[test]
     fn widths_are_measured_and_changed() {
         for wide in [3, 6, 12] {
-            let found = width(&bar(wide)).unwrap();
+            let found = width_of(&bar(wide));
             assert!((found - wide as f64).abs() < 0.2 * wide as f64 + 0.5, "{wide}: {found}");
             let fitted = fit(&bar(wide), 20.0, 2.0, 2.0);
-            let found = width(&fitted).unwrap();
+            let found = width_of(&fitted);
             assert!((8.0..12.5).contains(&found), "{wide} became {found}");
         }
         assert_eq!(fit(&bar(10), 20.0, 1.0, 4.0), bar(10));

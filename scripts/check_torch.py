@@ -89,7 +89,9 @@ def check_weights(work):
     zoo = work / "zoo"
     # A million damaged images say nothing about weights that came from elsewhere.
     recipe = work / "mnist-cnn.yaml"
-    recipe.write_text((ROOT / "recipes/mnist-cnn.yaml").read_text().replace(", corruptions: true", ""))
+    text = (ROOT / "recipes/mnist-cnn.yaml").read_text()
+    assert text.count(", corruptions: true") == 1, "where the recipe asks for damaged images"
+    recipe.write_text(text.replace(", corruptions: true", ""))
     run("trainer", "publish", recipe, "--weights", weights, "--zoo", zoo)
     print(run("infer", "verify", "--zoo", zoo, "--datasets", ROOT / "datasets").strip().splitlines()[-2])
     run("zoo", "export", "torch", work / "again", "mnist-cnn", "--zoo", zoo)

@@ -131,8 +131,11 @@ impl Opening {
                 return Predictor::new(*manifest, onnx, Path::new("(built-in model)"), Source::BuiltIn);
             }
         };
-        let (onnx, claim) = version.read_unproved(zoo::ONNX)?;
-        let onnx = Bytes::from(onnx);
+        let unproved = version.open_unproved(zoo::ONNX)?;
+        let length = unproved.length();
+        let mut memory = kernels::Memory::zeroed(length.div_ceil(size_of::<f32>()));
+        let claim = unproved.read(&mut memory.as_bytes_mut()[..length])?;
+        let onnx = Bytes::from_owner(memory).slice(..length);
         let path = version.path.join(zoo::ONNX);
         // The network is loaded while its hash is computed, and thrown away if that is another one.
         let (proved, predictor) = std::thread::scope(|scope| {

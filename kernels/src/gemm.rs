@@ -42,6 +42,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::memory::Memory;
 use crate::unroll::unroll;
 
 /// `f32` in the widest vector.
@@ -54,7 +55,7 @@ const PLACES: usize = 16;
 /// side, for each place of the depth.
 #[derive(Debug)]
 pub struct PackedWeights {
-    panels: Vec<f32>,
+    panels: Memory,
     /// One value per lane of every panel.
     bias: Vec<f32>,
     depth: usize,
@@ -113,7 +114,7 @@ impl PackedWeights {
         bias: Vec<f32>,
     ) -> PackedWeights {
         let lanes = Arch::new().dispatch(Lanes);
-        let mut panels = vec![0.0; features.next_multiple_of(lanes) * depth];
+        let mut panels = Memory::zeroed(features.next_multiple_of(lanes) * depth);
         let firsts = (0..features).step_by(lanes);
         for (panel, first) in panels.chunks_exact_mut((lanes * depth).max(1)).zip(firsts) {
             // A few places at a time: the weights of a feature usually lie side by side, and those of the
@@ -136,10 +137,10 @@ impl PackedWeights {
     /// If `matrix` is too short.
     pub fn of_matrix(matrix: &[f32], stride: usize, depth: usize, features: usize) -> PackedWeights {
         let panels = Arch::new().dispatch(Pack { matrix, stride, depth, features });
-        PackedWeights::over(panels, features, depth, Vec::new())
+        PackedWeights::over(panels.into(), features, depth, Vec::new())
     }
 
-    fn over(panels: Vec<f32>, features: usize, depth: usize, mut bias: Vec<f32>) -> PackedWeights {
+    fn over(panels: Memory, features: usize, depth: usize, mut bias: Vec<f32>) -> PackedWeights {
         let arch = Arch::new();
         bias.resize(features.next_multiple_of(arch.dispatch(Lanes)), 0.0);
         PackedWeights { panels, bias, depth, features, arch, backward: AtomicBool::new(false) }
@@ -380,7 +381,7 @@ mod tests {
             let matrix: Vec<f32> =
                 (0..depth * (features + 2)).map(|at| weight(at % (features + 2), at / (features + 2))).collect();
             let other = PackedWeights::of_matrix(&matrix, features + 2, depth, features);
-            prop_assert_eq!(&other.panels, &weights.panels);
+            prop_assert_eq!(&*other.panels, &*weights.panels);
             for (row, outputs) in output.chunks(features).enumerate() {
                 for (feature, found) in outputs.iter().enumerate() {
                     let place = |place: usize| origins[row] + place / run * stride + place % run;

@@ -27,6 +27,7 @@ mod direct;
 mod frame;
 mod gemm;
 mod indirect;
+mod memory;
 mod pool;
 mod training;
 mod unroll;
@@ -35,6 +36,7 @@ mod winograd;
 
 pub use conv::{Conv2d, Scratch};
 pub use gemm::{Clamp, IndirectionBuffer, PackedWeights};
+pub use memory::Memory;
 pub use pool::{AvgPool, MaxPool};
 pub use training::{Factors, Slopes, TrainedConv, TrainingScratch};
 pub use window::Window;

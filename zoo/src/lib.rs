@@ -52,4 +52,4 @@ pub use results::grouped;
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo, parse_version};
 pub use training::{NumericProfileInfo, TrainingInfo, ValidationRun};
-pub use version::{Claim, Problem, VersionDir, list_files};
+pub use version::{Claim, Problem, Unproved, VersionDir, list_files};

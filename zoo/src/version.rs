@@ -100,29 +100,26 @@ impl VersionDir {
                 Err(Error::Damaged { path, problem })
             };
         }
-        let (bytes, claim) = self.read_unproved(name)?;
-        claim.prove(&bytes)?;
+        let unproved = self.open_unproved(name)?;
+        let mut bytes = vec![0; unproved.length()];
+        unproved.read(&mut bytes)?.prove(&bytes)?;
         Ok(bytes)
     }
 
-    /// Reads a file and checks its length, but not its hash: that takes as long as loading a network, and
+    /// Opens a file and checks its length, but not its hash: that takes as long as loading a network, and
     /// can be done beside it. Nothing that is made of the bytes may be shown to anyone before [`Claim::prove`] has said
     /// that they are the published ones.
     ///
     /// # Errors
     /// As for [`VersionDir::read`].
-    pub fn read_unproved(&self, name: &str) -> Result<(Vec<u8>, Claim)> {
+    pub fn open_unproved(&self, name: &str) -> Result<Unproved> {
         let path = self.path.join(name);
         let damaged = |problem: Problem| Error::Damaged { path: path.clone(), problem: problem.to_string() };
         let expected = self.manifest.files.get(name).ok_or_else(|| damaged(Problem::Extra))?;
-        let mut file = open_file(&path, expected).map_err(damaged)?;
-        // The file has this length; it may have grown since.
-        let mut bytes = Vec::with_capacity(usize::try_from(expected.bytes).unwrap_or(0));
-        file.read_to_end(&mut bytes).map_err(|e| damaged(unreadable(&e)))?;
-        if bytes.len() as u64 != expected.bytes {
-            return Err(damaged(Problem::Length { expected: expected.bytes, found: bytes.len() as u64 }));
-        }
-        Ok((bytes, Claim { path, expected: expected.sha256 }))
+        let content = open_file(&path, expected).map_err(damaged)?;
+        let length =
+            usize::try_from(expected.bytes).map_err(|_| damaged(Problem::Unreadable("too large".into())))?;
+        Ok(Unproved { content: Box::new(content), length, claim: Claim { path, expected: expected.sha256 } })
     }
 
     /// Whether every file is as the manifest says.
@@ -153,6 +150,31 @@ impl VersionDir {
         let known = |name: &String| name == MANIFEST || self.manifest.files.contains_key(name);
         problems.extend(present.into_iter().filter(|name| !known(name)).map(|name| (name, Problem::Extra)));
         Ok(problems)
+    }
+}
+
+/// A file of a version, open, of the published length.
+pub struct Unproved {
+    content: Box<dyn Read>,
+    length: usize,
+    claim: Claim,
+}
+
+impl Unproved {
+    /// Bytes of the file.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Reads it into as many bytes as it has.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it cannot be read, or has become shorter.
+    pub fn read(mut self, bytes: &mut [u8]) -> Result<Claim> {
+        match self.content.read_exact(bytes) {
+            Ok(()) => Ok(self.claim),
+            Err(e) => Err(Error::Damaged { path: self.claim.path, problem: unreadable(&e).to_string() }),
+        }
     }
 }
 

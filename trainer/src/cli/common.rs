@@ -49,6 +49,16 @@ impl Device {
     }
 }
 
+/// An argument that says how long to measure.
+pub(super) fn seconds(text: &str) -> std::result::Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if seconds > 0.0 && seconds <= 3600.0 {
+        Ok(seconds)
+    } else {
+        Err("expected above 0, at most 3600".into())
+    }
+}
+
 /// How to train, with Ctrl-C set up to save and stop; teachers are in `zoo`.
 pub(super) fn options<'a>(resume: bool, common: &Common, zoo: &'a Path) -> Result<Options<'a>> {
     handle_interrupts()?;

@@ -11,7 +11,7 @@ use trainer::study::{self, Plan, StudyFile, Workers, execute};
 use trainer::throughput::Throughput;
 use trainer::{Error, Result};
 
-use super::common::{INTERRUPTED, handle_interrupts};
+use super::common::{INTERRUPTED, handle_interrupts, seconds};
 use crate::progress::{DownloadBar, StudyTable};
 
 #[derive(clap::Args)]
@@ -49,15 +49,6 @@ struct TimeArgs {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
-}
-
-pub(super) fn seconds(text: &str) -> std::result::Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
-    if seconds > 0.0 && seconds <= 3600.0 {
-        Ok(seconds)
-    } else {
-        Err("expected above 0, at most 3600".into())
-    }
 }
 
 #[derive(clap::Args)]

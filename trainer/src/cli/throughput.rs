@@ -21,7 +21,7 @@ pub(super) struct ThroughputArgs {
     #[arg(long, default_value = "zoo")]
     zoo: PathBuf,
     /// Seconds of steps.
-    #[arg(long, default_value_t = 2.0, value_parser = super::study::seconds)]
+    #[arg(long, default_value_t = 2.0, value_parser = super::common::seconds)]
     seconds: f64,
     /// Print the result as JSON.
     #[arg(long)]

@@ -1,0 +1,186 @@
+//! Shapes, types and files as other frameworks write them.
+
+use super::*;
+
+/// Shapes and types that other frameworks have.
+#[test]
+fn layouts_batches_and_types_of_other_frameworks() {
+    let dir = workspace();
+    let dir = dir.path();
+    let changed = |change: &dyn Fn(&mut GraphProto)| {
+        let mut model = perceptron();
+        change(model.graph.as_mut().unwrap());
+        model
+    };
+    let mut version = 0;
+    let mut predictions = Vec::new();
+    for (row, model, more, expected) in [
+        ("as it is", perceptron(), vec!["--like", "keras"], "softmax added"),
+        (
+            "channels last",
+            changed(&|graph| graph.input[0] = value("x", DataType::Float, &[-1, 28, 28, 1])),
+            vec!["--like", "keras", "--layout", "nhwc"],
+            "channels moved last",
+        ),
+        (
+            "flat",
+            changed(&|graph| graph.input[0] = value("x", DataType::Float, &[-1, 784])),
+            vec!["--like", "keras"],
+            "image flattened",
+        ),
+        (
+            "without a channel",
+            changed(&|graph| graph.input[0] = value("x", DataType::Float, &[-1, 28, 28])),
+            vec!["--like", "keras"],
+            "channel dropped",
+        ),
+        (
+            "one image",
+            changed(&|graph| graph.input[0] = value("x", DataType::Float, &[1, 1, 28, 28])),
+            vec!["--like", "keras"],
+            "freed, which was 1",
+        ),
+        (
+            "a fixed shape in a constant",
+            changed(&|graph| {
+                graph.input[0] = value("x", DataType::Float, &[1, 1, 28, 28]);
+                graph.node[0] = node("Reshape", &["x", "shape"], "flat", vec![]);
+                graph.initializer.push(ints("shape", &[1, 784]));
+            }),
+            vec!["--like", "keras"],
+            "freed, which was 1",
+        ),
+        (
+            "a shape in a node",
+            changed(&|graph| {
+                graph.node[0] = node("Reshape", &["x", "shape"], "flat", vec![]);
+                let shape = vec![tensor_attribute(ints("", &[-1, 784]))];
+                graph.node.insert(0, node("Constant", &[], "shape", shape));
+            }),
+            vec!["--like", "keras"],
+            "softmax added",
+        ),
+        (
+            "probabilities",
+            changed(&|graph| {
+                graph.node[1].output[0] = "logits".into();
+                graph.node.push(node("Softmax", &["logits"], "y", vec![int("axis", 1)]));
+            }),
+            vec!["--like", "keras"],
+            "pixels: mul",
+        ),
+        (
+            "log-probabilities",
+            changed(&|graph| {
+                graph.node[1].output[0] = "logits".into();
+                graph.node.push(node("LogSoftmax", &["logits"], "y", vec![int("axis", 1)]));
+            }),
+            vec!["--like", "keras"],
+            "exp added",
+        ),
+        (
+            "raw pixels",
+            changed(&|graph| {
+                graph.input[0] = value("x", DataType::Uint8, &[-1, 1, 28, 28]);
+                graph.node.insert(0, node("Cast", &["x"], "float", vec![int("to", 1)]));
+                graph.node.insert(1, node("Mul", &["float", "scale"], "scaled", vec![]));
+                graph.node[2].input[0] = "scaled".into();
+                graph.initializer.push(floats("scale", &[], &[1.0 / 255.0]));
+            }),
+            vec![],
+            "softmax added",
+        ),
+        (
+            "names that are ours",
+            changed(&|graph| {
+                graph.input[0].name = "probabilities".into();
+                graph.node[0].input[0] = "probabilities".into();
+                graph.output[0].name = "image".into();
+                graph.node[1].output[0] = "image".into();
+            }),
+            vec!["--like", "keras"],
+            "softmax added",
+        ),
+        (
+            "constants among the inputs, as older files have it",
+            changed(&|graph| {
+                graph.input.push(value("weight", DataType::Float, &[10, 784]));
+                graph.input.push(value("bias", DataType::Float, &[10]));
+            }),
+            vec!["--like", "keras"],
+            "softmax added",
+        ),
+        (
+            "one of two outputs",
+            changed(&|graph| graph.output.push(value("flat", DataType::Float, &[-1, 784]))),
+            vec!["--like", "keras", "--output", "y"],
+            "softmax added",
+        ),
+    ] {
+        write(dir, &model);
+        let outcome = adopt(dir, &more);
+        assert_eq!(outcome.code, Some(0), "{row}: {outcome:?}");
+        assert!(outcome.stdout.contains(expected), "{row}: {outcome:?}");
+        version += 1;
+        predictions.push(manifest(dir, version).test.predictions_sha256);
+        succeed("infer", dir, ["verify", &format!("foreign@{version}")]);
+    }
+    assert!(
+        predictions.iter().all(|other| *other == predictions[0]),
+        "they are all the same network: {predictions:?}"
+    );
+}
+
+#[test]
+fn external_data_are_taken_in_from_the_folder_alone() {
+    let dir = workspace();
+    let dir = dir.path();
+    let mut model = perceptron();
+    let weights = model.graph.as_ref().unwrap().initializer[0].raw_data.clone();
+    std::fs::write(dir.join("model.onnx.data"), [vec![0; 16], weights].concat()).unwrap();
+    let external = |entries: &[(&str, &str)]| {
+        let entry =
+            |&(key, value): &(&str, &str)| StringStringEntryProto { key: key.into(), value: value.into() };
+        let mut model = perceptron();
+        let tensor = &mut model.graph.as_mut().unwrap().initializer[0];
+        tensor.raw_data.clear();
+        tensor.data_location = Some(DataLocation::External as i32);
+        tensor.external_data = entries.iter().map(entry).collect();
+        model
+    };
+    write(dir, &external(&[("location", "model.onnx.data"), ("offset", "16"), ("length", "31360")]));
+    succeed("zoo", dir, [&ADOPT[..], &["--like", "keras"]].concat());
+    assert_eq!(manifest(dir, 1).network.parameters, 7850);
+    std::os::unix::fs::symlink("/etc/passwd", dir.join("link")).unwrap();
+    std::fs::create_dir(dir.join("folder")).unwrap();
+    for (row, entries, expected) in [
+        ("another folder", vec![("location", "../model.onnx.data")], "expected a file in the folder"),
+        ("the root", vec![("location", "/etc/passwd")], "expected a file in the folder"),
+        ("a link out", vec![("location", "link")], "leads out of the folder"),
+        ("no such file", vec![("location", "other.data")], "other.data"),
+        ("a folder", vec![("location", "folder")], "folder"),
+        ("nowhere", vec![], "without a location"),
+        (
+            "beyond the end",
+            vec![("location", "model.onnx.data"), ("offset", "17"), ("length", "31360")],
+            "which has 31376",
+        ),
+        ("below zero", vec![("location", "model.onnx.data"), ("offset", "-1")], "offset"),
+        (
+            "all numbers",
+            vec![("location", "model.onnx.data"), ("offset", "1"), ("length", "18446744073709551615")],
+            "bytes from 1",
+        ),
+        ("too few", vec![("location", "model.onnx.data"), ("length", "16")], "16 bytes for"),
+    ] {
+        write(dir, &external(&entries));
+        assert_refused(row, &adopt(dir, &["--like", "keras"]), &[expected]);
+    }
+    // Data of a constant inside a node.
+    let graph = model.graph.as_mut().unwrap();
+    let mut constant = graph.initializer.remove(1);
+    (constant.raw_data, constant.data_location) = (Vec::new(), Some(DataLocation::External as i32));
+    graph.node.insert(0, node("Constant", &[], "bias", vec![tensor_attribute(constant)]));
+    write(dir, &model);
+    assert_refused("in a node", &adopt(dir, &["--like", "keras"]), &["data in another file"]);
+}

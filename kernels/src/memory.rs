@@ -84,8 +84,8 @@ mod tests {
             let mut memory = Memory::zeroed(values);
             assert_eq!(matches!(memory.0, Place::Pages(_)), values >= HUGE_PAGE / 4);
             assert!(memory.len() == values && memory.iter().all(|&value| value == 0.0));
-            memory.iter_mut().zip(0u16..).for_each(|(value, number)| *value = number.into());
-            assert!(memory.iter().zip(0u16..).all(|(&value, number)| value == f32::from(number)));
+            memory.iter_mut().zip(0u16..=u16::MAX).for_each(|(value, number)| *value = number.into());
+            assert!(memory.iter().zip(0u16..=u16::MAX).all(|(&value, number)| value == f32::from(number)));
             memory.as_bytes_mut().fill(0x40);
             let bytes: &[u8] = memory.as_ref();
             assert!(bytes.len() == 4 * values && bytes.iter().all(|&byte| byte == 0x40));

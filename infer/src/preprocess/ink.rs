@@ -37,13 +37,14 @@ impl Mask {
         bounds
     }
 
-    /// A rectangle of it, white where the mask is.
+    /// A rectangle of it, white where the mask is, and a black row below.
     pub(super) fn part(&self, part: Bounds) -> image::GrayImage {
         let (height, width) = (part.bottom - part.top, part.right - part.left);
         let rows = self.data.chunks_exact(self.width.max(1)).skip(part.top).take(height);
         let pixels = rows.flat_map(|row| row.iter().skip(part.left).take(width));
-        let levels = pixels.map(|&is_ink| if is_ink { 255 } else { 0 }).collect();
-        image::GrayImage::from_raw(width as u32, height as u32, levels).expect("a level for each pixel")
+        let mut levels: Vec<u8> = pixels.map(|&is_ink| if is_ink { 255 } else { 0 }).collect();
+        levels.resize(width * (height + 1), 0);
+        image::GrayImage::from_raw(width as u32, height as u32 + 1, levels).expect("a level for each pixel")
     }
 }
 

@@ -39,6 +39,7 @@ impl Part {
 /// All parts, of eight neighbours, by their first pixel.
 pub(super) fn parts(mask: &Mask) -> Vec<Part> {
     let Some(all) = mask.bounds() else { return Vec::new() };
+    // It has no room for the label of a picture that is one pixel and all ink, hence the row below.
     let labels = connected_components(&mask.part(all), Connectivity::Eight, Luma([0]));
     let count = labels.pixels().map(|label| label.0[0] as usize).max().unwrap_or(0);
     let nothing = Bounds { top: usize::MAX, left: usize::MAX, bottom: 0, right: 0 };
@@ -76,4 +77,58 @@ pub(super) fn largest_parts(mask: &Mask) -> Vec<Part> {
 /// Takes a part away.
 pub(super) fn erase(mask: &mut Mask, part: &Part) {
     part.pixels.iter().for_each(|&index| mask.data[index] = false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parts of a mask by their definition: each pixel takes the smallest number around it until none changes.
+    fn expected(mask: &Mask) -> Vec<Vec<usize>> {
+        let place = |index: usize| (index / mask.width, index % mask.width);
+        let touch = |a: usize, b: usize| {
+            let ((y, x), (v, u)) = (place(a), place(b));
+            y.abs_diff(v) <= 1 && x.abs_diff(u) <= 1
+        };
+        let ink: Vec<usize> = (0..mask.data.len()).filter(|&index| mask.data[index]).collect();
+        let mut first = ink.clone();
+        for _ in 0..ink.len() {
+            for a in 0..ink.len() {
+                for b in 0..ink.len() {
+                    if touch(ink[a], ink[b]) {
+                        first[a] = first[a].min(first[b]);
+                    }
+                }
+            }
+        }
+        let firsts = ink.iter().zip(&first).filter(|(index, first)| index == first).map(|(index, _)| *index);
+        firsts
+            .map(|part| {
+                ink.iter().zip(&first).filter(|(_, first)| **first == part).map(|(i, _)| *i).collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn parts_of_every_small_mask() {
+        for (height, width) in [(1, 1), (1, 2), (2, 1), (1, 5), (5, 1), (2, 2), (3, 3), (3, 4)] {
+            for bits in 0u32..1 << (height * width) {
+                let data = (0..height * width).map(|index| bits >> index & 1 == 1).collect();
+                let mask = Mask { height, width, data };
+                let found = parts(&mask);
+                let pixels: Vec<_> = found.iter().map(|part| part.pixels.clone()).collect();
+                assert_eq!(pixels, expected(&mask), "{mask:?}");
+                for part in found {
+                    let rows = part.pixels.iter().map(|index| index / width);
+                    let columns = part.pixels.iter().map(|index| index % width);
+                    assert_eq!(
+                        rows.clone().min().zip(rows.max()),
+                        Some((part.bounds.top, part.bounds.bottom - 1))
+                    );
+                    let ends = columns.clone().min().zip(columns.max());
+                    assert_eq!(ends, Some((part.bounds.left, part.bounds.right - 1)));
+                }
+            }
+        }
+    }
 }

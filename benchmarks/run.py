@@ -193,13 +193,13 @@ def peers_step(trainer, work):
         run(["cargo", "build", "--release", "--quiet", "--manifest-path", HERE / peer / "Cargo.toml"], env=settings)
         output, _ = run([ROOT / f"target/peers/release/{peer}-step"])
         rows.append([output.split(":")[0], output.split(":")[1].strip()])
-    return table(["seed network, batch of 128", "one training step"], rows)
+    return table(["network of `mnist-cnn`, batch of 128", "one training step"], rows)
 
 
 def measure(arguments):
     infer, trainer = Path(arguments.infer).resolve(), ROOT / "target/debug/trainer"
     sections = {
-        "epoch": ("Training: an epoch of the seed network", lambda w: training(trainer, w)),
+        "epoch": ("Training: an epoch of the network of mnist-cnn", lambda w: training(trainer, w)),
         "step": ("Training: other Rust frameworks", lambda w: peers_step(trainer, w)),
         "99": ("Training: from process start to 99 %", lambda w: time_to_99(trainer, w)),
         "cold": ("Prediction: from process start to answer", lambda _: cold_start(infer, SEED_MODELS[:1] + LITE_MODELS[:1])),

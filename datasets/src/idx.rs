@@ -247,6 +247,22 @@ impl IdxReader {
             }
         }
     }
+
+    /// That the file ends after the last element; a compressed one's checksum is compared there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it goes on, [`Error::Io`] if it is damaged.
+    pub fn finish(mut self) -> Result<()> {
+        let mut data = Vec::new();
+        read_all((&mut self.reader).take(1), &mut data, &self.path)?;
+        match data.is_empty() {
+            true => Ok(()),
+            false => {
+                let expected = format!("the end after {:?} of {}", self.shape, self.dtype);
+                Err(Error::invalid(&self.path, "elements", "more bytes", expected))
+            }
+        }
+    }
 }
 
 /// How an IDX file of bytes begins.

@@ -162,6 +162,10 @@ fn made(
         let problem = "has a test split of its own; --group-by and --fold are for sources without";
         return Err(Error::new(source, problem));
     }
+    if group_by.is_some() && records.iter().any(|record| record.part == Part::Validation) {
+        let problem = "has a validation split of its own, which --group-by does not keep apart; it is for sources without";
+        return Err(Error::new(source, problem));
+    }
     if !has_test {
         let plan = Plan { share: request.test_share, fold: request.fold, seed: request.seed, group_by };
         let groups = split::split(records, classes.len(), &plan);

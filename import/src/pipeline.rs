@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use datasets::{Digest, ImageShape, Preprocessing};
 use image::{DynamicImage, GrayImage, RgbImage};
@@ -84,7 +84,8 @@ pub(crate) fn collect(
     // Files are up to 64 MiB each: few of them wait.
     let (jobs, waiting) = sync_channel::<(usize, Item)>(2);
     let (made, finished) = sync_channel::<Result<(usize, Made)>>(2 * workers);
-    let waiting = Mutex::new(waiting);
+    // Gone with the last worker: nobody waits then to give items that nobody takes.
+    let waiting = Arc::new(Mutex::new(waiting));
     let room = Room::default();
     let size = std::sync::OnceLock::new();
     if let Some(size_given) = form.size {
@@ -94,10 +95,10 @@ pub(crate) fn collect(
     let mut spool = Spool::create(dir)?;
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            let (made, waiting, maker) = (made.clone(), &waiting, &maker);
-            scope.spawn(move || work(maker, waiting, &made));
+            let (made, waiting, maker) = (made.clone(), Arc::clone(&waiting), &maker);
+            scope.spawn(move || work(maker, &waiting, &made));
         }
-        drop(made);
+        drop((made, waiting));
         let collector = scope.spawn(|| gather(finished, &mut spool, progress));
         let read = feed(source, &maker, jobs);
         let gathered = collector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

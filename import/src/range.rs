@@ -10,11 +10,12 @@ pub(crate) struct Range {
     pub(crate) least: f64,
     pub(crate) most: f64,
     is_whole: bool,
+    has_nan: bool,
 }
 
 impl Default for Range {
     fn default() -> Range {
-        Range { least: f64::INFINITY, most: f64::NEG_INFINITY, is_whole: true }
+        Range { least: f64::INFINITY, most: f64::NEG_INFINITY, is_whole: true, has_nan: false }
     }
 }
 
@@ -28,6 +29,8 @@ impl Range {
         self.least = self.least.min(value);
         self.most = self.most.max(value);
         self.is_whole &= value.fract() == 0.0;
+        // Minimum and maximum pass over them.
+        self.has_nan |= value.is_nan();
     }
 }
 
@@ -43,9 +46,9 @@ impl Scale {
     /// # Errors
     /// For values that lie outside, or fill so little of the range that another one is meant: the error asks.
     pub(crate) fn choose(path: &Path, range: Range, white: Option<f64>) -> Result<Scale> {
-        let Range { least, most, is_whole } = range;
+        let Range { least, most, is_whole, has_nan } = range;
         let refuse = |problem: String| Err(Error::new(path, problem));
-        if !least.is_finite() || !most.is_finite() {
+        if has_nan || !least.is_finite() || !most.is_finite() {
             return refuse("no values, or some that are no numbers".into());
         }
         let found = format!("values from {least} to {most}");
@@ -109,6 +112,8 @@ mod tests {
             (vec![0.0, 17.0], Some(16.0), "expected 0 to 16"),
             (vec![-1.0, 17.0], Some(255.0), "expected 0 to 255"),
             (vec![f64::NAN], None, "no numbers"),
+            (vec![0.0, f64::NAN, 255.0], None, "no numbers"),
+            (vec![0.0, f64::NAN, 255.0], Some(255.0), "no numbers"),
             (vec![], None, "no values"),
         ] {
             let found = choose(&values, white).unwrap_err();

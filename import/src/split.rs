@@ -42,10 +42,14 @@ pub(crate) fn split(records: &mut [Record], classes: usize, plan: &Plan<'_>) -> 
     let mut counts = vec![0usize; classes];
     records.iter().filter(|record| is_free(record)).for_each(|record| counts[record.label as usize] += 1);
     let (part, parts) = plan.fold.unwrap_or((1, 1));
-    let share = if plan.fold.is_some() { 1.0 / parts as f64 } else { plan.share };
-    // At least one on either side, where there are two.
-    let wanted = |count: usize| (count as f64 * share).round().clamp(1.0, (count.max(2) - 1) as f64) as usize;
-    let mut left: Vec<Vec<usize>> = vec![counts.iter().map(|&count| wanted(count)).collect(); part];
+    let wanted = |part: usize, count: usize| match plan.fold {
+        // Together all images, each once.
+        Some(_) => part * count / parts - (part - 1) * count / parts,
+        // At least one on either side, where there are two.
+        None => (count as f64 * plan.share).round().clamp(1.0, (count.max(2) - 1) as f64) as usize,
+    };
+    let mut left: Vec<Vec<usize>> =
+        (1..=part).map(|part| counts.iter().map(|&count| wanted(part, count)).collect()).collect();
     for (_, members) in &groups {
         // The first part that still wants most of the group takes it; only the asked one is the test split.
         let takes = left.iter().position(|left| {

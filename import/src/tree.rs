@@ -59,7 +59,7 @@ impl Entry {
 }
 
 /// Whether a name of a file or folder is litter.
-fn is_litter(name: &str) -> bool {
+pub(crate) fn is_litter(name: &str) -> bool {
     name.starts_with('.') || LITTER.contains(&name.to_lowercase().as_str())
 }
 

@@ -169,7 +169,15 @@ fn whole_sources() -> Vec<Case<'static>> {
     let tar_gz = gzipped(&tarred());
     let replaced =
         |from: &'static str, to: &'static str| table(move |text| *text = text.replacen(from, to, 1));
-    let images = [&[0u8, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 4, 0, 0, 0, 4][..], &[200; 320]].concat();
+    // No two images are alike: they would be left out as duplicates.
+    let pixels: Vec<u8> = (0..320u32).map(|at| (at * 37 + at / 16 * 11) as u8).collect();
+    let one_is_nan: Vec<u8> = (0..320)
+        .map(|at| if at == 33 { f32::NAN } else { at as f32 / 2.0 })
+        .flat_map(f32::to_le_bytes)
+        .collect();
+    let open_quote = [table(|_| ()), b"a,\"".to_vec(), b"x\n".repeat(9 << 20)].concat();
+    let keys: String = (0..2000).map(|at| format!("{{\"{at}.png\": \"a\"}}\n")).collect();
+    let images = [&[0u8, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 4, 0, 0, 0, 4][..], &pixels].concat();
     let huge = [&[0u8, 0, 8, 3][..], &[0xff; 12], &[9; 320]].concat();
     let labelled = |request: &mut Request| {
         request.labels = Some(request.source.with_file_name("labels"));
@@ -198,7 +206,12 @@ fn whole_sources() -> Vec<Case<'static>> {
         ("header.csv", b"label,a,b,c,d\n".to_vec(), plain(), "header.csv"),
         ("cut.csv.gz", half(&gzipped(&table(|_| ()))), plain(), "cut.csv.gz"),
         ("cut-idx3-ubyte", images[..200].to_vec(), Box::new(labelled), "cut-idx3-ubyte"),
-        ("long-idx3-ubyte", [images.as_slice(), &[1; 9]].concat(), Box::new(labelled), "long-idx3-ubyte"),
+        (
+            "long-idx3-ubyte",
+            [images.as_slice(), &[1; 9]].concat(),
+            Box::new(labelled),
+            "expected the end after",
+        ),
         ("huge-idx3-ubyte", huge, Box::new(labelled), "huge-idx3-ubyte"),
         ("kind-idx3-ubyte", changed(&images, 2), Box::new(labelled), "kind-idx3-ubyte"),
         (
@@ -212,6 +225,21 @@ fn whole_sources() -> Vec<Case<'static>> {
         ("complex.npy", npy("<c8", "(20, 4, 4)", &[7; 2560]), Box::new(with_npy), "complex.npy"),
         ("flat.npy", npy("|u1", "(320,)", &[7; 320]), Box::new(with_npy), "shape [320]"),
         ("huge.npy", npy("|u1", "(99999999999, 4, 4)", &[7; 320]), Box::new(with_npy), "huge.npy"),
+        (
+            "overflow.npy",
+            npy("|u1", "(4294967296, 4294967296)", &[7; 320]),
+            Box::new(with_npy),
+            "overflow.npy",
+        ),
+        (
+            "more.npy",
+            npy("|u1", "(20, 4, 4)", &[pixels.as_slice(), &[1]].concat()),
+            Box::new(with_npy),
+            "expected the end after",
+        ),
+        ("nan.npy", npy("<f4", "(20, 4, 4)", &one_is_nan), Box::new(with_npy), "no numbers"),
+        ("open-quote.csv.gz", gzipped(&open_quote), plain(), "a row of more than"),
+        ("keys.jsonl", keys.into_bytes(), plain(), "at most in all lines"),
         ("head.npy", b"\x93NUMPY\x01\x00\xff\xff{'descr'".to_vec(), Box::new(with_npy), "head.npy"),
         ("arrays.pkl", b"\x80\x04\x95\x10\0\0\0\0\0\0\0}".to_vec(), plain(), "pickle"),
         ("data.mat", b"MATLAB 5.0 MAT-file, Platform: GLNXA64".to_vec(), plain(), "MATLAB"),

@@ -308,3 +308,59 @@ fn options_that_do_not_apply_and_sources_that_are_none() {
         assert!(!place.path("datasets/x").exists() && !place.path("datasets/.import-x").exists(), "{source}");
     }
 }
+
+/// Whatever the number of images and folds: each image is tested on once.
+#[test]
+fn folds_divide_the_images() {
+    for (count, folds) in [(8, 5), (9, 2), (7, 3)] {
+        let place = Place::new();
+        place.images("own/cat", count, 1);
+        place.images("own/dog", count + 1, 2);
+        let mut tested: Vec<Vec<u8>> = Vec::new();
+        for fold in 1..=folds {
+            place.import("own", |request| request.fold = Some((fold, folds))).unwrap();
+            let (train, test, _) = place.load();
+            assert_eq!((train.labels.len() + test.labels.len()) as u32, 2 * count + 1);
+            tested.extend((0..test.labels.len()).map(|index| test.image(index).to_vec()));
+            std::fs::remove_dir_all(place.path("datasets")).unwrap();
+        }
+        let all = tested.len();
+        tested.sort();
+        tested.dedup();
+        assert_eq!((all as u32, tested.len() as u32), (2 * count + 1, 2 * count + 1), "{count} in {folds}");
+    }
+}
+
+/// People of a validation split that the source has may be in the others too.
+#[test]
+fn groups_are_not_kept_apart_from_a_validation_split() {
+    let place = Place::new();
+    for (part, seed) in [("train", 1), ("val", 2)] {
+        place.images(&format!("own/{part}/cat"), 8, seed);
+        place.images(&format!("own/{part}/dog"), 8, seed + 10);
+    }
+    let refused = place.import("own", |request| request.group_by = Some(r"(\d)\.png".into())).unwrap_err();
+    assert!(refused.contains("a validation split of its own"), "{refused}");
+    place.import("own", |_| {}).unwrap();
+}
+
+/// `1.png` of the test images is not that of the training images.
+#[test]
+fn a_list_is_not_for_either_of_two_folders() {
+    let place = Place::new();
+    place.images("train", 20, 1);
+    place.images("test", 20, 2);
+    place.images(".cache", 20, 3);
+    let list: String = (0..20).map(|at| format!("{at},{}\n", ["cat", "dog"][at % 2])).collect();
+    place.write("labels.csv", format!("name,class\n{list}"));
+    let refused = place.import("labels.csv", |_| {}).unwrap_err();
+    let parts = ["line 2", "test/0.png", "train/0.png", "--images"];
+    assert!(parts.iter().all(|part| refused.contains(part)), "{refused}");
+    let train = place.path("train");
+    let found = place.import("labels.csv", |request| request.images = Some(train)).unwrap();
+    assert_eq!(found.left_out.len(), 0);
+    // In one folder alone they are found.
+    std::fs::remove_dir_all(place.path("datasets")).unwrap();
+    std::fs::remove_dir_all(place.path("test")).unwrap();
+    place.import("labels.csv", |_| {}).unwrap();
+}

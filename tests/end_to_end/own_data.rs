@@ -148,6 +148,11 @@ fn what_is_wrong_with_a_source_is_said_and_nothing_is_left() {
     row("one image", &["pictures/dots/broken.png", "--name", "x"], "one image; expected a folder");
     picture(0, 1, 20).save(dir.join("pictures/dots/larger.png")).unwrap();
     row("two sizes", &["pictures", "--name", "x", "--skip-unreadable"], "choose a --size");
+    // As many images after it as no queue has room for.
+    (1..200).for_each(|n| picture(0, n, 8).save(dir.join(format!("pictures/dots/many-{n}.png"))).unwrap());
+    std::fs::rename(dir.join("pictures/dots/larger.png"), dir.join("pictures/dots/a-larger.png")).unwrap();
+    row("two sizes, and many images", &["pictures", "--name", "x", "--skip-unreadable"], "choose a --size");
+    (1..200).for_each(|n| std::fs::remove_file(dir.join(format!("pictures/dots/many-{n}.png"))).unwrap());
 
     let kept = ["pictures", "--name", "x", "--skip-unreadable", "--size", "8x8"];
     let outcome = import(&kept);

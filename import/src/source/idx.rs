@@ -82,6 +82,7 @@ fn scale(path: &Path, white: Option<f64>) -> Result<Scale> {
         let data = images.next(numel)?;
         numbers(images.dtype, &data).for_each(|value| range.add(value));
     }
+    images.finish()?;
     Scale::choose(path, range, white)
 }
 
@@ -108,6 +109,7 @@ fn labels(path: &Path) -> Result<Vec<i64>> {
         }
         found.push(value as i64);
     }
+    labels.finish()?;
     Ok(found)
 }
 

@@ -1,13 +1,15 @@
 //! Lists of image files and their classes: CSV with or without a header, or JSON lines, as `metadata.jsonl` beside the images.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::rows::{LABELS, Rows};
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
 use crate::layout::part;
-use crate::tree::MAX_BYTES;
+use crate::tree::{MAX_BYTES, is_litter};
 
 /// Column names that usually hold the file, and the split.
 const FILES: [&str; 14] = [
@@ -29,6 +31,8 @@ const FILES: [&str; 14] = [
 const PARTS: [&str; 4] = ["split", "set", "subset", "partition"];
 /// Endings that lists leave out.
 const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "JPG", "bmp", "tif", "webp"];
+/// Most names in all lines of JSON: each line has a field for each.
+const MAX_COLUMNS: usize = 1024;
 /// Rows that are looked at to see what a table is.
 const ROWS: usize = 20;
 
@@ -80,15 +84,23 @@ impl List {
             Some(split) => parts(path, &table, split)?,
             None => vec![Part::All; table.len()],
         };
-        let rows = table.into_iter().zip(parts).map(|((line, fields), part)| {
+        let row = |((line, fields), part): ((u64, Vec<String>), Part)| {
             let field = |column: usize| fields.get(column).map_or("", |field| field.trim()).to_owned();
             let name = field(file);
-            Row { path: folders.find(&name), file: name, label: field(class), part, line }
-        });
+            let path = folders.only(&name).map_err(|[one, other]| {
+                let (one, other) = (one.display(), other.display());
+                Error::new(
+                    path,
+                    format!("line {line}: {name:?} is {one} or {other}; --images names the folder"),
+                )
+            })?;
+            Ok(Row { path, file: name, label: field(class), part, line })
+        };
+        let rows = table.into_iter().zip(parts).map(row).collect::<Result<Vec<Row>>>()?;
         let name =
             |column: usize| header.get(column).cloned().unwrap_or_else(|| format!("column {}", column + 1));
         let notes = vec![format!("{:?} has the files, {:?} the classes", name(file), name(class))];
-        Ok(Some(List { rows: rows.collect(), notes }))
+        Ok(Some(List { rows, notes }))
     }
 
     /// The files that it names.
@@ -174,6 +186,13 @@ fn json_lines(path: &Path) -> Result<Table> {
             };
             match header.iter().position(|known| *known == name) {
                 Some(column) => row[column] = value,
+                None if header.len() == MAX_COLUMNS => {
+                    let problem = format!(
+                        "line {}: {name:?} is another name, expected {MAX_COLUMNS} at most in all lines",
+                        index + 1
+                    );
+                    return Err(Error::new(path, problem));
+                }
                 None => {
                     header.push(name);
                     row.push(value);
@@ -214,7 +233,8 @@ fn file_column(header: &[String], table: &[(u64, Vec<String>)], folders: &Folder
 struct Folders {
     root: PathBuf,
     inner: Vec<PathBuf>,
-    known: std::cell::RefCell<HashMap<PathBuf, bool>>,
+    /// Names of the files in the folders that were looked into.
+    known: RefCell<HashMap<PathBuf, HashSet<OsString>>>,
 }
 
 impl Folders {
@@ -222,27 +242,53 @@ impl Folders {
         let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
         let mut inner: Vec<PathBuf> =
             entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        inner.retain(|path| path.file_name().is_some_and(|name| !is_litter(&name.to_string_lossy())));
         inner.sort();
         inner.truncate(64);
-        Folders { root: root.to_owned(), inner, known: std::cell::RefCell::default() }
+        Folders { root: root.to_owned(), inner, known: RefCell::default() }
     }
 
     fn find(&self, name: &str) -> Option<PathBuf> {
+        self.places(name).into_iter().next()
+    }
+
+    /// Where the file is, if it is anywhere; or two places where it is: a `1.jpg` may be in `test` and another in `train`.
+    fn only(&self, name: &str) -> std::result::Result<Option<PathBuf>, [PathBuf; 2]> {
+        let mut places = self.places(name).into_iter();
+        match (places.next(), places.next()) {
+            (Some(one), Some(other)) => Err([one, other]),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// The file in the outer folder, which is meant then, or in the first two inner ones that have it.
+    fn places(&self, name: &str) -> Vec<PathBuf> {
         // Names that lead out of the folder are not followed.
         let plain = Path::new(name)
             .components()
             .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
         if name.is_empty() || !plain {
-            return None;
+            return Vec::new();
         }
-        let is_file =
-            |path: &PathBuf| *self.known.borrow_mut().entry(path.clone()).or_insert_with(|| path.is_file());
-        let folders = std::iter::once(&self.root).chain(&self.inner);
-        let mut candidates = folders.flat_map(|folder| {
-            let plain = folder.join(name);
-            let with_ending = ENDINGS.iter().map(move |ending| folder.join(format!("{name}.{ending}")));
-            std::iter::once(plain).chain(with_ending)
-        });
-        candidates.find(is_file)
+        let within = |folder: &PathBuf| {
+            let with_ending = ENDINGS.iter().map(|ending| folder.join(format!("{name}.{ending}")));
+            std::iter::once(folder.join(name)).chain(with_ending).find(|path| self.is_file(path))
+        };
+        match within(&self.root) {
+            Some(path) => vec![path],
+            None => self.inner.iter().filter_map(within).take(2).collect(),
+        }
     }
+
+    fn is_file(&self, path: &Path) -> bool {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        let mut known = self.known.borrow_mut();
+        known.entry(folder.to_owned()).or_insert_with(|| file_names(folder)).contains(name)
+    }
+}
+
+/// Names of the files in a folder; none if it cannot be read.
+fn file_names(folder: &Path) -> HashSet<OsString> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()).collect()
 }

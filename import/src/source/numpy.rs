@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use npyz::{NpyFile, Order};
+use terminal::catch_panic;
 
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
@@ -52,7 +53,7 @@ pub(crate) fn npz(path: &Path) -> Result<Option<Vec<Split>>> {
         let file = archive.by_index(place).map_err(|error| Error::new(path, error.to_string()))?;
         let name = file.name().map(|name| name.into_owned()).unwrap_or_default();
         let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else { return Ok(None) };
-        let header = NpyFile::new(file).map_err(|error| Error::new(path, format!("{name}: {error}")))?;
+        let header = open(file).map_err(|problem| Error::new(path, format!("{name}: {problem}")))?;
         let shape = header.shape().iter().map(|&length| length as usize).collect();
         arrays.push(Array { file: path.to_owned(), entry: Some((place, name)), shape });
     }
@@ -86,9 +87,15 @@ pub(crate) fn npy(
     Ok(Some(vec![train, split(test, test_labels, "--test-labels", Part::Test)?]))
 }
 
+/// Reads the header. The library multiplies the lengths of a shape, whatever they are.
+fn open<R: Read>(reader: R) -> std::result::Result<NpyFile<R>, String> {
+    let opened = catch_panic(|| NpyFile::new(reader)).map_err(|panic| format!("damaged: {panic}"))?;
+    opened.map_err(|error| error.to_string())
+}
+
 fn file(path: &Path) -> Result<Array> {
     let file = datasets::files::open(path).map_err(Error::io(path))?;
-    let header = NpyFile::new(BufReader::new(file)).map_err(|error| Error::new(path, error.to_string()))?;
+    let header = open(BufReader::new(file)).map_err(|problem| Error::new(path, problem))?;
     Ok(Array {
         file: path.to_owned(),
         entry: None,
@@ -167,8 +174,8 @@ impl Array {
         }
     }
 
-    fn each_of(&self, reader: impl Read, each: &mut dyn FnMut(f64) -> Result<()>) -> Result<()> {
-        let npy = NpyFile::new(reader).map_err(|error| self.error(error.to_string()))?;
+    fn each_of(&self, mut reader: impl Read, each: &mut dyn FnMut(f64) -> Result<()>) -> Result<()> {
+        let npy = open(&mut reader).map_err(|problem| self.error(problem))?;
         if npy.order() == Order::Fortran && self.shape.len() > 1 {
             return Err(self.error("in Fortran's order; save it as numpy.ascontiguousarray gives it"));
         }
@@ -203,7 +210,11 @@ impl Array {
                 return Err(self.error(format!("type {other}, expected whole numbers or float32 or float64")));
             }
         }
-        Ok(())
+        // An archive compares its checksum at the end.
+        match reader.read(&mut [0]).map_err(|error| self.error(error.to_string()))? {
+            0 => Ok(()),
+            _ => Err(self.error(format!("more bytes, expected the end after shape {:?}", self.shape))),
+        }
     }
 
     /// Number of images, how one lies in the array, and its `[C, H, W]`.
@@ -254,13 +265,13 @@ pub(crate) fn read(splits: &[Split], form: &Form, each: &mut dyn FnMut(Item) -> 
     let Some(first) = splits.first() else { return Ok(()) };
     let scale = Scale::choose(Path::new(&first.images.place()), range, form.white)?;
     for split in splits {
-        let labels = labels(&split.labels)?;
         let (count, lie, shape) = split.images.images(form.size)?;
-        if labels.len() != count {
-            return Err(split
-                .labels
-                .error(format!("{} labels, expected {count}, one for each image", labels.len())));
+        // Before they are read: there may be any number of them.
+        let found = split.labels.shape.first().copied().unwrap_or(0);
+        if found != count {
+            return Err(split.labels.error(format!("{found} labels, expected {count}, one for each image")));
         }
+        let labels = labels(&split.labels)?;
         let mut pixels = Vec::with_capacity(shape.iter().product());
         let mut labels = labels.iter().enumerate();
         split.images.each(&mut |value| {

@@ -1,8 +1,10 @@
 //! Rows of text with or without a header: CSV with any usual separator, gzipped or not, and JSON lines.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -24,8 +26,8 @@ pub(super) const LABELS: [&str; 11] = [
 ];
 /// Separators; of those that are equally frequent in a line the first: commas may stand for the points of numbers.
 const SEPARATORS: [u8; 4] = [b';', b'\t', b'|', b','];
-/// Longest line, and most of a file that is looked at before it is read.
-const MAX_LINE: usize = 16 << 20;
+/// Longest row in bytes.
+const MAX_ROW: usize = 16 << 20;
 
 /// A file of rows, opened.
 pub(crate) struct Rows {
@@ -34,6 +36,8 @@ pub(crate) struct Rows {
     pub(crate) separator: u8,
     reader: csv::Reader<Box<dyn Read>>,
     first: Option<csv::StringRecord>,
+    /// Bytes that were read since the last row.
+    read: Rc<Cell<usize>>,
 }
 
 impl Rows {
@@ -43,7 +47,8 @@ impl Rows {
     /// # Errors
     /// If the file cannot be read.
     pub(crate) fn open(path: &Path, is_text: bool) -> Result<Rows> {
-        let mut reader = opened(path)?;
+        let read = Rc::default();
+        let mut reader = opened(path, Rc::clone(&read))?;
         let start = reader.fill_buf().map_err(Error::io(path))?;
         let line =
             start.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
@@ -59,15 +64,12 @@ impl Rows {
             csv::ReaderBuilder::new().has_headers(false).delimiter(separator).from_reader(reader);
         let mut first = csv::StringRecord::new();
         let has_first = reader.read_record(&mut first).map_err(|error| broken(path, &error))?;
-        if first.iter().map(str::len).sum::<usize>() > MAX_LINE {
-            return Err(Error::new(path, format!("a line of more than {MAX_LINE} bytes")));
-        }
         let words = first.iter().filter(|field| number(field, separator).is_none()).count();
         let names_label = first.iter().any(|field| LABELS.contains(&field.trim().to_lowercase().as_str()));
         let is_header = has_first && (names_label || !is_text && words > 1 && 2 * words > first.len());
         let header = is_header.then(|| first.iter().map(|field| field.trim().to_owned()).collect());
         let first = (has_first && !is_header).then_some(first);
-        Ok(Rows { header, separator, reader, first })
+        Ok(Rows { header, separator, reader, first, read })
     }
 
     /// The column with the class: as asked for by name or number from 1, or one that is usually called so, or the first.
@@ -101,6 +103,7 @@ impl Rows {
         }
         let mut row = csv::StringRecord::new();
         while self.reader.read_record(&mut row).map_err(|error| broken(path, &error))? {
+            self.read.set(0);
             each(row.position().map_or(0, csv::Position::line), &row)?;
         }
         Ok(())
@@ -121,14 +124,35 @@ fn broken(path: &Path, error: &csv::Error) -> Error {
 }
 
 /// The text of a file, unpacked, without a byte order mark.
-fn opened(path: &Path) -> Result<BufReader<Box<dyn Read>>> {
+fn opened(path: &Path, read: Rc<Cell<usize>>) -> Result<BufReader<Box<dyn Read>>> {
     let file: File = datasets::files::open(path).map_err(Error::io(path))?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let packed = reader.fill_buf().map_err(Error::io(path))?.starts_with(&[0x1f, 0x8b]);
     let inner: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
-    let mut reader = BufReader::with_capacity(1 << 16, inner);
+    let limited: Box<dyn Read> = Box::new(RowLimit { inner, read });
+    let mut reader = BufReader::with_capacity(1 << 16, limited);
     if reader.fill_buf().map_err(Error::io(path))?.starts_with(b"\xef\xbb\xbf") {
         reader.consume(3);
     }
     Ok(reader)
+}
+
+/// A reader that gives up where a row does not end: a quote that nobody closes, or zeros that were packed to little.
+struct RowLimit {
+    inner: Box<dyn Read>,
+    read: Rc<Cell<usize>>,
+}
+
+impl Read for RowLimit {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.read.get() > MAX_ROW {
+            return Err(std::io::Error::new(
+                ErrorKind::InvalidData,
+                format!("a row of more than {MAX_ROW} bytes"),
+            ));
+        }
+        let count = self.inner.read(buffer)?;
+        self.read.set(self.read.get() + count);
+        Ok(count)
+    }
 }

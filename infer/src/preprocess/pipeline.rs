@@ -140,7 +140,7 @@ impl<'a> Pipeline<'a> {
                 self.found(ink.map_or(Vec::new(), |ink| objects::find(&ink, *height)), rest)
             }
             (Step::SeparateObject { contrast }, Stage::Image) => {
-                let object = garment::separate(&Plane::colours(&self.image), *contrast);
+                let object = garment::separate(&Plane::visible_colours(&self.image), *contrast);
                 self.found(object.into_iter().collect(), rest)
             }
             (Step::FitBox { .. }, Stage::Objects(all)) => match &self.finish {
@@ -214,7 +214,7 @@ impl<'a> Pipeline<'a> {
         let pixels = if self.shape.channels == 1 {
             Plane::grey(&self.image).resize_area(height, width).to_bytes()
         } else {
-            let planes = Plane::colours(&self.image);
+            let planes = Plane::visible_colours(&self.image);
             planes.iter().flat_map(|plane| plane.resize_area(height, width).to_bytes()).collect()
         };
         Found { pixels, bounds: self.whole().scaled(self.scale), row: 0, object: None }

@@ -68,14 +68,25 @@ impl Plane {
         if image.color().has_alpha() && on_white.contrast() < 16.0 { on(0.0) } else { on_white }
     }
 
-    /// Red, green and blue of an image, transparency laid on white.
+    /// Red, green and blue of an image, transparency laid on white: as the named procedures do.
     pub(crate) fn colours(image: &DynamicImage) -> [Plane; 3] {
+        Plane::colours_on(image, 255.0)
+    }
+
+    /// Red, green and blue of an image, transparency laid on white, or on black where white would hide everything.
+    pub(super) fn visible_colours(image: &DynamicImage) -> [Plane; 3] {
+        let on_white = Plane::colours(image);
+        let is_hidden = image.color().has_alpha() && on_white.iter().all(|plane| plane.contrast() < 16.0);
+        if is_hidden { Plane::colours_on(image, 0.0) } else { on_white }
+    }
+
+    fn colours_on(image: &DynamicImage, background: f32) -> [Plane; 3] {
         let pixels = image.to_rgba8();
         let (width, height) = (pixels.width() as usize, pixels.height() as usize);
         let channel = |c: usize| Plane {
             height,
             width,
-            data: pixels.pixels().map(|p| blend(p.0[c.min(2)], p.0[3], 255.0)).collect(),
+            data: pixels.pixels().map(|p| blend(p.0[c.min(2)], p.0[3], background)).collect(),
         };
         [channel(0), channel(1), channel(2)]
     }
@@ -252,6 +263,29 @@ mod tests {
         let row = Plane { height: 1, width: 3, data: vec![0.0, 3.0, 6.0] };
         assert_eq!(row.resize_area(1, 2).data, [1.0, 5.0]);
         assert_eq!(row.resize_area(1, 3), row);
+    }
+
+    /// A square of one colour in the middle, cut out.
+    fn cut_out(colour: [u8; 3]) -> DynamicImage {
+        image::RgbaImage::from_fn(24, 24, |x, y| {
+            let is_object = (6..18).contains(&x) && (6..18).contains(&y);
+            image::Rgba([colour[0], colour[1], colour[2], if is_object { 255 } else { 0 }])
+        })
+        .into()
+    }
+
+    #[test]
+    fn what_is_cut_out_is_seen_whatever_its_colour() {
+        for colour in [[255, 255, 255], [250, 248, 245], [0, 0, 0], [200, 30, 30]] {
+            let image = cut_out(colour);
+            let planes = Plane::visible_colours(&image);
+            assert!(planes.iter().any(|plane| plane.contrast() > 100.0), "{colour:?}");
+            assert!(super::super::garment::separate(&planes, 0.08).is_some(), "{colour:?}");
+            let white = opaque(&image).pixels().all(|pixel| pixel.0 == [255; 3]);
+            assert!(!white, "{colour:?}");
+        }
+        // The procedures that a name stands for are what they were.
+        assert!(Plane::colours(&cut_out([255; 3])).iter().all(|plane| plane.contrast() == 0.0));
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 """Measures what every published version costs in time and writes zoo/costs.json, which the table of results shows.
 
-Run it as `python3 benchmarks/costs.py`, where nothing else computes; then `zoo index` prints the table anew. Versions are
+Run it as `python3 benchmarks/costs.py --infer BINARY`, where nothing else computes; then `zoo index` prints the table anew. Versions are
 measured in turns, and what is written is the median of the rounds. Predictions have rounds of their own: right after a training
 on both cores they are slower by up to two thirds.
 """
@@ -22,14 +22,17 @@ def core_hours(trainer, recipe):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--infer", default=ROOT / "target/debug/infer", help="the binary to measure")
+    parser.add_argument("--infer", required=True, help="the binary to measure, as it is shipped")
     parser.add_argument("--trainer", default=ROOT / "target/debug/trainer", help="the binary to measure")
     arguments = parser.parse_args()
-    recipes = {f"{r.parent.parent.name}@{r.parent.name}": r for r in sorted((ROOT / "zoo/models").glob("*/*/recipe.yaml"))}
+    folders = sorted(manifest.parent for manifest in (ROOT / "zoo/models").glob("*/*/manifest.yaml"))
+    folders = {f"{folder.parent.name}@{folder.name}": folder for folder in folders}
     # One image to a call, one thread.
-    predictions = {v: lambda v=v: speed(arguments.infer, v, 1, 1, 0.5)["p50_us"] for v in recipes}
-    trainings = {v: lambda r=r: core_hours(arguments.trainer, r) for v, r in recipes.items()}
-    versions = {v: {} for v in recipes}
+    predictions = {v: lambda v=v: speed(arguments.infer, v, 1, 1, 0.5)["p50_us"] for v in folders}
+    # Weights from elsewhere were not trained by a recipe, even where one lies beside them.
+    trained = [version for version, folder in folders.items() if (folder / "history.csv").exists()]
+    trainings = {v: lambda v=v: core_hours(arguments.trainer, folders[v] / "recipe.yaml") for v in trained}
+    versions = {v: {} for v in folders}
     for what, sides in [("microseconds", predictions), ("core_hours", trainings)]:
         for version, values in alternate(sides, ROUNDS).items():
             versions[version][what] = float(f"{statistics.median(values):.3g}")

@@ -121,6 +121,33 @@ fn a_chosen_recipe_is_trained_on_all_images_and_names_its_runs() {
     std::fs::create_dir(&none).unwrap();
     let refused = run("trainer", dir, ["publish", "final.yaml", "--again", "--chosen-by", "none"]);
     tests::assert_refused("no runs", &refused, &["no finished run of this recipe with validation images"]);
+
+    // A run that came out badly is not left out by damaging it.
+    let recipe_of = |seed: u64| {
+        let recipes = std::fs::read_dir(dir.join("runs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path().join("recipe.yaml"));
+        let of_seed = format!("seed: {seed}\n");
+        let is_its = |text: &str| text.contains(&of_seed) && text.contains("validation: 100");
+        recipes
+            .into_iter()
+            .find(|path| std::fs::read_to_string(path).is_ok_and(|text| is_its(&text)))
+            .unwrap()
+    };
+    let path = recipe_of(2);
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (damaged, problem) in [
+        (None, "recipe.yaml"),
+        (Some(text.clone() + "x\n"), "recipe.yaml"),
+        (Some(text.replace("epochs: 2", "epochs: 3")), "recipe sha256"),
+    ] {
+        match &damaged {
+            Some(damaged) => std::fs::write(&path, damaged).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let refused = run("trainer", dir, ["publish", "final.yaml", "--again", "--chosen-by", "runs"]);
+        tests::assert_refused("a damaged run", &refused, &[problem]);
+    }
 }
 
 #[test]

@@ -29,6 +29,15 @@ fn newest(index: &Index) -> impl Iterator<Item = (&str, &IndexVersion)> {
     newest.filter(|(_, version)| version.macs > 0)
 }
 
+/// The newest versions that are not drawn, because nobody knows what a prediction costs.
+pub fn left_out(index: &Index) -> Vec<String> {
+    let newest = index.models.iter().filter_map(|model| Some((&model.name, model.versions.last()?)));
+    newest
+        .filter(|(_, version)| version.macs == 0)
+        .map(|(name, version)| format!("{name}@{}", version.version))
+        .collect()
+}
+
 /// Datasets of a zoo's newest versions, each once, sorted.
 pub fn datasets(index: &Index) -> Vec<String> {
     let mut names: Vec<String> = newest(index).map(|(_, version)| version.dataset.clone()).collect();
@@ -48,7 +57,9 @@ pub fn draw(index: &Index, dataset: &str) -> Result<String> {
         .map(|(model, version)| Point { name: format!("{model} {}", version.version), version })
         .collect();
     if points.is_empty() {
-        return Err(Error::Drawing(format!("of {dataset}: no version was trained on it")));
+        return Err(Error::Drawing(format!(
+            "of {dataset}: no newest version whose cost is known was trained on it"
+        )));
     }
     let places: Vec<(f64, f64)> = points.iter().map(Point::place).collect();
     let intervals =

@@ -45,7 +45,10 @@ pub fn measure(recipe: &RecipeFile, dataset: &Dataset, zoo: &Path, time: Duratio
         Err(error) => return Err(error),
     }
     if clock.images == 0 {
-        return Err(Error::Study(format!("{}: too few steps to measure", recipe.recipe.name)));
+        let name = &recipe.recipe.name;
+        return Err(Error::Study(format!(
+            "{name}: too few steps to measure, expected more than {WARM_UP} in an epoch"
+        )));
     }
     let images_per_second = clock.images as f64 / clock.spent.as_secs_f64();
     let seconds = clock.all / images_per_second;
@@ -82,7 +85,7 @@ impl Observer for Clock<'_> {
             self.spent += now - last;
         }
         self.last = Some(now);
-        if self.spent >= self.time {
+        if self.images > 0 && self.spent >= self.time {
             self.stop.store(true, Ordering::Relaxed);
         }
     }

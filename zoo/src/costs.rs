@@ -31,12 +31,13 @@ pub struct Costs {
 pub struct Cost {
     /// Microseconds for one image to a call, with one thread.
     pub microseconds: f64,
-    /// Hours of one core that training takes: its epochs at the speed of its steps.
-    pub core_hours: f64,
+    /// Hours of one core that training takes: its epochs at the speed of its steps. None for weights from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_hours: Option<f64>,
 }
 
 impl Costs {
-    /// Versions that `index` does not have: it is of another zoo, or a name is mistyped.
+    /// Versions that `index` does not have, not even as ones that cannot be read: it is of another zoo, or a name is mistyped.
     pub fn unknown<'a>(&'a self, index: &Index) -> Vec<&'a str> {
         let known: BTreeSet<String> = index
             .models
@@ -46,7 +47,39 @@ impl Costs {
             })
             .map(|spec| spec.to_string())
             .collect();
-        self.versions.keys().filter(|version| !known.contains(*version)).map(String::as_str).collect()
+        let is_unreadable = |version: &str| index.unreadable.iter().any(|path| holds(path, version));
+        let unknown = self.versions.keys().filter(|version| !known.contains(*version));
+        unknown.map(String::as_str).filter(|version| !is_unreadable(version)).collect()
+    }
+
+    /// The first text or time that is none.
+    fn impossible(&self) -> Option<String> {
+        // They stand in a line of the table of results.
+        for (field, text) in [("machine", &self.machine), ("date", &self.date)] {
+            if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+                return Some(format!("{field}: {text:?}, expected plain text"));
+            }
+        }
+        let times = self.versions.iter().flat_map(|(version, cost)| {
+            let times = [("microseconds", Some(cost.microseconds)), ("core_hours", cost.core_hours)];
+            times.map(|(field, time)| (version, field, time))
+        });
+        let wrong = |time: f64| !(time > 0.0 && time.is_finite());
+        times
+            .filter_map(|(version, field, time)| Some((version, field, time.filter(|time| wrong(*time))?)))
+            .map(|(version, field, time)| format!("{version}: {field}: {time}, expected above 0"))
+            .next()
+    }
+
+    /// How they were measured, as a line; nothing if there are none.
+    pub(crate) fn explained(&self) -> String {
+        if self.versions.is_empty() {
+            return String::new();
+        }
+        format!(
+            "\nTimes on {}, {}: one image to a call with one thread; all epochs at the speed of some training steps.\n",
+            self.machine, self.date
+        )
     }
 
     /// Those of a version, if they were measured.
@@ -66,9 +99,17 @@ impl Zoo {
             return Ok(Costs::default());
         }
         let text = files::read_text(&path, MAX_BYTES).map_err(Error::io(&path))?;
-        serde_json::from_str(&text)
-            .map_err(|e| Error::Damaged { path, problem: format!("not costs of a zoo: {e}") })
+        let costs = serde_json::from_str::<Costs>(&text).map_err(|e| e.to_string());
+        costs
+            .and_then(|costs| costs.impossible().map_or(Ok(costs), Err))
+            .map_err(|problem| Error::Damaged { path, problem: format!("not costs of a zoo: {problem}") })
     }
+}
+
+/// Whether `models/digits` or `models/digits/2` is the folder of `digits@2`.
+fn holds(path: &str, version: &str) -> bool {
+    let folder = format!("models/{}", version.replacen('@', "/", 1));
+    folder.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -89,15 +130,34 @@ mod tests {
     #[test]
     fn costs_are_found_by_version() {
         let costs = with(ONE).unwrap();
-        assert_eq!(costs.of("digits", 2), Some(Cost { microseconds: 8.6, core_hours: 0.2 }));
+        assert_eq!(costs.of("digits", 2), Some(Cost { microseconds: 8.6, core_hours: Some(0.2) }));
         assert_eq!(costs.of("digits", 1), None);
-        let index = Index { schema: 1, models: Vec::new(), aliases_sha256: None, unreadable: Vec::new() };
+        let mut index = Index { schema: 1, models: Vec::new(), aliases_sha256: None, unreadable: Vec::new() };
         assert_eq!(costs.unknown(&index), ["digits@2"]);
+        for (folder, is_known) in
+            [("models/digits/2", true), ("models/digits", true), ("models/digit", false)]
+        {
+            index.unreadable = vec![folder.into()];
+            assert_eq!(costs.unknown(&index).is_empty(), is_known, "{folder}");
+        }
+        assert_eq!(
+            with(&ONE.replace(r#", "core_hours": 0.2"#, "")).unwrap().versions["digits@2"].core_hours,
+            None
+        );
     }
 
     #[test]
     fn what_are_no_costs_is_refused() {
-        for text in ["", "[]", &ONE.replace("core_hours", "hours"), &ONE.replace("8.6", "\"fast\"")] {
+        let wrong = [
+            ("core_hours", "hours"),
+            ("8.6", "\"fast\""),
+            ("8.6", "-8.6"),
+            ("0.2", "0"),
+            ("8.6", "1e999"),
+            ("\"a\"", "\"\\u001b[31m\""),
+        ];
+        let wrong = wrong.map(|(good, bad)| ONE.replace(good, bad));
+        for text in ["", "[]"].into_iter().chain(wrong.iter().map(String::as_str)) {
             let problem = with(text).unwrap_err().to_string();
             assert!(problem.contains("costs.json") && problem.contains("not costs of a zoo"), "{problem}");
         }

@@ -5,6 +5,9 @@ use crate::{Cost, Costs, Count, Index, IndexVersion};
 /// Cells of a line.
 const WIDTH: usize = 12;
 
+/// Of a number in the table.
+const MAX_DECIMALS: usize = 9;
+
 const COLUMNS: [&str; WIDTH] = [
     "model",
     "data",
@@ -35,7 +38,7 @@ impl Index {
                     .map(|version| line(version.cells(&model.name, costs.of(&model.name, version.version)))),
             );
         }
-        out
+        out + &costs.explained()
     }
 }
 
@@ -52,7 +55,7 @@ impl IndexVersion {
             grouped(self.parameters),
             grouped(self.macs),
             cost.map_or_else(String::new, |cost| two_digits(cost.microseconds)),
-            cost.map_or_else(String::new, |cost| two_digits(cost.core_hours)),
+            cost.and_then(|cost| cost.core_hours).map_or_else(String::new, two_digits),
             self.same_bytes_on().into(),
             format!("`{}`", digest.chars().take(16).collect::<String>()),
         ]
@@ -89,15 +92,12 @@ fn mean_and_range(runs: &[Count]) -> String {
     }
 }
 
-/// As exactly as times can be said: `0.0123` as `0.012`, `3.21` as `3.2`, `321.4` as `321`.
+/// A time above 0 to two digits at least, which is as exactly as it can be said, and no fewer than its whole number has.
 fn two_digits(number: f64) -> String {
-    let decimals = if number < 0.1 {
-        3
-    } else if number < 1.0 {
-        2
-    } else {
-        usize::from(number < 100.0)
-    };
+    let (mut decimals, mut shifted) = (0, number);
+    while shifted < 10.0 && decimals < MAX_DECIMALS {
+        (decimals, shifted) = (decimals + 1, 10.0 * shifted);
+    }
     format!("{number:.decimals$}")
 }
 
@@ -128,7 +128,16 @@ mod tests {
 
     #[test]
     fn times_have_two_digits() {
-        let cases = [(0.0123, "0.012"), (0.123, "0.12"), (3.21, "3.2"), (89.14, "89.1"), (321.4, "321")];
+        let cases = [
+            (0.000_456, "0.00046"),
+            (0.0123, "0.012"),
+            (0.123, "0.12"),
+            (1.0, "1.0"),
+            (3.21, "3.2"),
+            (89.14, "89"),
+            (321.4, "321"),
+            (4123.4, "4123"),
+        ];
         assert!(cases.iter().all(|(number, text)| two_digits(*number) == *text));
     }
 

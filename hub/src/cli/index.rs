@@ -2,12 +2,13 @@
 
 use infer::cli::ZooArgs;
 use terminal::ExitStatus;
+use zoo::Costs;
 
 use crate::error::Result;
 
 #[derive(clap::Args)]
 pub(super) struct IndexArgs {
-    /// Write nothing; exit with 1 if index.json is not what the manifests say.
+    /// Write nothing; exit with 1 if index.json is not what the manifests say, or costs.json names versions that are not there.
     #[arg(long)]
     check: bool,
     #[command(flatten)]
@@ -17,6 +18,8 @@ pub(super) struct IndexArgs {
 /// Writes the index, or compares it, and prints it, in Markdown with the costs that were measured.
 pub(super) fn index(args: &IndexArgs) -> Result<ExitStatus> {
     let zoo = args.zoo.open()?;
+    // Read before anything is written. The index as JSON has no costs.
+    let costs = if args.zoo.json { Costs::default() } else { zoo.costs()? };
     let index = zoo.index()?;
     let text = index.to_json();
     if !args.check {
@@ -25,7 +28,6 @@ pub(super) fn index(args: &IndexArgs) -> Result<ExitStatus> {
         terminal::error(difference, Some("`zoo index` writes it anew"));
         return Ok(ExitStatus::CheckFailed);
     }
-    let costs = zoo.costs()?;
     terminal::print(if args.zoo.json { text } else { index.to_markdown(&costs) });
     for path in &index.unreadable {
         terminal::error(&format_args!("{path}: left out"), Some("`zoo verify` says what is wrong with it"));

@@ -138,6 +138,11 @@ pub(super) fn front_command(args: &FrontArgs) -> Result<()> {
         zoo::write_atomic(&path, front::draw(&index, &dataset)?.as_bytes())?;
         written.push(path.display().to_string());
     }
+    for version in front::left_out(&index) {
+        terminal::log(format_args!(
+            "{version} left out: its manifest does not say how many multiplications it has"
+        ));
+    }
     if args.json {
         terminal::json(&written);
     } else {

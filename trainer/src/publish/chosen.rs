@@ -12,7 +12,7 @@ use crate::run::{self, RunSummary};
 /// split at most, ascending by seed. All that are there: who publishes cannot leave out the ones that came out badly.
 ///
 /// # Errors
-/// [`Error::Run`] if there is none, or one of them is damaged.
+/// [`Error::Run`] if there is none, or if any finished run in the folder is damaged: it may be one of them.
 pub(super) fn runs(recipe: &RecipeFile, summary: &RunSummary, folder: &Path) -> Result<Vec<ValidationRun>> {
     let mut found = Vec::new();
     for path in folders(folder)? {
@@ -20,19 +20,14 @@ pub(super) fn runs(recipe: &RecipeFile, summary: &RunSummary, folder: &Path) -> 
         if !summary_path.exists() {
             continue;
         }
-        let other = match RecipeFile::read(&recipe_path) {
-            Ok(other) if asked(&other.recipe) == asked(&recipe.recipe) => other,
-            Ok(_) => continue,
-            // Another version of the program may have written what this one cannot read: that is no run of this recipe.
-            Err(problem) => {
-                terminal::log(format_args!("warning: {} passed over: {problem}", path.display()));
-                continue;
-            }
-        };
+        let other = RecipeFile::read(&recipe_path)?;
         let run = run::read_summary(&summary_path)?;
         if run.recipe_sha256 != other.sha256() {
             let problem = format!("recipe sha256 {}, expected {}", other.sha256(), run.recipe_sha256);
             return Err(Error::run(&recipe_path, problem));
+        }
+        if asked(&other.recipe) != asked(&recipe.recipe) {
+            continue;
         }
         if let Some(validation) = run.validation.filter(|_| run.data_sha256 == summary.data_sha256) {
             let seed = other.recipe.seed;
@@ -47,8 +42,8 @@ pub(super) fn runs(recipe: &RecipeFile, summary: &RunSummary, folder: &Path) -> 
     Ok(found)
 }
 
-/// What a recipe asks for, but for seed, split, texts for people, and threads, which do not change the bytes of the portable
-/// profiles.
+/// What a recipe asks for, but for seed, split, texts for people, and the threads of the portable profiles, which change
+/// the rounding of sums at most.
 fn asked(recipe: &Recipe) -> Recipe {
     let mut asked = recipe.clone();
     asked.name.clear();

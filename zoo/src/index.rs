@@ -96,7 +96,9 @@ impl Zoo {
             aliases_sha256: self.aliases_sha256()?,
             unreadable: Vec::new(),
         };
-        for (name, numbers) in self.models()? {
+        let (models, unreadable) = self.models_and_unreadable()?;
+        index.unreadable.extend(unreadable.into_iter().map(|name| format!("models/{name}")));
+        for (name, numbers) in models {
             let mut versions = Vec::new();
             for &number in &numbers {
                 match self.version(&Spec::version(&name, number)) {

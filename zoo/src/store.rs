@@ -73,18 +73,30 @@ impl Zoo {
     /// # Errors
     /// [`Error::Io`].
     pub fn models(&self) -> Result<Vec<ModelVersions>> {
-        let mut models = BTreeMap::new();
+        Ok(self.models_and_unreadable()?.0)
+    }
+
+    /// The same, and the names of models whose folders cannot be listed: they keep no other from being found.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder of all models cannot be listed.
+    pub fn models_and_unreadable(&self) -> Result<(Vec<ModelVersions>, Vec<String>)> {
+        let (mut models, mut unreadable) = (BTreeMap::new(), Vec::new());
         for name in folder_names(&self.models_dir())? {
             // Not even looked at: `lost+found` may not be read.
             if check_name(&name).is_err() {
                 continue;
             }
-            let versions = self.versions(&name)?;
-            if !versions.is_empty() {
-                models.insert(name, versions);
+            match self.versions(&name) {
+                Ok(versions) if versions.is_empty() => {}
+                Ok(versions) => {
+                    models.insert(name, versions);
+                }
+                Err(_) => unreadable.push(name),
             }
         }
-        Ok(models.into_iter().collect())
+        unreadable.sort();
+        Ok((models.into_iter().collect(), unreadable))
     }
 
     /// Numbers of a model's versions, ascending; none for a model that is not here.
@@ -161,10 +173,24 @@ impl Zoo {
         fill: impl FnOnce(&Path, u32) -> std::result::Result<(), E>,
     ) -> std::result::Result<VersionDir, E> {
         let _lock = self.lock()?;
-        let newest = folder_names_if_any(&self.models_dir().join(name))?;
-        let version = newest.iter().filter_map(|v| parse_version(v)).max().unwrap_or(0) + 1;
+        let version = self.newest_ever(name)? + 1;
         self.check_version(name, version)?;
         self.place(name, version, None, |folder| fill(folder, version))
+    }
+
+    /// The highest number that a version of `name` has, or had before it was removed: index and alias log remember it, and
+    /// other zoos may have it. A number is never given to other content.
+    fn newest_ever(&self, name: &str) -> Result<u32> {
+        let folders = folder_names_if_any(&self.models_dir().join(name))?;
+        let there = folders.iter().filter_map(|folder| parse_version(folder)).max();
+        let written = match self.written_index() {
+            Ok(index) => index.models.into_iter().find(|model| model.name == name).map(|model| model.latest),
+            Err(Error::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let aliased = self.alias_history()?.into_iter().filter(|entry| entry.model == name);
+        let aliased = aliased.map(|entry| entry.version).max();
+        Ok([there, written, aliased].into_iter().flatten().max().unwrap_or(0))
     }
 
     /// Adds a version that was published elsewhere under its own number, as [`Zoo::publish`] does.
@@ -297,7 +323,7 @@ fn sync_tree(root: &Path) -> Result<()> {
     for name in list_files(root)? {
         let path = root.join(name);
         File::open(&path).and_then(|f| f.sync_all()).map_err(Error::io(&path))?;
-        folders.extend(path.parent().map(Path::to_owned));
+        folders.extend(path.ancestors().skip(1).take_while(|folder| *folder != root).map(Path::to_owned));
     }
     folders.sort();
     folders.dedup();

@@ -99,7 +99,9 @@ pub(super) fn adopt(args: &AdoptArgs) -> Result<ExitStatus> {
     }
     let program = std::env::current_exe().map_err(Error::system("this program"))?;
     let mut child = Command::new(program);
-    child.args(std::env::args_os().skip(1)).arg("--within-limits").stdin(Stdio::null());
+    // Before any `--`, after which nothing is an option.
+    let mut given = std::env::args_os().skip(1);
+    child.args(given.next()).arg("--within-limits").args(given).stdin(Stdio::null());
     let done =
         child.stdout(Stdio::inherit()).stderr(Stdio::piped()).output().map_err(Error::system("a process"))?;
     let said = String::from_utf8_lossy(&done.stderr);

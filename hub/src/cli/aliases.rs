@@ -25,6 +25,11 @@ pub(super) struct AliasArgs {
 pub(super) fn alias(args: &AliasArgs) -> Result<ExitStatus> {
     let spec: Spec = args.model.parse().map_err(Error::Usage)?;
     let zoo = args.zoo.open()?;
+    // The version that is compared is the one that the alias gets, even if a newer one is published meanwhile.
+    let spec = match &args.alias {
+        Some(_) => Spec::version(&spec.name, zoo.version(&spec)?.manifest.version),
+        None => spec,
+    };
     if let (Some(alias), Some(previous)) = (&args.alias, &args.not_worse_than) {
         let previous: Spec = format!("{}@{previous}", spec.name).parse().map_err(Error::Usage)?;
         let (a, b) = (Side::version(&zoo, &previous)?, Side::version(&zoo, &spec)?);

@@ -153,6 +153,10 @@ pub(super) fn serve(args: ServeArgs) -> Result<ExitStatus> {
         limits,
     };
     if options.zoo.is_none() {
+        if args.key.is_some() || args.policy.is_some() {
+            let problem = "no zoo here, and the built-in model is signed by nobody; expected a zoo with --key or --policy";
+            return Err(Error::Usage(problem.into()));
+        }
         tracing::warn!("no zoo here: serving the built-in model");
     }
     let scheme = if options.tls.is_some() { "https" } else { "http" };

@@ -34,6 +34,9 @@ pub(super) struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     media_type: Option<String>,
     manifests: Vec<Entry>,
+    /// What other programs wrote, and find again.
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,6 +47,8 @@ struct Entry {
     size: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     artifact_type: Option<String>,
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
 }
 
 fn described(media_type: &str, bytes: &[u8]) -> OciDescriptor {
@@ -76,7 +81,9 @@ pub(super) fn fallback_tag(subject: &Digest) -> String {
 /// The list with these manifests of attestations; those of before stay.
 pub(super) fn extended(old: Option<Index>, manifests: &[Vec<u8>]) -> Index {
     let media_type = Some(OCI_IMAGE_INDEX_MEDIA_TYPE.into());
-    let mut index = old.unwrap_or(Index { schema_version: 2, media_type, manifests: Vec::new() });
+    let new =
+        || Index { schema_version: 2, media_type, manifests: Vec::new(), others: serde_json::Map::default() };
+    let mut index = old.unwrap_or_else(new);
     for bytes in manifests {
         let OciDescriptor { digest, size, .. } = described(OCI_IMAGE_MEDIA_TYPE, bytes);
         if !index.manifests.iter().any(|entry| entry.digest == digest) {
@@ -86,6 +93,7 @@ pub(super) fn extended(old: Option<Index>, manifests: &[Vec<u8>]) -> Index {
                 digest,
                 size,
                 artifact_type,
+                others: serde_json::Map::default(),
             });
         }
     }
@@ -149,4 +157,22 @@ pub(super) async fn fetch(
 pub(super) fn check(digest: &str, bytes: &[u8]) -> Result<(), String> {
     let found = format!("sha256:{}", Digest::of(bytes));
     if found == digest { Ok(()) } else { Err(format!("{digest}: what came has {found}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_other_programs_listed_stays_as_it_is() {
+        let theirs = r#"{"schemaVersion": 2, "annotations": {"a": "b"}, "manifests": [{"mediaType": "m", "digest": "sha256:0",
+            "size": 1, "artifactType": "sbom", "annotations": {"by": "them"}, "platform": {"os": "linux"}}]}"#;
+        let index = extended(Some(serde_json::from_str(theirs).unwrap()), &[b"ours".to_vec()]);
+        let (mut written, theirs): (serde_json::Value, serde_json::Value) =
+            (serde_json::to_value(&index).unwrap(), serde_json::from_str(theirs).unwrap());
+        let ours = written["manifests"].as_array_mut().unwrap().pop().unwrap();
+        assert_eq!(ours["artifactType"], BUNDLE);
+        assert_eq!(written, theirs);
+    }
 }

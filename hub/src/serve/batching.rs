@@ -110,10 +110,10 @@ impl Batcher {
         let job = Job { model: Arc::clone(model), pixels, images, reply, queued: Instant::now(), room };
         let cost = model.predictor.session().macs().saturating_mul(images.max(BATCH) as u64);
         if cost > LIGHT {
-            self.heavy.lock().waiting.push_back(job);
+            self.heavy.lock().put_in(job);
             self.heavy.changed.notify_one();
         } else {
-            self.light.lock().waiting.push_back(job);
+            self.light.lock().put_in(job);
             self.start_task();
         }
         answer
@@ -183,6 +183,12 @@ impl Queue {
 }
 
 impl Jobs {
+    /// Puts in a job, and drops those that nobody waits for any more, with their pixels.
+    fn put_in(&mut self, job: Job) {
+        self.waiting.retain(|job| !job.reply.is_closed());
+        self.waiting.push_back(job);
+    }
+
     fn take_batch(&mut self) -> Option<Vec<Job>> {
         let first = self.waiting.pop_front()?;
         let (model, mut images) = (Arc::clone(&first.model), first.images);

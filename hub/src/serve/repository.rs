@@ -202,11 +202,24 @@ impl Repository {
 
     fn scan_zoo(&self, zoo: &Zoo) -> zoo::Result<()> {
         // Aliases before versions: what an alias points to was there before it.
-        let mut aliases: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
-        for entry in zoo.alias_history()? {
-            aliases.entry(entry.model).or_default().insert(entry.alias, entry.version);
+        let aliases = match zoo.alias_history() {
+            Ok(history) => {
+                let mut aliases: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
+                for entry in history {
+                    aliases.entry(entry.model).or_default().insert(entry.alias, entry.version);
+                }
+                aliases
+            }
+            Err(error) => {
+                let error = error.to_string();
+                tracing::error!(error, "aliases stay as they are; versions are served by their numbers");
+                self.state().aliases.clone()
+            }
+        };
+        let (found, unreadable) = zoo.models_and_unreadable()?;
+        for model in &unreadable {
+            tracing::error!(model, "its folder cannot be listed; serving what is loaded");
         }
-        let found = zoo.models()?;
         // First what is new, then the aliases, last what goes: no request falls between.
         let mut leaving = Vec::new();
         for (name, versions) in &found {
@@ -222,7 +235,7 @@ impl Repository {
             self.take_out(&name, version, &reason);
         }
         let known: Vec<String> = self.state().models.keys().cloned().collect();
-        for name in known {
+        for name in known.into_iter().filter(|name| !unreadable.contains(name)) {
             let there = found.iter().find(|(other, _)| *other == name);
             self.keep_only(&name, there.map_or(&[], |(_, versions)| versions));
         }
@@ -320,8 +333,17 @@ impl Repository {
     }
 
     fn take_in(&self, name: &str, version: u32, model: Model, stamp: Stamp) {
-        tracing::info!(model = name, version, sha256 = %model.sha256, "ready");
-        self.set(name, version, Entry::Ready { model: Arc::new(model), stamp, damage: None });
+        let sha256 = model.sha256;
+        {
+            let mut state = self.state_mut();
+            // Asked to leave while it was being loaded: whoever unloads says so before taking the state.
+            if self.unloaded().contains(name) {
+                return;
+            }
+            let entry = Entry::Ready { model: Arc::new(model), stamp, damage: None };
+            state.models.entry(name.to_owned()).or_default().insert(version, entry);
+        }
+        tracing::info!(model = name, version, %sha256, "ready");
         self.metrics.model_ready.get_or_create(&Metrics::version(name, version)).set(1);
     }
 

@@ -150,19 +150,21 @@ impl Server {
         start: Instant,
     ) -> Result<Vec<f32>, Problem> {
         let images = model.images_in(&pixels);
-        match self.in_time(self.batcher.classify(model, pixels)).await? {
-            Ok(probabilities) => {
+        let problem = match self.in_time(self.batcher.classify(model, pixels)).await {
+            Ok(Ok(probabilities)) => {
                 self.metrics.images.get_or_create(&Metrics::of(model)).inc_by(images as u64);
-                Ok(probabilities)
+                return Ok(probabilities);
             }
-            Err(refusal) => {
-                model.statistics.failed(start);
+            Ok(Err(refusal)) => {
                 if refusal == Refusal::Busy {
                     self.metrics.refuse("queue");
                 }
-                Err(refusal.into())
+                refusal.into()
             }
-        }
+            Err(late) => late,
+        };
+        model.statistics.failed(start);
+        Err(problem)
     }
 }
 

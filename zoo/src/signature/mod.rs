@@ -52,6 +52,10 @@ impl Zoo {
     fn clean_signature_dir(&self, version: &VersionDir) -> Result<PathBuf> {
         let dir = self.signature_dir(version);
         std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+        // The folders' own entries too, or a signature could be gone after a power cut.
+        for folder in dir.ancestors().skip(1).take_while(|folder| folder.starts_with(self.root())) {
+            crate::atomic::sync_dir(folder)?;
+        }
         for entry in std::fs::read_dir(&dir).map_err(Error::io(&dir))?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
                 std::fs::remove_file(entry.path()).map_err(Error::io(&dir))?;

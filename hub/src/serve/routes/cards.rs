@@ -43,10 +43,10 @@ pub(super) async fn file(
     let dir = model.version_dir.clone().ok_or_else(missing)?;
     let size = match dir.manifest.files.get(&file) {
         Some(record) => record.bytes,
-        None if file == MANIFEST => 0,
+        None if file == MANIFEST => datasets::yaml::MAX_BYTES,
         None => return Err(missing()),
     };
-    // A slow reader may keep a file in memory for long.
+    // A slow reader may keep a file in memory for long. One that is longer than all the room is sent when nothing else is.
     let most = server.limits.all_bodies_bytes as u64;
     let size = u32::try_from(size.min(most)).expect("all bodies together take at most 2 GiB");
     let room = Arc::clone(&server.file_room).try_acquire_many_owned(size);
@@ -62,6 +62,8 @@ pub(super) async fn file(
         let message = server.repository.without_root(&e.to_string());
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     };
-    let bytes = aside(move || dir.read(&file)).await?.map_err(damaged)?;
+    // The room stays taken while it is read, even if the client is gone.
+    let (bytes, room) = aside(move || (dir.read(&file), room)).await?;
+    let bytes = bytes.map_err(damaged)?;
     Ok(holding(([(header::CONTENT_TYPE, content_type)], bytes).into_response(), room))
 }

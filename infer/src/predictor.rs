@@ -131,23 +131,23 @@ impl Opening {
                 return Predictor::new(*manifest, onnx, Path::new("(built-in model)"), Source::BuiltIn);
             }
         };
-        let unproved = version.open_unproved(zoo::ONNX)?;
-        let length = unproved.length();
-        let mut memory = kernels::Memory::zeroed(length.div_ceil(size_of::<f32>()));
-        let claim = unproved.read(&mut memory.as_bytes_mut()[..length])?;
-        let onnx = Bytes::from_owner(memory).slice(..length);
+        let unverified = version.open_unverified(zoo::ONNX)?;
+        let length = unverified.length();
+        let mut buffer = kernels::HugePageBuffer::zeroed(length.div_ceil(size_of::<f32>()));
+        let digest = unverified.read(&mut buffer.as_bytes_mut()[..length])?;
+        let onnx = Bytes::from_owner(buffer).slice(..length);
         let path = version.path.join(zoo::ONNX);
         // The network is loaded while its hash is computed, and thrown away if that is another one.
-        let (proved, predictor) = std::thread::scope(|scope| {
-            let proving = std::thread::Builder::new().spawn_scoped(scope, || claim.prove(&onnx));
+        let (verified, predictor) = std::thread::scope(|scope| {
+            let verifying = std::thread::Builder::new().spawn_scoped(scope, || digest.verify(&onnx));
             let predictor = Predictor::new(version.manifest, onnx.clone(), &path, Source::Zoo(version.path));
-            let proved = match proving {
-                Ok(proving) => proving.join().expect("hashing does not panic"),
-                Err(_) => claim.prove(&onnx),
+            let verified = match verifying {
+                Ok(verifying) => verifying.join().expect("hashing does not panic"),
+                Err(_) => digest.verify(&onnx),
             };
-            (proved, predictor)
+            (verified, predictor)
         });
-        proved?;
+        verified?;
         predictor
     }
 }

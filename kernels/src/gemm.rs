@@ -42,7 +42,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::memory::Memory;
+use crate::huge_pages::HugePageBuffer;
 use crate::unroll::unroll;
 
 /// `f32` in the widest vector.
@@ -55,7 +55,7 @@ const PLACES: usize = 16;
 /// side, for each place of the depth.
 #[derive(Debug)]
 pub struct PackedWeights {
-    panels: Memory,
+    panels: HugePageBuffer,
     /// One value per lane of every panel.
     bias: Vec<f32>,
     depth: usize,
@@ -114,7 +114,7 @@ impl PackedWeights {
         bias: Vec<f32>,
     ) -> PackedWeights {
         let lanes = Arch::new().dispatch(Lanes);
-        let mut panels = Memory::zeroed(features.next_multiple_of(lanes) * depth);
+        let mut panels = HugePageBuffer::zeroed(features.next_multiple_of(lanes) * depth);
         let firsts = (0..features).step_by(lanes);
         for (panel, first) in panels.chunks_exact_mut((lanes * depth).max(1)).zip(firsts) {
             // A few places at a time: the weights of a feature usually lie side by side, and those of the
@@ -140,7 +140,7 @@ impl PackedWeights {
         PackedWeights::over(panels.into(), features, depth, Vec::new())
     }
 
-    fn over(panels: Memory, features: usize, depth: usize, mut bias: Vec<f32>) -> PackedWeights {
+    fn over(panels: HugePageBuffer, features: usize, depth: usize, mut bias: Vec<f32>) -> PackedWeights {
         let arch = Arch::new();
         bias.resize(features.next_multiple_of(arch.dispatch(Lanes)), 0.0);
         PackedWeights { panels, bias, depth, features, arch, backward: AtomicBool::new(false) }

@@ -26,8 +26,8 @@ mod depthwise;
 mod direct;
 mod frame;
 mod gemm;
+mod huge_pages;
 mod indirect;
-mod memory;
 mod pool;
 mod training;
 mod unroll;
@@ -36,7 +36,7 @@ mod winograd;
 
 pub use conv::{Conv2d, Scratch};
 pub use gemm::{Clamp, IndirectionBuffer, PackedWeights};
-pub use memory::Memory;
+pub use huge_pages::HugePageBuffer;
 pub use pool::{AvgPool, MaxPool};
 pub use training::{Factors, Slopes, TrainedConv, TrainingScratch};
 pub use window::Window;

@@ -77,6 +77,74 @@ fn nothing_but_regular_files_is_read() {
     }
 }
 
+/// A manifest that announces what no memory holds, and a sparse file as long as that.
+#[test]
+fn no_more_memory_is_asked_for_than_a_file_may_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, version) = zoo_copy(dir.path());
+    let seven = root().join("docs/seven.png");
+    let manifest = std::fs::read_to_string(version.join("manifest.yaml")).unwrap();
+    for name in ["model.onnx", "README.md", "model.safetensors"] {
+        let path = version.join(name);
+        let original = std::fs::read(&path).unwrap();
+        let announced = format!("bytes: {}", original.len());
+        for bytes in [(2u64 << 30) + 1, 1 << 40] {
+            std::fs::File::create(&path).unwrap().set_len(bytes).unwrap();
+            assert_eq!(manifest.matches(&announced).count(), 1, "{name}");
+            let hostile = manifest.replace(&announced, &format!("bytes: {bytes}"));
+            std::fs::write(version.join("manifest.yaml"), hostile).unwrap();
+            let predict = ["predict", seven.to_str().unwrap(), "--model", "mnist-lite"];
+            for arguments in
+                [&predict[..], &["show", "mnist-lite"], &["verify", "mnist-lite", "--datasets", "no"]]
+            {
+                let outcome = soon(dir.path(), "infer", arguments);
+                assert!([Some(1), Some(2)].contains(&outcome.code), "{name}, {bytes}: {outcome:?}");
+                let problem = format!("files.{name}.bytes: found {bytes}, expected at most 2147483648");
+                assert!(
+                    outcome.stderr.contains(&problem) || outcome.stdout.contains(&problem),
+                    "{outcome:?}"
+                );
+            }
+        }
+        std::fs::write(&path, &original).unwrap();
+    }
+}
+
+#[test]
+fn costs_are_of_versions_that_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (zoo, version) = zoo_copy(dir.path());
+    let costs = |text: &str| std::fs::write(zoo.root().join("costs.json"), text).unwrap();
+    let of = |version: &str| {
+        format!(
+            r#"{{"machine": "a machine", "date": "2026-11-28", "versions": {{"{version}": {{"microseconds": 8.6}}}}}}"#
+        )
+    };
+    costs(&of("mnist-lite@1"));
+    let outcome = run("zoo", dir.path(), ["index"]);
+    let shown =
+        outcome.stdout.contains("| 8.6 |") && outcome.stdout.contains("Times on a machine, 2026-11-28");
+    assert!(outcome.code == Some(0) && shown, "{outcome:?}");
+    costs(&of("mnist-lite@2"));
+    let outcome = run("zoo", dir.path(), ["index", "--check"]);
+    let problem = "costs of mnist-lite@2: no such version";
+    assert!(outcome.code == Some(1) && outcome.stderr.contains(problem), "{outcome:?}");
+    // One whose manifest is damaged is there.
+    costs(&of("mnist-lite@1"));
+    std::fs::write(version.join("manifest.yaml"), "x").unwrap();
+    let outcome = run("zoo", dir.path(), ["index"]);
+    let told = outcome.stderr.contains("left out") && !outcome.stderr.contains("no such version");
+    assert!(outcome.code == Some(1) && told, "{outcome:?}");
+    // The index as JSON has no costs; the table is not printed without, and nothing is written.
+    costs("[]");
+    let index = std::fs::read(zoo.root().join("index.json")).unwrap();
+    copy_dir(&root().join("zoo/models/mnist-lite/1"), &version).unwrap();
+    let outcome = run("zoo", dir.path(), ["index"]);
+    assert!(outcome.code == Some(2) && outcome.stderr.contains("costs.json"), "{outcome:?}");
+    assert_eq!(std::fs::read(zoo.root().join("index.json")).unwrap(), index);
+    assert_eq!(run("zoo", dir.path(), ["index", "--json"]).code, Some(0));
+}
+
 /// A link to the right file is as good as the file, to every command.
 #[test]
 fn links_to_the_right_files_are_followed() {

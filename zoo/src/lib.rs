@@ -45,11 +45,11 @@ pub use error::{Error, Result};
 pub use index::{INDEX, Index, IndexModel, IndexVersion};
 pub use layout::{Engine, Violation};
 pub use manifest::{
-    Adopted, ClassCount, DatasetInfo, Dim, FileRecord, ForeignWeights, MANIFEST, Manifest, NetworkInfo, ONNX,
-    OnnxInfo, Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, check_name,
+    Adopted, ClassCount, DatasetInfo, Dim, FileRecord, ForeignWeights, MANIFEST, MAX_FILE_BYTES, Manifest,
+    NetworkInfo, ONNX, OnnxInfo, Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, check_name,
 };
 pub use results::grouped;
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo, parse_version};
 pub use training::{NumericProfileInfo, TrainingInfo, ValidationRun};
-pub use version::{Claim, Problem, Unproved, VersionDir, list_files};
+pub use version::{ExpectedDigest, Problem, Unverified, VersionDir, list_files};

@@ -19,6 +19,10 @@ pub const ONNX: &str = "model.onnx";
 
 /// The version of this format.
 pub const SCHEMA: u32 = 1;
+/// Most bytes of a file: protobuf, and so ONNX, has no longer ones. They are read whole into memory.
+pub const MAX_FILE_BYTES: u64 = 2 << 30;
+/// Most bytes of all files of a version: its network, its weights, and room for pictures and golden data.
+const MAX_VERSION_BYTES: u64 = 3 * MAX_FILE_BYTES;
 
 /// The content of a `manifest.yaml`. An unknown key is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -362,7 +366,7 @@ impl Manifest {
     }
 
     fn check_files(&self, refuse: &dyn Fn(&str, &dyn ToString, &str) -> Result<()>) -> Result<()> {
-        for path in self.files.keys() {
+        for (path, record) in &self.files {
             let plain = |part: &str| {
                 !part.is_empty()
                     && !part.starts_with('.')
@@ -375,6 +379,21 @@ impl Manifest {
                     "paths inside the version's folder, of letters, digits, `.`, `_`, `-` and `/`",
                 );
             }
+            if record.bytes > MAX_FILE_BYTES {
+                return refuse(
+                    &format!("files.{path}.bytes"),
+                    &record.bytes,
+                    &format!("at most {MAX_FILE_BYTES}"),
+                );
+            }
+        }
+        let total = self.files.values().map(|record| record.bytes).fold(0, u64::saturating_add);
+        if total > MAX_VERSION_BYTES {
+            return refuse(
+                "files",
+                &format!("{total} bytes in all"),
+                &format!("at most {MAX_VERSION_BYTES}"),
+            );
         }
         let onnx = self.files.keys().filter(|path| path.ends_with(".onnx")).count();
         if !self.files.contains_key(crate::ONNX) || onnx != 1 {

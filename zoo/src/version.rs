@@ -85,7 +85,7 @@ impl VersionDir {
         Ok(VersionDir { path: path.to_owned(), manifest, manifest_sha256: Digest::of(text.as_bytes()) })
     }
 
-    /// Reads a file and checks length and hash, so that nothing unproved is used.
+    /// Reads a file and checks length and hash, so that nothing unverified is used.
     ///
     /// # Errors
     /// [`Error::Damaged`] says how it differs.
@@ -100,26 +100,27 @@ impl VersionDir {
                 Err(Error::Damaged { path, problem })
             };
         }
-        let unproved = self.open_unproved(name)?;
-        let mut bytes = vec![0; unproved.length()];
-        unproved.read(&mut bytes)?.prove(&bytes)?;
+        let unverified = self.open_unverified(name)?;
+        let mut bytes = vec![0; unverified.length()];
+        unverified.read(&mut bytes)?.verify(&bytes)?;
         Ok(bytes)
     }
 
     /// Opens a file and checks its length, but not its hash: that takes as long as loading a network, and
-    /// can be done beside it. Nothing that is made of the bytes may be shown to anyone before [`Claim::prove`] has said
-    /// that they are the published ones.
+    /// can be done beside it. Nothing that is made of the bytes may be shown to anyone before
+    /// [`ExpectedDigest::verify`] has said that they are the published ones.
     ///
     /// # Errors
     /// As for [`VersionDir::read`].
-    pub fn open_unproved(&self, name: &str) -> Result<Unproved> {
+    pub fn open_unverified(&self, name: &str) -> Result<Unverified> {
         let path = self.path.join(name);
         let damaged = |problem: Problem| Error::Damaged { path: path.clone(), problem: problem.to_string() };
         let expected = self.manifest.files.get(name).ok_or_else(|| damaged(Problem::Extra))?;
         let content = open_file(&path, expected).map_err(damaged)?;
         let length =
             usize::try_from(expected.bytes).map_err(|_| damaged(Problem::Unreadable("too large".into())))?;
-        Ok(Unproved { content: Box::new(content), length, claim: Claim { path, expected: expected.sha256 } })
+        let digest = ExpectedDigest { path, expected: expected.sha256 };
+        Ok(Unverified { content: Box::new(content), length, digest })
     }
 
     /// Whether every file is as the manifest says.
@@ -154,13 +155,13 @@ impl VersionDir {
 }
 
 /// A file of a version, open, of the published length.
-pub struct Unproved {
+pub struct Unverified {
     content: Box<dyn Read>,
     length: usize,
-    claim: Claim,
+    digest: ExpectedDigest,
 }
 
-impl Unproved {
+impl Unverified {
     /// Bytes of the file.
     pub fn length(&self) -> usize {
         self.length
@@ -170,27 +171,27 @@ impl Unproved {
     ///
     /// # Errors
     /// [`Error::Damaged`] if it cannot be read, or has become shorter.
-    pub fn read(mut self, bytes: &mut [u8]) -> Result<Claim> {
-        match self.content.read_exact(bytes) {
-            Ok(()) => Ok(self.claim),
-            Err(e) => Err(Error::Damaged { path: self.claim.path, problem: unreadable(&e).to_string() }),
+    pub fn read(mut self, bytes: &mut [u8]) -> Result<ExpectedDigest> {
+        match fill(&mut self.content, bytes) {
+            Ok(()) => Ok(self.digest),
+            Err(problem) => Err(Error::Damaged { path: self.digest.path, problem: problem.to_string() }),
         }
     }
 }
 
 /// The hash that a file of a version must have.
 #[derive(Debug)]
-pub struct Claim {
+pub struct ExpectedDigest {
     path: PathBuf,
     expected: Digest,
 }
 
-impl Claim {
+impl ExpectedDigest {
     /// Whether these bytes of the file are the published ones.
     ///
     /// # Errors
     /// [`Error::Damaged`].
-    pub fn prove(&self, bytes: &[u8]) -> Result<()> {
+    pub fn verify(&self, bytes: &[u8]) -> Result<()> {
         let found = Digest::of(bytes);
         if found == self.expected {
             return Ok(());
@@ -198,6 +199,21 @@ impl Claim {
         let problem = Problem::Changed { expected: self.expected, found };
         Err(Error::Damaged { path: self.path.clone(), problem: problem.to_string() })
     }
+}
+
+/// Reads until `bytes` are full.
+fn fill(content: &mut impl Read, bytes: &mut [u8]) -> std::result::Result<(), Problem> {
+    let expected = bytes.len() as u64;
+    let mut found = 0;
+    while let Some(rest) = bytes.get_mut(found..).filter(|rest| !rest.is_empty()) {
+        match content.read(rest) {
+            Ok(0) => return Err(Problem::Length { expected, found: found as u64 }),
+            Ok(more) => found += more,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(unreadable(&e)),
+        }
+    }
+    Ok(())
 }
 
 fn unreadable(error: &std::io::Error) -> Problem {

@@ -7,11 +7,10 @@ use datasets::{Digest, files};
 use prost::Message;
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{ModelProto, TensorProto};
+use zoo::MAX_FILE_BYTES;
 
 use crate::error::{Error, Result};
 
-/// Longest file, and most bytes of all that it keeps beside itself.
-const MAX_BYTES: u64 = 2 << 30;
 /// How the text begins that Git LFS leaves instead of a file that was not fetched.
 const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
@@ -31,7 +30,7 @@ impl Original {
     /// [`Error::Usage`] naming what is wrong with the file.
     pub(super) fn read(path: &Path) -> Result<Original> {
         let wrong = |problem: String| Error::Usage(format!("{}: {problem}", path.display()));
-        let bytes = files::read(path, MAX_BYTES).map_err(Error::io(path))?;
+        let bytes = files::read(path, MAX_FILE_BYTES).map_err(Error::io(path))?;
         if bytes.starts_with(LFS_POINTER) {
             return Err(wrong("a pointer of Git LFS, not the file; `git lfs pull` fetches it".into()));
         }
@@ -117,7 +116,7 @@ impl External<'_> {
                 }
                 Err(error) => return Err(format!("external data: {name:?}: {error}")),
             }
-            let left = MAX_BYTES.saturating_sub(self.total);
+            let left = MAX_FILE_BYTES.saturating_sub(self.total);
             let bytes = files::read(&path, left).map_err(|e| format!("external data: {name:?}: {e}"))?;
             self.total += bytes.len() as u64;
             self.read.insert(name.to_owned(), bytes);

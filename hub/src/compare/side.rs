@@ -6,7 +6,7 @@ use std::path::Path;
 use datasets::{ImageShape, yaml};
 use infer::{Outline, Session, outline};
 use serde_json::Value;
-use zoo::{Manifest, Spec, Zoo};
+use zoo::{MAX_FILE_BYTES, Manifest, Spec, Zoo};
 
 use crate::error::{Error, Result};
 
@@ -28,9 +28,6 @@ pub struct Side {
     /// Parameters, as the manifest says.
     parameters: Option<u64>,
 }
-
-/// Longest file.
-const MAX_BYTES: u64 = 2 << 30;
 
 impl Side {
     /// Opens a version of a zoo.
@@ -65,7 +62,7 @@ impl Side {
     /// # Errors
     /// If it is none.
     pub fn file(path: &Path, like: &Manifest) -> Result<Side> {
-        let onnx = datasets::files::read(path, MAX_BYTES).map_err(Error::io(path))?;
+        let onnx = datasets::files::read(path, MAX_FILE_BYTES).map_err(Error::io(path))?;
         let session = Session::load_adopted(onnx.clone(), like.image_shape(), like.labels.len(), path)?;
         Side::new(path.display().to_string(), session, like, &onnx, path)
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use terminal::ExitStatus;
+use zoo::MAX_FILE_BYTES;
 
 use crate::error::{Error, Result};
 use crate::run::{Ran, run};
@@ -26,12 +27,9 @@ pub(super) struct RunArgs {
     json: bool,
 }
 
-/// Longest file of a network or tensor.
-const MAX_BYTES: u64 = 2 << 30;
-
 /// Runs a network, and prints where its outputs are.
 pub(super) fn run_file(args: &RunArgs) -> Result<ExitStatus> {
-    let read = |path: &Path| datasets::files::read(path, MAX_BYTES).map_err(Error::io(path));
+    let read = |path: &Path| datasets::files::read(path, MAX_FILE_BYTES).map_err(Error::io(path));
     let mut inputs = Vec::new();
     loop {
         let path = args.inputs.join(format!("input_{}.pb", inputs.len()));

@@ -2,7 +2,7 @@
 //!
 //! tract's protobuf types copy every weight out of the file; here a constant is a view into it, so
 //! that weights are copied once, into the form in which they are used. A fresh page of memory costs
-//! about a microsecond on a virtual machine, so each copy of a 4.4 MB model cost a millisecond and a
+//! one to four microseconds on a virtual machine, so each copy of a 4.4 MB model cost a millisecond and a
 //! half of every `infer predict`.
 
 use std::collections::{HashMap, HashSet};

@@ -31,7 +31,11 @@ pub const FIELDS: &[(&str, Proof, &str)] = &[
     ("preprocessing", Proof::Covered, "test images go through unchanged, so no result shows it"),
     ("preprocessing.*", Proof::Covered, "test images go through unchanged, so no result shows it"),
     ("dataset.name", Proof::Recomputed, "the recipe, the dataset"),
-    ("dataset.files.*", Proof::Recomputed, "the dataset"),
+    (
+        "dataset.files.*",
+        Proof::Recomputed,
+        "the dataset's description, the test files; those of training by `trainer`",
+    ),
     ("test.correct", Proof::Recomputed, "the test split, classified"),
     ("test.per_class.*.label", Proof::Recomputed, "the labels"),
     ("test.per_class.*.correct", Proof::Recomputed, "the test split, classified"),

@@ -49,7 +49,8 @@ pub enum Check {
     Weights,
     /// The network gives what libtorch gave.
     Golden,
-    /// The dataset's files have the hashes that the manifest names, its classes are the labels, its images fit.
+    /// The dataset here is described by the hashes that the manifest names, its test files have them, its classes are the
+    /// labels, its images fit. Training files are hashed by whoever trains on them, and need not be here.
     Dataset,
     /// The number of right answers on the test split is exactly the claimed one.
     Accuracy,

@@ -1,8 +1,8 @@
 """Measures what every published version costs in time and writes zoo/costs.json, which the table of results shows.
 
-Run it as `python3 benchmarks/costs.py --infer BINARY`, where nothing else computes; then `zoo index` prints the table anew. Versions are
-measured in turns, and what is written is the median of the rounds. Predictions have rounds of their own: right after a training
-on both cores they are slower by up to two thirds.
+Run it as `python3 benchmarks/costs.py --infer BINARY`, where nothing else computes; then `zoo index` prints the table
+anew. Versions are measured in turns, and what is written is the median of the rounds. Predictions have
+rounds of their own: right after a training on both cores they are slower.
 """
 import argparse
 import datetime

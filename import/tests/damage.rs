@@ -176,7 +176,9 @@ fn whole_sources() -> Vec<Case<'static>> {
         .flat_map(f32::to_le_bytes)
         .collect();
     let open_quote = [table(|_| ()), b"a,\"".to_vec(), b"x\n".repeat(9 << 20)].concat();
-    let keys: String = (0..2000).map(|at| format!("{{\"{at}.png\": \"a\"}}\n")).collect();
+    let keys: String = (0..2000)
+        .map(|at| format!("{{\"file_name\": \"1.png\", \"label\": \"a\", \"k{at}\": 1}}\n"))
+        .collect();
     let images = [&[0u8, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 4, 0, 0, 0, 4][..], &pixels].concat();
     let huge = [&[0u8, 0, 8, 3][..], &[0xff; 12], &[9; 320]].concat();
     let labelled = |request: &mut Request| {

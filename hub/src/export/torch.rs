@@ -2,6 +2,8 @@
 //!
 //! Layers are those of the recipe, under the names of the weights; what a layer means is in `docs/reference/recipe.md`.
 
+mod window;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,11 +14,14 @@ use serde_json::{Map, Value};
 use zoo::{VersionDir, write_atomic};
 
 use crate::error::{Error, Result};
+use window::Window;
 
 /// The weights, under their state-dict names.
 const WEIGHTS: &str = "model.safetensors";
 /// Deepest nesting of blocks.
 const DEEPEST: usize = 16;
+/// Largest kernel, stride, padding: that of an image's side.
+const LARGEST: u64 = 4096;
 
 /// What matters of a recipe.
 #[derive(Deserialize)]
@@ -163,8 +168,26 @@ impl Modules<'_> {
         ))
     }
 
-    fn shape_of(&self, name: &str) -> Result<&Vec<usize>> {
-        self.shapes.get(name).ok_or_else(|| self.refuse("weights", &format!("no tensor {name}")))
+    /// The shape of a tensor of the weights, with so many dimensions.
+    fn shape_of<const RANK: usize>(&self, name: &str) -> Result<[usize; RANK]> {
+        let shape =
+            self.shapes.get(name).ok_or_else(|| self.refuse("weights", &format!("no tensor {name}")))?;
+        let expected =
+            || self.refuse("weights", &format!("{name} of shape {shape:?}, expected {RANK} dimensions"));
+        shape.as_slice().try_into().map_err(|_| expected())
+    }
+
+    /// Recipes of others were not checked by the trainer.
+    fn check_numbers(&self, fields: &Map<String, Value>, name: &str) -> Result<()> {
+        for (field, least) in
+            [("kernel_size", 1), ("stride", 1), ("groups", 1), ("dilation", 1), ("padding", 0)]
+        {
+            let number = fields.get(field).and_then(Value::as_u64);
+            if let Some(number) = number.filter(|number| !(least..=LARGEST).contains(number)) {
+                return Err(self.refuse(&format!("{name}: {field}"), &number.to_string()));
+            }
+        }
+        Ok(())
     }
 
     /// Adds a layer, and returns the shape that it gives.
@@ -181,6 +204,10 @@ impl Modules<'_> {
             |field: &str, or: usize| fields.get(field).and_then(Value::as_u64).map_or(or, |n| n as usize);
         let mut function = |call: &str| forward.push(format!("x = {call}  # {name}"));
         let image = |window: &Window| window.image(&shape);
+        self.check_numbers(fields, name)?;
+        if ["conv2d", "global_avg_pool", "global_max_pool"].contains(&kind) && shape.len() != 3 {
+            return Err(self.refuse(name, &format!("{kind} of {shape:?}, which is no image")));
+        }
         match kind {
             "relu" => function("F.relu(x)"),
             "leaky_relu" => function("F.leaky_relu(x)"),
@@ -221,13 +248,13 @@ impl Modules<'_> {
                 function(&format!("F.dropout(x, {rate}, self.training)"));
             }
             "dense" => {
-                let weight = self.shape_of(&format!("{name}.weight"))?.clone();
-                let bias = self.shapes.contains_key(&format!("{name}.bias"));
-                self.add(name, &format!("nn.Linear({}, {}{})", weight[1], weight[0], no_bias(bias)), forward);
-                return Ok(weight[..1].to_vec());
+                let [features, inputs] = self.shape_of(&format!("{name}.weight"))?;
+                let bias = no_bias(self.shapes.contains_key(&format!("{name}.bias")));
+                self.add(name, &format!("nn.Linear({inputs}, {features}{bias})"), forward);
+                return Ok(vec![features]);
             }
             "batch_norm" => {
-                let channels = self.shape_of(&format!("{name}.weight"))?[0];
+                let [channels] = self.shape_of(&format!("{name}.weight"))?;
                 let dimensions = if shape.len() == 3 { "2d" } else { "1d" };
                 self.add(name, &format!("nn.BatchNorm{dimensions}({channels})"), forward);
             }
@@ -256,7 +283,7 @@ impl Modules<'_> {
         shape: &[usize],
         forward: &mut Vec<String>,
     ) -> Result<Vec<usize>> {
-        let weight = self.shape_of(&format!("{name}.weight"))?.clone();
+        let [features, _, rows, columns] = self.shape_of(&format!("{name}.weight"))?;
         let bias = self.shapes.contains_key(&format!("{name}.bias"));
         let [[top, bottom], [left, right]] = window.padding;
         let mut options = String::new();
@@ -281,8 +308,8 @@ impl Modules<'_> {
             forward.push(format!("x = F.pad(x, ({left}, {right}, {top}, {bottom}))"));
         }
         let channels = shape[0];
-        let (features, kernel) = (weight[0], (weight[2], weight[3]));
-        let module = format!("nn.Conv2d({channels}, {features}, {kernel:?}{options}{})", no_bias(bias));
+        let no_bias = no_bias(bias);
+        let module = format!("nn.Conv2d({channels}, {features}, ({rows}, {columns}){options}{no_bias})");
         self.add(name, &module, forward);
         let mut output = window.image(shape)?;
         output[0] = features;
@@ -308,15 +335,14 @@ impl Modules<'_> {
             return Ok(output);
         }
         let skip = format!("{name}.skip");
-        let weight = self.shape_of(&format!("{skip}.weight"))?.clone();
+        let [features, ..]: [usize; 4] = self.shape_of(&format!("{skip}.weight"))?;
         let steps = self.steps(&shape, &output, name)?;
         let bias = no_bias(self.shapes.contains_key(&format!("{skip}.bias")));
         let stride = match steps {
             [1, 1] => String::new(),
             [down, across] => format!(", stride=({down}, {across})"),
         };
-        self.lines
-            .push(format!("self.{skip} = nn.Conv2d({}, {}, (1, 1){stride}{bias})", shape[0], weight[0]));
+        self.lines.push(format!("self.{skip} = nn.Conv2d({}, {features}, (1, 1){stride}{bias})", shape[0]));
         forward.push(format!("x = x + self.{skip}({before})  # {name}"));
         Ok(output)
     }
@@ -338,46 +364,37 @@ fn no_bias(bias: bool) -> &'static str {
     if bias { "" } else { ", bias=False" }
 }
 
-/// A sliding window, as in a recipe.
-struct Window {
-    kernel: [usize; 2],
-    strides: [usize; 2],
-    dilation: usize,
-    /// `[[top, bottom], [left, right]]`.
-    padding: [[usize; 2]; 2],
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Window {
-    fn pool(kernel: usize, stride: usize, padding: usize) -> Window {
-        Window { kernel: [kernel; 2], strides: [stride; 2], dilation: 1, padding: [[padding; 2]; 2] }
-    }
-
-    fn convolution(fields: &Map<String, Value>, shape: &[usize], stride: usize) -> Window {
-        let number = |field: &str| fields.get(field).and_then(Value::as_u64).map_or(1, |n| n as usize);
-        let (kernel, dilation) = (number("kernel_size"), number("dilation"));
-        let span = (kernel.max(1) - 1) * dilation + 1;
-        let amounts = |length: usize| match fields.get("padding") {
-            Some(Value::String(word)) if word == "same" => {
-                let total = ((length.div_ceil(stride).max(1) - 1) * stride + span).saturating_sub(length);
-                [total / 2, total - total / 2]
-            }
-            Some(Value::Number(pixels)) => [pixels.as_u64().unwrap_or(0) as usize; 2],
-            _ => [0, 0],
-        };
-        let padding = [amounts(shape[1]), amounts(shape[2])];
-        Window { kernel: [kernel; 2], strides: [stride; 2], dilation, padding }
-    }
-
-    /// The shape of what comes out, with the channels that go in.
-    fn image(&self, shape: &[usize]) -> Result<Vec<usize>> {
-        let &[channels, height, width] = shape else {
-            return Err(Error::Usage(format!("recipe.yaml: a window over {shape:?}, which is no image")));
-        };
-        let length = |length: usize, side: usize| {
-            let span = (self.kernel[side].max(1) - 1) * self.dilation + 1;
-            let padded = length + self.padding[side][0] + self.padding[side][1];
-            padded.saturating_sub(span) / self.strides[side].max(1) + 1
-        };
-        Ok(vec![channels, length(height, 0), length(width, 1)])
+    /// What a recipe that the trainer never saw is refused for.
+    #[test]
+    fn impossible_layers_are_refused() {
+        let shapes =
+            [("dense1.weight", vec![7]), ("conv1.weight", vec![8, 1, 3]), ("conv2.weight", vec![8, 1, 3, 3])];
+        let shapes: BTreeMap<String, Vec<usize>> =
+            shapes.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect();
+        let conv = |fields: &str| format!("- conv2d: {{features: 8, kernel_size: 3, {fields}}}");
+        for (recipe, expected) in [
+            ("- dense: {features: 7}".to_owned(), "expected 2 dimensions"),
+            (conv("stride: 1"), "expected 4 dimensions"),
+            (conv("stride: 0, padding: same"), "stride: 0"),
+            (conv("dilation: 0"), "dilation: 0"),
+            (conv("padding: 18446744073709551615"), "padding: 18446744073709551615"),
+            (conv("groups: 5000"), "groups: 5000"),
+            (format!("- flatten\n{}", conv("stride: 1")), "which is no image"),
+            ("- flatten\n- global_avg_pool".to_owned(), "which is no image"),
+            ("- flatten\n- max_pool: {kernel_size: 2, stride: 2}".to_owned(), "which is no image"),
+            ("- max_pool: {kernel_size: 2, stride: 0}".to_owned(), "stride: 0"),
+            ("- batch_norm".to_owned(), "no tensor"),
+            ("- residual: {body: [flatten]}".to_owned(), "residual1"),
+        ] {
+            let layers: Vec<Value> = yaml::parse(&recipe, Path::new("recipe.yaml")).expect("YAML");
+            let mut modules = Modules { shapes: shapes.clone(), lines: Vec::new(), model: "x@1" };
+            let refused = modules.chain(&layers, "", vec![1, 28, 28], 0, &mut Vec::new());
+            let said = refused.expect_err(&recipe).to_string();
+            assert!(said.contains(expected), "{recipe}: {said}");
+        }
     }
 }

@@ -57,13 +57,16 @@ impl List {
     /// # Errors
     /// If it cannot be read.
     pub(crate) fn open(path: &Path, images: Option<&Path>, label: Option<&str>) -> Result<Option<List>> {
-        let (header, table) = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("jsonl" | "ndjson") => json_lines(path)?,
-            _ => text(path)?,
+        let read = |most: usize| match path.extension().and_then(|ending| ending.to_str()) {
+            Some("jsonl" | "ndjson") => json_lines(path, most),
+            _ => text(path, most),
         };
         let beside = path.parent().unwrap_or(Path::new(""));
         let folders = Folders::of(images.unwrap_or(beside));
-        let Some(file) = file_column(&header, &table, &folders) else { return Ok(None) };
+        // A table of pixels would take a hundred times its size in memory: the rest of what is no list is not read.
+        let (header, start) = read(ROWS)?;
+        let Some(file) = file_column(&header, &start, &folders) else { return Ok(None) };
+        let (header, table) = read(usize::MAX)?;
         let column = |names: &[&str]| {
             let found = names
                 .iter()
@@ -152,14 +155,10 @@ fn parts(path: &Path, table: &[(u64, Vec<String>)], column: usize) -> Result<Vec
 
 type Table = (Vec<String>, Vec<(u64, Vec<String>)>);
 
-fn text(path: &Path) -> Result<Table> {
+fn text(path: &Path, most: usize) -> Result<Table> {
     let rows = Rows::open(path, true)?;
     let mut header = rows.header.clone();
-    let mut table = Vec::new();
-    rows.each(path, &mut |line, row| {
-        table.push((line, row.iter().map(str::to_owned).collect::<Vec<_>>()));
-        Ok(())
-    })?;
+    let mut table = rows.take(path, most)?;
     // A first row that names a column of files is a header as well.
     let names_file =
         |row: &[String]| row.iter().any(|field| FILES.contains(&field.trim().to_lowercase().as_str()));
@@ -170,11 +169,12 @@ fn text(path: &Path) -> Result<Table> {
     Ok((header.unwrap_or_else(|| (1..=width).map(|n| n.to_string()).collect()), table))
 }
 
-fn json_lines(path: &Path) -> Result<Table> {
+fn json_lines(path: &Path, most: usize) -> Result<Table> {
     let text = datasets::files::read_text(path, 1 << 30).map_err(Error::io(path))?;
     let mut header: Vec<String> = Vec::new();
     let mut table = Vec::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    for (index, line) in lines.take(most) {
         let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line)
             .map_err(|error| Error::new(path, format!("line {}: {error}", index + 1)))?;
         let mut row = vec![String::new(); header.len()];

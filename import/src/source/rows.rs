@@ -89,6 +89,26 @@ impl Rows {
         })
     }
 
+    /// The fields of the first rows, with the numbers of their lines.
+    ///
+    /// # Errors
+    /// Rows of another length.
+    pub(crate) fn take(mut self, path: &Path, most: usize) -> Result<Vec<(u64, Vec<String>)>> {
+        let fields = |row: &csv::StringRecord| row.iter().map(str::to_owned).collect();
+        let mut table: Vec<(u64, Vec<String>)> = self.first.iter().map(|first| (1, fields(first))).collect();
+        let mut row = csv::StringRecord::new();
+        while table.len() < most && self.next(path, &mut row)? {
+            table.push((row.position().map_or(0, csv::Position::line), fields(&row)));
+        }
+        Ok(table)
+    }
+
+    /// Reads a row, if there is one more.
+    fn next(&mut self, path: &Path, row: &mut csv::StringRecord) -> Result<bool> {
+        self.read.set(0);
+        self.reader.read_record(row).map_err(|error| broken(path, &error))
+    }
+
     /// Every row with the number of its line.
     ///
     /// # Errors
@@ -102,8 +122,7 @@ impl Rows {
             each(1, first)?;
         }
         let mut row = csv::StringRecord::new();
-        while self.reader.read_record(&mut row).map_err(|error| broken(path, &error))? {
-            self.read.set(0);
+        while self.next(path, &mut row)? {
             each(row.position().map_or(0, csv::Position::line), &row)?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::math;
-use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::steps::{Arithmetic, Operation, Step};
@@ -72,8 +72,9 @@ fn lower_node(
         return Ok(Some(Value::ChannelsLast));
     }
     // A reshaped value has the same values in the same order.
-    if let (Some(AxisOp::Reshape(from, ..)), [Value::Step(_)]) = (node.op_as::<AxisOp>(), inputs.as_slice())
-        && *from > 0
+    if let (Some(AxisOp::Reshape(axis, ..) | AxisOp::Rm(axis) | AxisOp::Add(axis)), [Value::Step(_)]) =
+        (node.op_as::<AxisOp>(), inputs.as_slice())
+        && *axis > 0
     {
         return Ok(Some(inputs[0].clone()));
     }
@@ -110,6 +111,15 @@ fn layer(node: &TypedNode, shape: &[usize]) -> Option<Step> {
     if let (Some(&view), &[height, width, channels]) = (node.op_as::<View>(), shape) {
         return Some(Step::View { view, shape: [height, width, channels] });
     }
+    if let (Some(reduce), &[height, width, channels]) = (node.op_as::<Reduce>(), shape) {
+        let arithmetic = match reduce.reducer {
+            Reducer::Sum => Arithmetic::Add,
+            Reducer::Max => Arithmetic::Max,
+            _ => return None,
+        };
+        let of_pixels = reduce.axes.as_slice() == [1, 2];
+        return of_pixels.then_some(Step::Reduce { arithmetic, pixels: height * width, channels });
+    }
     if let (Some(AxisOp::Move(3, 1)), &[height, width, channels]) = (node.op_as::<AxisOp>(), shape) {
         return Some(Step::ChannelsFirst { pixels: height * width, channels });
     }
@@ -127,11 +137,13 @@ fn binary(
     inputs: &[Value],
     steps: &mut Vec<Lowered>,
 ) -> TractResult<Option<Value>> {
-    // All of these are commutative.
+    // All of these are commutative, but for the division.
     let arithmetic = if op.0.is::<math::Add>() {
         Arithmetic::Add
     } else if op.0.is::<math::Mul>() {
         Arithmetic::Multiply
+    } else if op.0.is::<math::Div>() && matches!(inputs, [_, Value::Constant(_)]) {
+        Arithmetic::Divide
     } else if op.0.is::<math::Max>() {
         Arithmetic::Max
     } else if op.0.is::<math::Min>() {

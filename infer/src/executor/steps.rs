@@ -34,6 +34,12 @@ pub(super) enum Step {
         pixels: usize,
         channels: usize,
     },
+    /// `[pixels, channels]` to `[channels]`: the sum or the largest value of each.
+    Reduce {
+        arithmetic: Arithmetic,
+        pixels: usize,
+        channels: usize,
+    },
     /// With constants.
     Operation {
         operation: Operation,
@@ -62,6 +68,8 @@ pub(super) struct Operation {
 pub(super) enum Arithmetic {
     Add,
     Multiply,
+    /// Only by constants.
+    Divide,
     Max,
     Min,
 }
@@ -89,6 +97,10 @@ impl Step {
             }
             Step::ChannelsFirst { pixels, channels } => {
                 channels_first(values(input, count * pixels * channels), *pixels, *channels, output);
+            }
+            Step::Reduce { arithmetic, pixels, channels } => {
+                let input = values(input, count * pixels * channels);
+                reduce(input, *arithmetic, *pixels, *channels, output);
             }
             Step::Operation { operation, size } => {
                 output.copy_from_slice(values(input, count * size));
@@ -151,12 +163,26 @@ fn channels_first(input: &[f32], pixels: usize, channels: usize, output: &mut [f
     }
 }
 
+fn reduce(input: &[f32], arithmetic: Arithmetic, pixels: usize, channels: usize, output: &mut [f32]) {
+    for (image, output) in input.chunks_exact(pixels * channels).zip(output.chunks_exact_mut(channels)) {
+        let (first, others) = image.split_at(channels);
+        output.copy_from_slice(first);
+        for pixel in others.chunks_exact(channels) {
+            match arithmetic {
+                Arithmetic::Max => output.iter_mut().zip(pixel).for_each(|(to, value)| *to = to.max(*value)),
+                _ => output.iter_mut().zip(pixel).for_each(|(to, value)| *to = arithmetic.of(*to, *value)),
+            }
+        }
+    }
+}
+
 impl Operation {
     fn apply(&self, values: &mut [f32]) {
         // A loop for each, so that the compiler turns it into vectors.
         match self.arithmetic {
             Arithmetic::Add => each(values, &self.constants, |value, constant| value + constant),
             Arithmetic::Multiply => each(values, &self.constants, |value, constant| value * constant),
+            Arithmetic::Divide => each(values, &self.constants, |value, constant| value / constant),
             Arithmetic::Max => each(values, &self.constants, f32::max),
             Arithmetic::Min => each(values, &self.constants, f32::min),
         }
@@ -168,6 +194,7 @@ impl Arithmetic {
         match self {
             Arithmetic::Add => left + right,
             Arithmetic::Multiply => left * right,
+            Arithmetic::Divide => left / right,
             Arithmetic::Max => left.max(right),
             Arithmetic::Min => left.min(right),
         }
@@ -218,6 +245,16 @@ mod tests {
         let input: Vec<f32> = (0u8..12).map(f32::from).collect();
         channels_first(&input, 3, 2, &mut output);
         assert_eq!(output, [0.0, 2.0, 4.0, 1.0, 3.0, 5.0, 6.0, 8.0, 10.0, 7.0, 9.0, 11.0]);
+    }
+
+    #[test]
+    fn channels_are_reduced_in_every_image() {
+        let input = [1.0, -5.0, 3.0, -6.0, 2.0, -7.0, 10.0, 0.5, 30.0, 0.25, 20.0, 0.75];
+        let mut output = [0.0; 4];
+        reduce(&input, Arithmetic::Max, 3, 2, &mut output);
+        assert_eq!(output, [3.0, -5.0, 30.0, 0.75]);
+        reduce(&input, Arithmetic::Add, 3, 2, &mut output);
+        assert_eq!(output, [6.0, -18.0, 60.0, 1.5]);
     }
 
     #[test]

@@ -23,16 +23,19 @@ struct Point<'a> {
     version: &'a IndexVersion,
 }
 
-/// Every model's name and newest version, but for those whose cost is not known.
+/// Every model's name and newest version.
 fn newest(index: &Index) -> impl Iterator<Item = (&str, &IndexVersion)> {
-    let newest = index.models.iter().filter_map(|model| Some((model.name.as_str(), model.versions.last()?)));
-    newest.filter(|(_, version)| version.macs > 0)
+    index.models.iter().filter_map(|model| Some((model.name.as_str(), model.versions.last()?)))
+}
+
+/// Those whose cost is known.
+fn drawn(index: &Index) -> impl Iterator<Item = (&str, &IndexVersion)> {
+    newest(index).filter(|(_, version)| version.macs > 0)
 }
 
 /// The newest versions that are not drawn, because nobody knows what a prediction costs.
 pub fn left_out(index: &Index) -> Vec<String> {
-    let newest = index.models.iter().filter_map(|model| Some((&model.name, model.versions.last()?)));
-    newest
+    newest(index)
         .filter(|(_, version)| version.macs == 0)
         .map(|(name, version)| format!("{name}@{}", version.version))
         .collect()
@@ -40,7 +43,7 @@ pub fn left_out(index: &Index) -> Vec<String> {
 
 /// Datasets of a zoo's newest versions, each once, sorted.
 pub fn datasets(index: &Index) -> Vec<String> {
-    let mut names: Vec<String> = newest(index).map(|(_, version)| version.dataset.clone()).collect();
+    let mut names: Vec<String> = drawn(index).map(|(_, version)| version.dataset.clone()).collect();
     names.sort();
     names.dedup();
     names
@@ -52,7 +55,7 @@ pub fn datasets(index: &Index) -> Vec<String> {
 /// # Errors
 /// [`Error::Drawing`], also if there is none.
 pub fn draw(index: &Index, dataset: &str) -> Result<String> {
-    let of_dataset = newest(index).filter(|(_, version)| version.dataset == dataset);
+    let of_dataset = drawn(index).filter(|(_, version)| version.dataset == dataset);
     let points: Vec<Point<'_>> = of_dataset
         .map(|(model, version)| Point { name: format!("{model} {}", version.version), version })
         .collect();

@@ -168,10 +168,7 @@ fn reduce(input: &[f32], arithmetic: Arithmetic, pixels: usize, channels: usize,
         let (first, others) = image.split_at(channels);
         output.copy_from_slice(first);
         for pixel in others.chunks_exact(channels) {
-            match arithmetic {
-                Arithmetic::Max => output.iter_mut().zip(pixel).for_each(|(to, value)| *to = to.max(*value)),
-                _ => output.iter_mut().zip(pixel).for_each(|(to, value)| *to = arithmetic.of(*to, *value)),
-            }
+            output.iter_mut().zip(pixel).for_each(|(to, value)| *to = arithmetic.of(*to, *value));
         }
     }
 }

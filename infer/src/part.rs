@@ -42,7 +42,7 @@ pub(crate) enum Head {
 
 /// One thread's buffers for a [`Body`].
 pub(crate) enum BodyState {
-    Steps(Arena),
+    Steps(Box<Arena>),
     Tract(Box<TractState>),
 }
 
@@ -73,7 +73,7 @@ impl Body {
 
     pub(crate) fn state(&self) -> TractResult<BodyState> {
         Ok(match self {
-            Body::Steps { .. } => BodyState::Steps(Arena::default()),
+            Body::Steps { .. } => BodyState::Steps(Box::default()),
             Body::Tract(body) => {
                 BodyState::Tract(Box::new(TractState { single: body.single.spawn()?, several: None }))
             }

@@ -15,7 +15,8 @@
 //! 1. The input is copied once into a buffer with its padding around it, so that no window needs a test
 //!    for the edge; without padding nothing is copied.
 //! 2. 3x3, 4x4 and 5x5 kernels of stride 1 with channels and features in multiples of 16 go by Winograd's
-//!    minimal filtering ([`winograd`](crate::winograd)); which, is decided by the shape alone.
+//!    minimal filtering ([`winograd`](crate::winograd)), unless that would read too many weights for a single
+//!    tile; which, is decided by the shape alone.
 //! 3. 3x3 and 5x5 kernels of stride 1 on one channel go by the [`direct`](crate::direct) kernel.
 //! 4. With a group for each channel and one feature of each, by the [`depthwise`](crate::depthwise) kernel.
 //! 5. Max-pooling of 2x2 windows is part of the direct kernel and of Winograd's, where a window lies in one
@@ -25,7 +26,7 @@
 use crate::buffer::at_least;
 use crate::depthwise::Depthwise;
 use crate::direct::Direct;
-use crate::frame::Frame;
+use crate::frame::{Frame, FramedImages};
 use crate::gemm::{Clamp, PackedWeights};
 use crate::indirect::Indirect;
 use crate::pool::MaxPool;
@@ -64,7 +65,7 @@ pub(crate) struct Images<'a> {
 /// What a thread keeps between calls.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    padded: Vec<f32>,
+    padded: FramedImages,
     /// Outputs of the convolution that are pooled.
     convolved: Vec<f32>,
     buffers: Buffers,
@@ -93,7 +94,7 @@ impl Conv2d {
         assert!(span[0] <= whole[0] && span[1] <= whole[1], "a window of {span:?} in an input of {whole:?}");
         let output @ [output_height, output_width] = window.output([height, width]);
         let padded;
-        let method = if groups == 1 && Winograd::fits(&window, channels, features) {
+        let method = if goes_by_winograd(&window, groups, channels, features, output) {
             let [rows, columns] = window.kernel;
             let weights: Vec<f32> = (0..features * channels * rows * columns).map(weight).collect();
             let winograd = Winograd::new(&weights, bias, channels, rows, output);
@@ -127,11 +128,12 @@ impl Conv2d {
     /// window must fit into the padded input, and `groups` divide channels and features.
     pub fn bytes(window: &Window, input: [usize; 3], groups: usize, features: usize) -> usize {
         let [height, width, channels] = input;
-        if groups == 1 && Winograd::fits(window, channels, features) {
+        let output = window.output([height, width]);
+        if goes_by_winograd(window, groups, channels, features, output) {
             return Winograd::bytes(channels, features);
         }
         let [rows, columns] = window.kernel;
-        let windows: usize = window.output([height, width]).iter().product();
+        let windows: usize = output.iter().product();
         if is_depthwise(groups, channels, features) {
             return Depthwise::bytes(channels, rows * columns, windows);
         }
@@ -237,6 +239,19 @@ impl Conv2d {
         });
         assert_eq!(counts[0], counts[1], "one output for each image");
     }
+}
+
+/// By the shape alone.
+fn goes_by_winograd(
+    window: &Window,
+    groups: usize,
+    channels: usize,
+    features: usize,
+    output: [usize; 2],
+) -> bool {
+    groups == 1
+        && Winograd::fits(window, channels, features)
+        && Winograd::pays(window.kernel[0], channels, features, output)
 }
 
 /// Whether every channel has a kernel of its own, for one feature.

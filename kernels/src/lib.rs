@@ -34,6 +34,7 @@ mod unroll;
 mod window;
 mod winograd;
 
+pub use buffer::with_widest_vectors;
 pub use conv::{Conv2d, Scratch};
 pub use gemm::{Clamp, IndirectionBuffer, PackedWeights};
 pub use huge_pages::HugePageBuffer;

@@ -9,7 +9,7 @@ use pulp::Simd;
 use crate::buffer::at_least;
 use crate::conv::Images;
 use crate::direct::{Direct, gradient::TrainedDirect};
-use crate::frame::Frame;
+use crate::frame::{Frame, FramedImages};
 use crate::gemm::Clamp;
 use crate::window::Window;
 use crate::winograd::gradient::{self as winograd, TrainedWinograd};
@@ -79,7 +79,7 @@ impl<'a> Slopes<'a> {
 /// What a thread keeps between calls.
 #[derive(Debug, Default)]
 pub struct TrainingScratch {
-    images: Vec<f32>,
+    images: FramedImages,
     input_slopes: Vec<f32>,
     buffers: Buffers,
 }

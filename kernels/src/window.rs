@@ -2,7 +2,7 @@
 
 /// Kernel, strides, dilations and padding along rows and columns, as ONNX's `kernel_shape`,
 /// `strides`, `dilations` and `pads` have them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
     /// `[height, width]`, at least 1.
     pub kernel: [usize; 2],

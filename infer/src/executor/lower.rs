@@ -33,6 +33,7 @@ enum Value {
 /// A step before its values have places.
 struct Lowered {
     step: Step,
+    operations: Vec<Operation>,
     inputs: Vec<Value>,
     size: usize,
 }
@@ -41,7 +42,7 @@ struct Lowered {
 pub(super) fn lower(model: &TypedModel) -> TractResult<Option<Executor>> {
     let mut steps: Vec<Lowered> = Vec::new();
     let mut values: HashMap<OutletId, Value> = HashMap::new();
-    for id in model.eval_order()? {
+    for id in order(model)? {
         let node = model.node(id);
         let Some(value) = lower_node(model, node, &values, &mut steps)? else { return Ok(None) };
         values.insert(id.into(), value);
@@ -50,6 +51,22 @@ pub(super) fn lower(model: &TypedModel) -> TractResult<Option<Executor>> {
     // The last step writes the output.
     let is_last = matches!(output, Some(&Value::Step(last)) if last + 1 == steps.len());
     Ok(is_last.then(|| place(steps)))
+}
+
+/// Nodes by how many layers with weights lie before them. Views of one image go through the same layers: each layer serves
+/// all of them in turn, while its weights are still in the second-level cache.
+fn order(model: &TypedModel) -> TractResult<Vec<usize>> {
+    let mut order = model.eval_order()?;
+    let mut layers = vec![0; model.nodes().len()];
+    for &id in &order {
+        let node = model.node(id);
+        let before = node.inputs.iter().map(|input| layers[input.node]).max().unwrap_or(0);
+        let has_weights = node.op_is::<Convolution>() || node.op_is::<Dense>();
+        layers[id] = before + usize::from(has_weights);
+    }
+    // Stable: of those with equally many, each is still after what it reads.
+    order.sort_by_key(|&id| layers[id]);
+    Ok(order)
 }
 
 fn lower_node(
@@ -85,7 +102,7 @@ fn lower_node(
         [Value::ChannelsLast] => {
             node.op_as::<Cast>().filter(|cast| cast.to == f32::datum_type()).and_then(|_| {
                 let &[height, width, channels] = shape.as_slice() else { return None };
-                Some(Step::Pixels { shape: ImageShape { channels, height, width }, operations: Vec::new() })
+                Some(Step::Pixels { shape: ImageShape { channels, height, width } })
             })
         }
         [Value::Step(_) | Value::Features] => layer(node, &shape),
@@ -153,30 +170,43 @@ fn binary(
     };
     let shape = per_image(model, node.id.into())?;
     let size: usize = shape.iter().product();
-    let (value, constant) = match inputs {
+    let (read, value, constant) = match inputs {
         [Value::Step(a), Value::Step(b)] => {
             let same =
                 per_image(model, node.inputs[0])? == shape && per_image(model, node.inputs[1])? == shape;
             let inputs = vec![Value::Step(*a), Value::Step(*b)];
             return Ok(same.then(|| push(steps, Step::Join { arithmetic, size }, inputs, size)));
         }
-        [value @ (Value::Step(_) | Value::Features), Value::Constant(constant)]
-        | [Value::Constant(constant), value @ (Value::Step(_) | Value::Features)] => (value, constant),
+        [value @ (Value::Step(_) | Value::Features), Value::Constant(constant)] => (0, value, constant),
+        [Value::Constant(constant), value @ (Value::Step(_) | Value::Features)] => (1, value, constant),
         _ => return Ok(None),
     };
     let Some(constants) = repeated(constant, &shape)? else { return Ok(None) };
     let operation = Operation { arithmetic, constants };
-    // Pixels are normalised where they are read, if nothing else reads them as they are.
-    let alone =
-        |outlet: &OutletId| model.node(outlet.node).outputs.iter().all(|out| out.successors.len() == 1);
-    if let Value::Step(at) = *value
-        && let Some(Lowered { step: Step::Pixels { operations, .. }, .. }) = steps.get_mut(at)
-        && node.inputs.iter().all(alone)
-    {
-        operations.push(operation);
-        return Ok(Some(Value::Step(at)));
+    // In place, if nothing else reads the value as it is.
+    let at = match *value {
+        Value::Step(at) if is_read_once(model, node.inputs[read]) => at,
+        _ => {
+            push(steps, Step::Copy { size }, vec![value.clone()], size);
+            steps.len() - 1
+        }
+    };
+    steps[at].operations.push(operation);
+    Ok(Some(Value::Step(at)))
+}
+
+/// Whether a value, and what it is a reshaped form of, has one reader.
+fn is_read_once(model: &TypedModel, mut outlet: OutletId) -> bool {
+    loop {
+        let node = model.node(outlet.node);
+        if node.outputs[outlet.slot].successors.len() != 1 {
+            return false;
+        }
+        match node.inputs.first() {
+            Some(&input) if node.op_is::<AxisOp>() => outlet = input,
+            _ => return true,
+        }
     }
-    Ok(Some(push(steps, Step::Operation { operation, size }, vec![value.clone()], size)))
 }
 
 /// A constant `[1, ...]` as values that repeat over an image of `shape`: one, one for each channel, or all.
@@ -195,7 +225,7 @@ fn repeated(constant: &Tensor, shape: &[usize]) -> TractResult<Option<Vec<f32>>>
 }
 
 fn push(steps: &mut Vec<Lowered>, step: Step, inputs: Vec<Value>, size: usize) -> Value {
-    steps.push(Lowered { step, inputs, size });
+    steps.push(Lowered { step, operations: Vec::new(), inputs, size });
     Value::Step(steps.len() - 1)
 }
 
@@ -212,7 +242,7 @@ fn place(steps: Vec<Lowered>) -> Executor {
     let (mut free, mut buffers, mut places) = (Vec::new(), 0, Vec::new());
     let count = steps.len();
     let mut planned = Vec::with_capacity(count);
-    for (at, Lowered { step, inputs, size }) in steps.into_iter().enumerate() {
+    for (at, Lowered { step, operations, inputs, size }) in steps.into_iter().enumerate() {
         let place = |input: &Value| match *input {
             Value::Step(read) => places[read],
             Value::Bytes | Value::ChannelsLast | Value::Features | Value::Constant(_) => Place::Input,
@@ -231,7 +261,38 @@ fn place(steps: Vec<Lowered>) -> Executor {
                 free.push(buffer);
             }
         }
-        planned.push(Planned { step, inputs, output, size });
+        planned.push(Planned { step, operations, inputs, output, size });
     }
     Executor { steps: planned, buffers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::{Arena, Input};
+
+    /// What is done in place must not reach other readers, not even those of another form of the same values.
+    #[test]
+    fn a_value_that_is_read_twice_stays_as_it_is() -> TractResult<()> {
+        let mut model = TypedModel::default();
+        let n = model.symbols.sym("N").to_dim();
+        let image = model.add_source("image", u8::fact([n, 1.to_dim(), 2.to_dim(), 2.to_dim()]))?;
+        let last = model.wire_node("channels_last", AxisOp::Move(1, 3), &[image])?;
+        let cast =
+            model.wire_node("cast", tract_onnx::tract_core::ops::cast::cast(f32::datum_type()), &last)?;
+        let flat = AxisOp::Reshape(1, tvec![2.to_dim(), 2.to_dim(), 1.to_dim()], tvec![4.to_dim()]);
+        let first = model.wire_node("first", flat.clone(), &cast)?[0];
+        let second = model.wire_node("second", flat, &cast)?[0];
+        let half = model.add_const("half", tensor2(&[[0.5f32]]))?;
+        let scaled = model.wire_node("scaled", math::mul(), &[first, half])?[0];
+        let below = model.add_const("below", tensor2(&[[-1.0f32]]))?;
+        let moved = model.wire_node("moved", math::add(), &[scaled, below])?[0];
+        let sum = model.wire_node("sum", math::add(), &[moved, second])?;
+        model.select_output_outlets(&sum)?;
+        let executor = lower(&model)?.expect("every operator has a step");
+        let mut output = Vec::new();
+        executor.run(Input::Pixels(&[0, 2, 4, 8, 6, 6, 0, 0]), 2, &mut Arena::default(), &mut output);
+        assert_eq!(output, [-1.0, 2.0, 5.0, 11.0, 8.0, 8.0, -1.0, -1.0]);
+        Ok(())
+    }
 }

@@ -14,7 +14,7 @@ mod steps;
 use kernels::Scratch;
 use tract_onnx::prelude::*;
 
-use steps::Step;
+use steps::{Operation, Step};
 
 /// Where a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ enum Place {
 #[derive(Debug)]
 struct Planned {
     step: Step,
+    /// What is done in place to what the step gives.
+    operations: Vec<Operation>,
     /// One place, or two for what joins two values.
     inputs: Vec<Place>,
     output: Place,
@@ -82,7 +84,7 @@ impl Executor {
         buffers.resize_with(self.buffers.max(buffers.len()), Vec::new);
         let start = output.len();
         output.resize(start + count * self.size(), 0.0);
-        for Planned { step, inputs, output: to, size } in &self.steps {
+        for Planned { step, operations, inputs, output: to, size } in &self.steps {
             // Taken out, so that others can be read while it is written.
             let mut buffer = match to {
                 Place::Buffer(index) => std::mem::take(&mut buffers[*index]),
@@ -103,6 +105,7 @@ impl Executor {
                 Place::Output => unreachable!("only the last step writes the output, and none follows it"),
             };
             step.run(at(&inputs[0]), inputs.get(1).map(at), count, scratch, origins, written);
+            operations.iter().for_each(|operation| operation.apply(written));
             if let Place::Buffer(index) = to {
                 buffers[*index] = buffer;
             }

@@ -1,7 +1,7 @@
 //! What one step computes.
 
 use datasets::ImageShape;
-use kernels::Scratch;
+use kernels::{Scratch, with_widest_vectors};
 
 use super::Input;
 use crate::network::{Convolution, Dense, Pool, View};
@@ -9,10 +9,9 @@ use crate::network::{Convolution, Dense, Pool, View};
 /// A step; sizes are those of one image.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Bytes `[C, H, W]` to `[H, W, C]`, then each operation in turn.
+    /// Bytes `[C, H, W]` to `[H, W, C]`.
     Pixels {
         shape: ImageShape,
-        operations: Vec<Operation>,
     },
     Convolution {
         layer: Convolution,
@@ -40,9 +39,8 @@ pub(super) enum Step {
         pixels: usize,
         channels: usize,
     },
-    /// With constants.
-    Operation {
-        operation: Operation,
+    /// As it is, for operations on a value that something else reads too.
+    Copy {
         size: usize,
     },
     /// With another value of this size.
@@ -86,7 +84,7 @@ impl Step {
         output: &mut [f32],
     ) {
         match self {
-            Step::Pixels { shape, operations } => pixels(bytes(input), *shape, operations, output),
+            Step::Pixels { shape } => pixels(bytes(input), *shape, output),
             Step::Convolution { layer, size } => layer.forward(values(input, count * size), scratch, output),
             Step::Pool { layer, shape } => {
                 layer.forward(values(input, count * shape.iter().product::<usize>()), *shape, output);
@@ -102,16 +100,10 @@ impl Step {
                 let input = values(input, count * pixels * channels);
                 reduce(input, *arithmetic, *pixels, *channels, output);
             }
-            Step::Operation { operation, size } => {
-                output.copy_from_slice(values(input, count * size));
-                operation.apply(output);
-            }
+            Step::Copy { size } => output.copy_from_slice(values(input, count * size)),
             Step::Join { arithmetic, size } => {
                 let second = second.expect("`lower` gives two inputs to what joins two values");
-                let (left, right) = (values(input, count * size), values(second, count * size));
-                for ((to, left), right) in output.iter_mut().zip(left).zip(right) {
-                    *to = arithmetic.of(*left, *right);
-                }
+                join(values(input, count * size), values(second, count * size), *arithmetic, output);
             }
             Step::Softmax { classes } => {
                 let rows = values(input, count * classes).chunks_exact(*classes);
@@ -135,7 +127,7 @@ fn bytes(input: Input<'_>) -> &[u8] {
     }
 }
 
-fn pixels(bytes: &[u8], shape: ImageShape, operations: &[Operation], output: &mut [f32]) {
+fn pixels(bytes: &[u8], shape: ImageShape, output: &mut [f32]) {
     let ImageShape { channels, height, width } = shape;
     let plane = height * width;
     let images = bytes.chunks_exact(channels * plane);
@@ -150,7 +142,6 @@ fn pixels(bytes: &[u8], shape: ImageShape, operations: &[Operation], output: &mu
             }
         }
     }
-    operations.iter().for_each(|operation| operation.apply(output));
 }
 
 fn channels_first(input: &[f32], pixels: usize, channels: usize, output: &mut [f32]) {
@@ -163,52 +154,59 @@ fn channels_first(input: &[f32], pixels: usize, channels: usize, output: &mut [f
     }
 }
 
-fn reduce(input: &[f32], arithmetic: Arithmetic, pixels: usize, channels: usize, output: &mut [f32]) {
-    for (image, output) in input.chunks_exact(pixels * channels).zip(output.chunks_exact_mut(channels)) {
-        let (first, others) = image.split_at(channels);
-        output.copy_from_slice(first);
-        for pixel in others.chunks_exact(channels) {
-            output.iter_mut().zip(pixel).for_each(|(to, value)| *to = arithmetic.of(*to, *value));
+/// Runs loops with a function of a left and a right value: loops of their own for each arithmetic, and for the widest
+/// vectors of the processor, because no compiler takes the choice out of the loops.
+macro_rules! with_arithmetic {
+    ($arithmetic:expr, $of:ident => $loops:expr) => {
+        match $arithmetic {
+            Arithmetic::Add => with_arithmetic!(@ $of = |left: f32, right: f32| left + right; $loops),
+            Arithmetic::Multiply => with_arithmetic!(@ $of = |left: f32, right: f32| left * right; $loops),
+            Arithmetic::Divide => with_arithmetic!(@ $of = |left: f32, right: f32| left / right; $loops),
+            Arithmetic::Max => with_arithmetic!(@ $of = f32::max; $loops),
+            Arithmetic::Min => with_arithmetic!(@ $of = f32::min; $loops),
         }
-    }
+    };
+    (@ $of:ident = $function:expr; $loops:expr) => {
+        with_widest_vectors(|| {
+            let $of = $function;
+            $loops
+        })
+    };
+}
+
+fn reduce(input: &[f32], arithmetic: Arithmetic, pixels: usize, channels: usize, output: &mut [f32]) {
+    with_arithmetic!(arithmetic, of => {
+        for (image, output) in input.chunks_exact(pixels * channels).zip(output.chunks_exact_mut(channels)) {
+            let (first, others) = image.split_at(channels);
+            output.copy_from_slice(first);
+            for pixel in others.chunks_exact(channels) {
+                output.iter_mut().zip(pixel).for_each(|(to, value)| *to = of(*to, *value));
+            }
+        }
+    });
+}
+
+fn join(left: &[f32], right: &[f32], arithmetic: Arithmetic, output: &mut [f32]) {
+    with_arithmetic!(arithmetic, of => {
+        for ((to, left), right) in output.iter_mut().zip(left).zip(right) {
+            *to = of(*left, *right);
+        }
+    });
 }
 
 impl Operation {
-    fn apply(&self, values: &mut [f32]) {
-        // A loop for each, so that the compiler turns it into vectors.
-        match self.arithmetic {
-            Arithmetic::Add => each(values, &self.constants, |value, constant| value + constant),
-            Arithmetic::Multiply => each(values, &self.constants, |value, constant| value * constant),
-            Arithmetic::Divide => each(values, &self.constants, |value, constant| value / constant),
-            Arithmetic::Max => each(values, &self.constants, f32::max),
-            Arithmetic::Min => each(values, &self.constants, f32::min),
-        }
-    }
-}
-
-impl Arithmetic {
-    fn of(self, left: f32, right: f32) -> f32 {
-        match self {
-            Arithmetic::Add => left + right,
-            Arithmetic::Multiply => left * right,
-            Arithmetic::Divide => left / right,
-            Arithmetic::Max => left.max(right),
-            Arithmetic::Min => left.min(right),
-        }
-    }
-}
-
-fn each(values: &mut [f32], constants: &[f32], change: impl Fn(f32, f32) -> f32) {
-    match constants {
-        &[constant] => values.iter_mut().for_each(|value| *value = change(*value, constant)),
-        constants => {
-            for values in values.chunks_exact_mut(constants.len()) {
-                values
-                    .iter_mut()
-                    .zip(constants)
-                    .for_each(|(value, &constant)| *value = change(*value, constant));
+    /// Changes the values of any number of images.
+    pub(super) fn apply(&self, values: &mut [f32]) {
+        with_arithmetic!(self.arithmetic, of => match self.constants.as_slice() {
+            &[constant] => values.iter_mut().for_each(|value| *value = of(*value, constant)),
+            constants => {
+                for values in values.chunks_exact_mut(constants.len()) {
+                    for (value, constant) in values.iter_mut().zip(constants) {
+                        *value = of(*value, *constant);
+                    }
+                }
             }
-        }
+        });
     }
 }
 
@@ -232,7 +230,8 @@ mod tests {
             Operation { arithmetic: Arithmetic::Add, constants: vec![1.0] },
         ];
         let mut output = [0.0; 4];
-        pixels(&[1, 2, 10, 20], shape, &operations, &mut output);
+        pixels(&[1, 2, 10, 20], shape, &mut output);
+        operations.iter().for_each(|operation| operation.apply(&mut output));
         assert_eq!(output, [3.0, 31.0, 5.0, 61.0]);
     }
 

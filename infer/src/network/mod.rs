@@ -30,7 +30,7 @@ pub(crate) use facts::per_image;
 use facts::{ALL_VALUES, MAX_VALUES, only};
 use file::Graph;
 pub(crate) use layers::{Convolution, Dense, Pool};
-use operator::{Input, take};
+use operator::{Input, Shared, take};
 pub use outline::{Outline, OutlineConstant, OutlineNode, outline};
 pub(crate) use view::View;
 
@@ -210,7 +210,7 @@ impl Graph {
         outputs: &[&str],
         budget: &Budget<'_>,
     ) -> TractResult<TypedModel> {
-        let memory = Cell::new(self.memory());
+        let mut shared = Shared::new(self.memory());
         let source = model.add_source(input, fact)?;
         let value = match model.outlet_fact(source)?.rank() {
             4 => only(&model.wire_node("channels_last", AxisOp::Move(1, 3), &[source])?)?,
@@ -229,7 +229,8 @@ impl Graph {
             }
             let alone = |name: &String| self.uses(name) == 1 && !outputs.contains(&name.as_str());
             let alone = node.input.first().is_some_and(alone);
-            let outlet = operators::wire(&mut model, node, &inputs, alone, &memory).with_context(place)?;
+            let outlet =
+                operators::wire(&mut model, node, &inputs, alone, &mut shared).with_context(place)?;
             let size = per_image(&model, outlet)?.iter().try_fold(1usize, |all, &d| all.checked_mul(d));
             let size = size.filter(|&size| size <= MAX_VALUES);
             let size = size.with_context(|| format!("{}: more than {MAX_VALUES} values", place()))?;

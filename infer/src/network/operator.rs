@@ -1,6 +1,7 @@
 //! An ONNX node on its way into a tract model: what it reads, its attributes, and adding to the model.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 
 use kernels::Window;
 use tract_onnx::pb::NodeProto;
@@ -9,6 +10,7 @@ use tract_onnx::tract_core::internal::*;
 
 use super::facts::{MAX_VALUES, only, per_image};
 use super::file::Constant;
+use super::layers::{Convolution, Dense};
 
 /// Largest number of rows and columns of a window.
 pub(super) const MAX_KERNEL: usize = 1024;
@@ -54,14 +56,33 @@ pub(super) struct Operator<'a> {
     pub(super) inputs: &'a [Input<'a>],
     /// Whether nothing else reads its first input.
     pub(super) alone: bool,
+    /// What the nodes of the network share.
+    pub(super) shared: &'a mut Shared,
+}
+
+/// What the nodes of a network share.
+pub(super) struct Shared {
     /// Bytes that the network may still take.
-    pub(super) memory: &'a Cell<usize>,
+    memory: Cell<usize>,
+    /// Layers with the names of their weights: what one view of the image has packed serves the others.
+    pub(super) convolutions: HashMap<ConvolutionKey, Convolution>,
+    pub(super) dense: HashMap<Vec<String>, Dense>,
+}
+
+/// What makes two convolutions the same: names of weight and bias, window, input `[H, W, C]` and groups.
+pub(super) type ConvolutionKey = (Vec<String>, Window, [usize; 3], usize);
+
+impl Shared {
+    /// For a network that may take so many bytes.
+    pub(super) fn new(memory: usize) -> Shared {
+        Shared { memory: Cell::new(memory), convolutions: HashMap::new(), dense: HashMap::new() }
+    }
 }
 
 impl<'a> Operator<'a> {
     /// Takes memory of what the network may have.
     pub(super) fn take(&self, bytes: usize) -> TractResult<()> {
-        take(self.memory, bytes, "weights and windows")
+        take(&self.shared.memory, bytes, "weights and windows")
     }
 
     /// A value, or a constant in the layout of images here.

@@ -3,8 +3,6 @@
 //! Source: the ONNX operator reference, opset 17. An attribute that is not named here is
 //! refused, so that nothing is ever silently left out of a computation.
 
-use std::cell::Cell;
-
 use kernels::Clamp;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -18,22 +16,22 @@ use tract_onnx::tract_core::ops::nn::{leaky_relu, sigmoid};
 
 use super::facts::{only, per_image};
 use super::layers::{Convolution, Dense, Pool};
-use super::operator::{Input, Operator};
+use super::operator::{Input, Operator, Shared};
 
 /// ONNX's number for `float32` as the target of a cast.
 const FLOAT: i64 = 1;
 
 /// Adds a node to the model and returns its output; `alone` if nothing else reads its first
-/// input; `memory` is what the network may still take.
+/// input.
 pub(super) fn wire(
     model: &mut TypedModel,
     node: &NodeProto,
     inputs: &[Input<'_>],
     alone: bool,
-    memory: &Cell<usize>,
+    shared: &mut Shared,
 ) -> TractResult<OutletId> {
     ensure!(node.domain.is_empty(), "unknown domain {:?}", node.domain);
-    let mut operator = Operator { model, node, inputs, alone, memory };
+    let mut operator = Operator { model, node, inputs, alone, shared };
     match node.op_type.as_str() {
         "Add" => operator.binary(math::add()),
         "AveragePool" => operator.average_pool(),
@@ -132,8 +130,13 @@ impl Operator<'_> {
         let &[_, _, height, width] = &*weight.shape else { bail!("weight: expected 4 dimensions") };
         let window = self.window(x, Some([height, width]))?;
         let image = self.image(x)?;
+        let key = (self.node.input[1..].to_vec(), window, image, groups);
+        if let Some(packed) = self.shared.convolutions.get(&key) {
+            return self.add("", packed.clone(), &[x]);
+        }
         self.take(kernels::Conv2d::bytes(&window, image, groups, weight.shape[0]))?;
         let conv = Convolution::new(window, image, groups, weight, bias);
+        self.shared.convolutions.insert(key, conv.clone());
         self.add("", conv, &[x])
     }
 
@@ -141,8 +144,13 @@ impl Operator<'_> {
         self.only_attributes(&["transB"])?;
         ensure!(self.node.get_attr_opt::<i64>("transB")? == Some(1), "attribute \"transB\": expected 1");
         let (x, weight, bias) = self.weights(2, 1)?;
+        let key = self.node.input[1..].to_vec();
+        if let Some(packed) = self.shared.dense.get(&key) {
+            return self.add("", packed.clone(), &[x]);
+        }
         self.take(kernels::PackedWeights::bytes(weight.shape[0], weight.shape[1]))?;
         let dense = Dense::new(weight, bias);
+        self.shared.dense.insert(key, dense.clone());
         self.add("", dense, &[x])
     }
 

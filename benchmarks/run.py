@@ -16,7 +16,7 @@
 Every comparison alternates between the sides, so that both meet the same machine; what is
 written is the median of the rounds, and the median of each round's ratio with its interval. Run it
 as `uv run benchmarks/run.py`. Needs trainer, infer and zoo built (see the Makefile: `make bench`),
-and wrk. Takes about 45 minutes, and once 10 more to build the peers.
+and wrk. Takes about 50 minutes, and once 10 more to build the peers.
 """
 import argparse
 import datetime
@@ -43,7 +43,8 @@ HERE = ROOT / "benchmarks"
 TRAIN_IMAGES = 55_000
 # Images to a call.
 BATCHES = (1, 8, 32, 256, 1024)
-SEED_MODELS, LITE_MODELS = ["mnist-cnn", "fashion-cnn"], ["mnist-lite", "fashion-lite"]
+# A large and a small network, for what is measured as whole processes or through HTTP.
+LARGE_AND_SMALL = ["mnist-cnn", "mnist-lite"]
 
 
 def megabytes(command):
@@ -103,6 +104,11 @@ def time_to_99(trainer, work):
         print(f"  seed {seed}: {took:.1f} s, {correct}", file=sys.stderr, flush=True)
     rows.append(["mean", f"{statistics.mean(seconds):.1f} s", f"{statistics.mean(accuracies):.2f} %"])
     return table(["seed", "whole process", "test split of MNIST"], rows)
+
+
+def published():
+    """Names of all models of the zoo, of which the newest versions are measured."""
+    return sorted(folder.name for folder in (ROOT / "zoo/models").iterdir())
 
 
 def latency(infer, model, peers):
@@ -179,8 +185,7 @@ def cold_start(infer, models):
 
 def serve(infer, zoo):
     """Throughput, tails, and what happens above the limits."""
-    models = [SEED_MODELS[0], LITE_MODELS[0]]
-    return (serving.throughput(zoo, models, partial(speed, infer))
+    return (serving.throughput(zoo, LARGE_AND_SMALL, partial(speed, infer))
             + "\nFor a longer time, and above the limits:\n\n" + serving.endurance(zoo))
 
 
@@ -202,8 +207,8 @@ def measure(arguments):
         "epoch": ("Training: an epoch of the network of mnist-cnn", lambda w: training(trainer, w)),
         "step": ("Training: other Rust frameworks", lambda w: peers_step(trainer, w)),
         "99": ("Training: from process start to 99 %", lambda w: time_to_99(trainer, w)),
-        "cold": ("Prediction: from process start to answer", lambda _: cold_start(infer, SEED_MODELS[:1] + LITE_MODELS[:1])),
-        "predict": ("Prediction: a loaded model", lambda _: prediction(infer, SEED_MODELS + LITE_MODELS)),
+        "cold": ("Prediction: from process start to answer", lambda _: cold_start(infer, LARGE_AND_SMALL)),
+        "predict": ("Prediction: a loaded model", lambda _: prediction(infer, published())),
         "foreign": ("Prediction: networks from elsewhere",
                     lambda work: foreign.times(Path(arguments.reader).resolve(), work)),
         "serve": ("Serving", lambda _: serve(infer, Path(arguments.server).resolve())),

@@ -196,6 +196,42 @@ fn a_registry_is_not_believed_and_not_waited_for() {
     }
 }
 
+/// Anybody may refer to a version: what cannot be read is told, and keeps nobody from the version.
+#[test]
+fn odd_referrers_are_passed_over() {
+    let mut answers = pack(|manifest| manifest);
+    let Some(Answer::Bytes(text)) = answers.get("/v2/zoo/manifests/1") else { panic!("no manifest") };
+    let list = format!("/v2/zoo/referrers/sha256:{}", Digest::of(text));
+    let kind = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let bundle = |size: u64| {
+        let layer = json!({
+            "mediaType": kind, "digest": format!("sha256:{}", Digest::of(b"gone")), "size": size,
+            "annotations": {"org.opencontainers.image.title": "a.sigstore.json"},
+        });
+        let config =
+            json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": layer["digest"], "size": 2});
+        json!({"schemaVersion": 2, "config": config, "layers": [layer]}).to_string().into_bytes()
+    };
+    let texts = [b"junk".to_vec(), bundle(4), bundle(1 << 40)];
+    let mut digests: Vec<String> = texts.iter().map(|text| format!("sha256:{}", Digest::of(text))).collect();
+    for (digest, text) in digests.iter().zip(texts) {
+        answers.insert(format!("/v2/zoo/manifests/{digest}"), Answer::Bytes(text));
+    }
+    let (missing, other) =
+        (format!("sha256:{}", Digest::of(b"missing")), format!("sha256:{}", Digest::of(b"other")));
+    answers.insert(format!("/v2/zoo/manifests/{other}"), Answer::Bytes(b"something else".to_vec()));
+    digests.extend([missing, other]);
+    let entry =
+        |digest: &String| json!({"mediaType": "m", "digest": digest, "size": 4, "artifactType": kind});
+    let entries: Vec<_> = digests.iter().map(entry).collect();
+    let index = json!({"schemaVersion": 2, "manifests": entries}).to_string();
+    answers.insert(list, Answer::Bytes(index.into_bytes()));
+    let dir = tempfile::tempdir().unwrap();
+    let outcome = pull(dir.path(), answers, &[]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(outcome.stderr.matches("passed over: referrer").count(), digests.len(), "{}", outcome.stderr);
+}
+
 /// What a registry offers in place of a newer version that is here.
 #[test]
 fn older_versions_are_taken_only_if_asked_for() {

@@ -29,6 +29,23 @@ pub(super) struct Download {
     token: std::sync::Mutex<Option<String>>,
 }
 
+/// Why something did not come.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// It is not there, or is other than it should be.
+    Content(String),
+    /// The registry, or the way to it, failed.
+    Transport(String),
+}
+
+impl From<Missing> for String {
+    fn from(missing: Missing) -> String {
+        match missing {
+            Missing::Content(problem) | Missing::Transport(problem) => problem,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Token {
     token: Option<String>,
@@ -56,7 +73,7 @@ impl Download {
         from: &Reference,
         path: &str,
         accept: &str,
-    ) -> Result<Option<Vec<u8>>, String> {
+    ) -> Result<Option<Vec<u8>>, Missing> {
         let read = async {
             match self.get(from, path, accept).await? {
                 Some(response) => {
@@ -67,7 +84,7 @@ impl Download {
                 None => Ok(None),
             }
         };
-        let late = |_| Err(format!("{path}: not there within {:?}", self.time));
+        let late = |_| Err(Missing::Transport(format!("{path}: not there within {:?}", self.time)));
         tokio::time::timeout(self.time, read).await.unwrap_or_else(late)
     }
 
@@ -78,28 +95,32 @@ impl Download {
         digest: &str,
         size: u64,
         to: &mut impl Write,
-    ) -> Result<(), String> {
+    ) -> Result<(), Missing> {
         let time = self.time + Duration::from_secs(size / SLOWEST);
         let read = async {
             let response = self.get(from, &format!("blobs/{digest}"), "*/*").await?;
-            copy(response.ok_or_else(|| format!("{digest}: not found"))?, size, to).await
+            let response = response.ok_or_else(|| Missing::Content(format!("{digest}: not found")))?;
+            copy(response, size, to).await
         };
-        let late = |_| Err(format!("{digest}: {size} bytes not there within {time:?}"));
-        let count = tokio::time::timeout(time, read).await.unwrap_or_else(late)?;
-        if count == size { Ok(()) } else { Err(format!("{digest}: {count} bytes, expected {size}")) }
+        let late = |_| Err(Missing::Transport(format!("{digest}: {size} bytes not there within {time:?}")));
+        match tokio::time::timeout(time, read).await.unwrap_or_else(late)? {
+            count if count == size => Ok(()),
+            count => Err(Missing::Content(format!("{digest}: {count} bytes, expected {size}"))),
+        }
     }
 
     /// `None` for what is not found.
-    async fn get(&self, from: &Reference, path: &str, accept: &str) -> Result<Option<Response>, String> {
+    async fn get(&self, from: &Reference, path: &str, accept: &str) -> Result<Option<Response>, Missing> {
+        let failed = |e| Missing::Transport(message(&e));
         let url = format!("{}://{}/v2/{}/{path}", self.scheme, from.resolve_registry(), from.repository());
         let request = || self.authorised(self.http.get(&url).header(ACCEPT, accept));
-        let mut response = request().send().await.map_err(|e| message(&e))?;
+        let mut response = request().send().await.map_err(failed)?;
         if response.status() == StatusCode::UNAUTHORIZED {
             let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
             if let Some(challenge) = challenge.and_then(Challenge::parse) {
-                let token = self.fetch_token(&challenge, from).await?;
+                let token = self.fetch_token(&challenge, from).await.map_err(Missing::Transport)?;
                 *self.token() = Some(token);
-                response = request().send().await.map_err(|e| message(&e))?;
+                response = request().send().await.map_err(failed)?;
             }
         }
         match response.status() {
@@ -114,7 +135,7 @@ impl Download {
             {
                 Ok(None)
             }
-            status => Err(format!("{path}: the registry answered {status}")),
+            status => Err(Missing::Transport(format!("{path}: the registry answered {status}"))),
         }
     }
 
@@ -146,7 +167,7 @@ impl Download {
         let response = request.send().await.map_err(|e| wrong(message(&e)))?;
         let response = response.error_for_status().map_err(|e| wrong(message(&e)))?;
         let mut bytes = Vec::new();
-        copy(response, MAX_TOKEN_BYTES, &mut bytes).await.map_err(wrong)?;
+        copy(response, MAX_TOKEN_BYTES, &mut bytes).await.map_err(|e| wrong(e.into()))?;
         let token: Token = serde_json::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
         token.token.or(token.access_token).ok_or_else(|| wrong("none".into()))
     }
@@ -175,18 +196,18 @@ impl Challenge {
 }
 
 /// Copies at most `most` bytes of an answer; returns how many there were.
-async fn copy(mut response: Response, most: u64, to: &mut impl Write) -> Result<u64, String> {
-    let too_long = || format!("more than {most} bytes");
+async fn copy(mut response: Response, most: u64, to: &mut impl Write) -> Result<u64, Missing> {
+    let too_long = || Missing::Content(format!("more than {most} bytes"));
     if response.content_length().is_some_and(|length| length > most) {
         return Err(too_long());
     }
     let mut count = 0u64;
-    while let Some(chunk) = response.chunk().await.map_err(|e| message(&e))? {
+    while let Some(chunk) = response.chunk().await.map_err(|e| Missing::Transport(message(&e)))? {
         count += chunk.len() as u64;
         if count > most {
             return Err(too_long());
         }
-        to.write_all(&chunk).map_err(|e| e.to_string())?;
+        to.write_all(&chunk).map_err(|e| Missing::Transport(e.to_string()))?;
     }
     Ok(count)
 }

@@ -58,8 +58,8 @@ pub struct Pulled {
     pub version: VersionDir,
     /// How many attestations came with it.
     pub attestations: usize,
-    /// What lay beside it and is no statement about it.
-    pub passed_over: Vec<zoo::Error>,
+    /// What lay beside it and is no statement about it, and why.
+    pub passed_over: Vec<String>,
 }
 
 impl Registry {
@@ -218,7 +218,7 @@ impl Registry {
             let late = |_| Err(format!("attestations: not there within {ATTESTATIONS_TIME:?}"));
             tokio::time::timeout(ATTESTATIONS_TIME, fetched).await.unwrap_or_else(late)
         });
-        let attestations = attestations.map_err(wrong)?;
+        let referrers::Fetched { attestations, mut passed_over } = attestations.map_err(wrong)?;
         // Beside the zoo's models, and without its lock: a download may take long.
         let (_folder, work, _lock) = zoo.download_folder()?;
         // The very text that was checked: asked again, the registry may give another.
@@ -231,8 +231,10 @@ impl Registry {
         let version = zoo.add(&manifest.name, manifest.version, &sha256, |dir| {
             layers.keys().try_for_each(|path| move_file(&work.join(path), &dir.join(path)))
         })?;
-        let passed_over = zoo.add_attestations(&version, &attestations)?;
-        Ok(Pulled { version, attestations: attestations.len() - passed_over.len(), passed_over })
+        let damaged = zoo.add_attestations(&version, &attestations)?;
+        let taken = attestations.len() - damaged.len();
+        passed_over.extend(damaged.iter().map(ToString::to_string));
+        Ok(Pulled { version, attestations: taken, passed_over })
     }
 
     /// The layers of a version by the path of their file, and the digest of its OCI manifest.
@@ -271,7 +273,8 @@ impl Registry {
         let wrong = |problem: String| Error::Registry { reference: from.to_string(), problem };
         let size =
             u64::try_from(layer.size).map_err(|_| wrong(format!("a layer of {} bytes", layer.size)))?;
-        self.runtime.block_on(self.download.blob(from, &layer.digest, size, to)).map_err(wrong)
+        let read = self.runtime.block_on(self.download.blob(from, &layer.digest, size, to));
+        read.map_err(|missing| wrong(missing.into()))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Source: <https://github.com/opencontainers/distribution-spec>, "Listing Referrers", and "Referrers Tag Schema" for
 //! registries that do not list them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use datasets::Digest;
 use oci_client::Reference;
@@ -12,7 +12,7 @@ use oci_client::manifest::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::download::Download;
+use super::download::{Download, Missing};
 
 /// Type of the artifacts: what Sigstore's tools look for.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -120,37 +120,68 @@ pub(super) async fn list(
     Ok((lists, index.map_err(|e| format!("list of referrers: {e}"))?))
 }
 
-/// The attestations of a version, by file name. What is of another type is passed over: anybody may refer to it.
+/// What refers to a version.
+#[derive(Debug, Default)]
+pub(super) struct Fetched {
+    /// Attestations by file name.
+    pub(super) attestations: BTreeMap<String, String>,
+    /// What was listed and cannot be read, and why: anybody may refer to a version, and lists outlive what they list.
+    pub(super) passed_over: Vec<String>,
+}
+
+/// The attestations of a version. What is of another type is none of ours.
 pub(super) async fn fetch(
     download: &Download,
     from: &Reference,
     subject: &Digest,
-) -> Result<BTreeMap<String, String>, String> {
+) -> Result<Fetched, String> {
     let (_, index) = list(download, from, subject).await?;
     let mut entries = index.map(|index| index.manifests).unwrap_or_default();
     entries.retain(|entry| entry.artifact_type.as_deref().is_none_or(|kind| kind == BUNDLE));
-    let mut found = BTreeMap::new();
-    for entry in entries.iter().take(MOST) {
-        let path = format!("manifests/{}", entry.digest);
-        let text = download.document(from, &path, OCI_IMAGE_MEDIA_TYPE).await?;
-        let text = text.ok_or_else(|| format!("{}: listed but not found", entry.digest))?;
-        check(&entry.digest, &text)?;
-        let manifest: OciImageManifest =
-            serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", entry.digest))?;
-        let [layer] = manifest.layers.as_slice() else { continue };
-        let title = layer.annotations.as_ref().and_then(|annotations| annotations.get(TITLE));
-        let (Some(title), true) = (title, layer.media_type == BUNDLE) else { continue };
-        // Longer ones are none of ours, and neither are two of one name.
-        let size = u64::try_from(layer.size).ok().filter(|&size| size <= MAX_BUNDLE_BYTES);
-        let Some(size) = size.filter(|_| !found.contains_key(title)) else { continue };
-        let mut bytes = Vec::new();
-        download.blob(from, &layer.digest, size, &mut bytes).await?;
-        check(&layer.digest, &bytes)?;
-        if let Ok(text) = String::from_utf8(bytes) {
-            found.insert(title.clone(), text);
-        }
+    let mut fetched = Fetched::default();
+    if let Some(more) = entries.len().checked_sub(MOST).filter(|&more| more > 0) {
+        fetched.passed_over.push(format!("{more} of {} referrers, more than {MOST}", entries.len()));
     }
-    Ok(found)
+    for Entry { digest, .. } in entries.iter().take(MOST) {
+        let problem = match attestation(download, from, digest).await {
+            Ok(Some((title, text))) => match fetched.attestations.entry(title) {
+                btree_map::Entry::Vacant(entry) => {
+                    entry.insert(text);
+                    continue;
+                }
+                btree_map::Entry::Occupied(entry) if *entry.get() == text => continue,
+                btree_map::Entry::Occupied(entry) => format!("another one is called {}", entry.key()),
+            },
+            Ok(None) => continue,
+            Err(Missing::Content(problem)) => problem,
+            Err(Missing::Transport(problem)) => return Err(format!("referrer {digest}: {problem}")),
+        };
+        fetched.passed_over.push(format!("referrer {digest}: {problem}"));
+    }
+    Ok(fetched)
+}
+
+/// File name and text of an attestation; `None` for what is none.
+async fn attestation(
+    download: &Download,
+    from: &Reference,
+    digest: &str,
+) -> Result<Option<(String, String)>, Missing> {
+    let text = download.document(from, &format!("manifests/{digest}"), OCI_IMAGE_MEDIA_TYPE).await?;
+    let text = text.ok_or_else(|| Missing::Content("listed but not found".into()))?;
+    check(digest, &text).map_err(Missing::Content)?;
+    let manifest: OciImageManifest =
+        serde_json::from_slice(&text).map_err(|e| Missing::Content(e.to_string()))?;
+    let [layer] = manifest.layers.as_slice() else { return Ok(None) };
+    let title = layer.annotations.as_ref().and_then(|annotations| annotations.get(TITLE));
+    let (Some(title), true) = (title, layer.media_type == BUNDLE) else { return Ok(None) };
+    let size = u64::try_from(layer.size).ok().filter(|&size| size <= MAX_BUNDLE_BYTES);
+    let expected = || format!("{} bytes, expected at most {MAX_BUNDLE_BYTES}", layer.size);
+    let mut bytes = Vec::new();
+    download.blob(from, &layer.digest, size.ok_or_else(|| Missing::Content(expected()))?, &mut bytes).await?;
+    check(&layer.digest, &bytes).map_err(Missing::Content)?;
+    let text = String::from_utf8(bytes).map_err(|e| Missing::Content(e.to_string()))?;
+    Ok(Some((title.clone(), text)))
 }
 
 /// Whether bytes have the digest under which they were asked for.

@@ -1,6 +1,8 @@
 //! How far a model's probabilities can be believed: what it promises, from which images, and what the test
 //! split says to it.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Count;
@@ -62,4 +64,64 @@ pub struct Unlike {
     pub threshold: f32,
     /// Test images that are accepted.
     pub accepted: Count,
+}
+
+impl Confidence {
+    /// Checks that every number is one that can be compared: below a threshold that is not a number lies nothing.
+    ///
+    /// # Errors
+    /// `(field, found, expected)`.
+    pub(crate) fn check(&self) -> Result<(), (String, String, String)> {
+        let inside = |field: String, value: f64, range: RangeInclusive<f64>| {
+            let expected = || format!("{} to {}", range.start(), range.end());
+            if range.contains(&value) { Ok(()) } else { Err((field, value.to_string(), expected())) }
+        };
+        inside("temperature".into(), self.temperature.into(), 1e-6..=1e6)?;
+        inside("calibration_error".into(), self.calibration_error, 0.0..=1.0)?;
+        inside("unlike.threshold".into(), self.unlike.threshold.into(), 0.0..=1000.0)?;
+        for (at, bin) in self.bins.iter().enumerate() {
+            inside(format!("bins[{at}].confidence"), bin.confidence, 0.0..=1.0)?;
+        }
+        for (at, coverage) in self.coverage.iter().enumerate() {
+            inside(format!("coverage[{at}].promised"), coverage.promised, 0.0..=1.0)?;
+            inside(format!("coverage[{at}].threshold"), coverage.threshold.into(), 0.0..=1.0)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_compared_is_refused() {
+        let count = Count { correct: 1, total: 2 };
+        let good = Confidence {
+            images: 2,
+            temperature: 1.5,
+            calibration_error: 0.0,
+            bins: vec![CalibrationBin { correct: count, confidence: 1.0 }],
+            coverage: vec![Coverage { promised: 0.99, threshold: 0.0, covered: count, single: count }],
+            unlike: Unlike { threshold: 2.3, accepted: count },
+        };
+        assert_eq!(good.check(), Ok(()));
+        type Change = fn(&mut Confidence);
+        let changes: [(&str, Change); 7] = [
+            ("temperature", |c| c.temperature = 0.0),
+            ("temperature", |c| c.temperature = f32::INFINITY),
+            ("calibration_error", |c| c.calibration_error = f64::NAN),
+            ("unlike.threshold", |c| c.unlike.threshold = f32::NAN),
+            ("bins[0].confidence", |c| c.bins[0].confidence = -0.1),
+            ("coverage[0].promised", |c| c.coverage[0].promised = 1.5),
+            ("coverage[0].threshold", |c| c.coverage[0].threshold = f32::NAN),
+        ];
+        for (field, change) in changes {
+            let mut bad = good.clone();
+            change(&mut bad);
+            assert_eq!(bad.check().unwrap_err().0, field);
+        }
+    }
 }

@@ -338,6 +338,9 @@ impl Manifest {
             (Some(_), Some(_)) => return refuse("origin", &"together with training", "one of the two"),
             (None, None) => return refuse("training", &"nothing, and no origin", "one of the two"),
         }
+        if let Some(Err((field, found, expected))) = self.confidence.as_ref().map(Confidence::check) {
+            return refuse(&format!("confidence.{field}"), &found, &expected);
+        }
         self.check_counts(&refuse)?;
         self.check_files(&refuse)
     }

@@ -16,7 +16,7 @@
 Every comparison alternates between the sides, so that both meet the same machine; what is
 written is the median of the rounds, and the median of each round's ratio with its interval. Run it
 as `uv run benchmarks/run.py`. Needs trainer, infer and zoo built (see the Makefile: `make bench`),
-and wrk. Takes about 50 minutes, and once 10 more to build the peers.
+and wrk. Takes about 55 minutes, and once 10 more to build the peers.
 """
 import argparse
 import datetime

@@ -8,9 +8,3 @@ pub(crate) fn at_least(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     }
     &mut buffer[..length]
 }
-
-/// Runs a loop that was compiled for the widest vectors of this processor; what it calls must be `#[inline(always)]`.
-#[inline(always)]
-pub fn with_widest_vectors<R>(run: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(run)
-}

@@ -32,7 +32,7 @@ impl Frame {
         let [top, left] = self.before;
         let count = images.len() / (height * width * channels);
         let padded = at_least(&mut buffer.values, count * rows * columns * channels);
-        let has_zeros = matches!(buffer.zeros, Some((frame, images)) if frame == *self && images >= count);
+        let has_zeros = matches!(buffer.zeros, Some((frame, framed)) if frame == *self && framed >= count);
         if !has_zeros {
             buffer.zeros = Some((*self, count));
         }

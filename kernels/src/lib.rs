@@ -31,13 +31,14 @@ mod indirect;
 mod pool;
 mod training;
 mod unroll;
+mod vectors;
 mod window;
 mod winograd;
 
-pub use buffer::with_widest_vectors;
 pub use conv::{Conv2d, Scratch};
 pub use gemm::{Clamp, IndirectionBuffer, PackedWeights};
 pub use huge_pages::HugePageBuffer;
 pub use pool::{AvgPool, MaxPool};
 pub use training::{Factors, Slopes, TrainedConv, TrainingScratch};
+pub use vectors::with_widest_vectors;
 pub use window::Window;

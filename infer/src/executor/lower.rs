@@ -181,6 +181,10 @@ fn binary(
         [Value::Constant(constant), value @ (Value::Step(_) | Value::Features)] => (1, value, constant),
         _ => return Ok(None),
     };
+    // What is spread over a larger constant has no step.
+    if per_image(model, node.inputs[read])? != shape {
+        return Ok(None);
+    }
     let Some(constants) = repeated(constant, &shape)? else { return Ok(None) };
     let operation = Operation { arithmetic, constants };
     // In place, if nothing else reads the value as it is.
@@ -293,6 +297,19 @@ mod tests {
         let mut output = Vec::new();
         executor.run(Input::Pixels(&[0, 2, 4, 8, 6, 6, 0, 0]), 2, &mut Arena::default(), &mut output);
         assert_eq!(output, [-1.0, 2.0, 5.0, 11.0, 8.0, 8.0, -1.0, -1.0]);
+        Ok(())
+    }
+
+    /// The operator of a smaller value and a larger constant gives more values than come in.
+    #[test]
+    fn a_value_that_is_spread_has_no_step() -> TractResult<()> {
+        let mut model = TypedModel::default();
+        let n = model.symbols.sym("N").to_dim();
+        let value = model.add_source("features", f32::fact([n, 1.to_dim()]))?;
+        let factors = model.add_const("factors", tensor2(&[[1.0f32, 2.0, 3.0]]))?;
+        let spread = model.wire_node("spread", math::mul(), &[value, factors])?;
+        model.select_output_outlets(&spread)?;
+        assert!(lower(&model)?.is_none());
         Ok(())
     }
 }

@@ -39,7 +39,7 @@ pub(super) enum Step {
         pixels: usize,
         channels: usize,
     },
-    /// As it is, for operations on a value that something else reads too.
+    /// As it is, for operations on what comes in, or on a value that something else reads too.
     Copy {
         size: usize,
     },
@@ -155,7 +155,7 @@ fn channels_first(input: &[f32], pixels: usize, channels: usize, output: &mut [f
 }
 
 /// Runs loops with a function of a left and a right value: loops of their own for each arithmetic, and for the widest
-/// vectors of the processor, because no compiler takes the choice out of the loops.
+/// vectors of the processor, because the compiler does not take the choice out of the loops.
 macro_rules! with_arithmetic {
     ($arithmetic:expr, $of:ident => $loops:expr) => {
         match $arithmetic {
@@ -167,10 +167,13 @@ macro_rules! with_arithmetic {
         }
     };
     (@ $of:ident = $function:expr; $loops:expr) => {
-        with_widest_vectors(|| {
-            let $of = $function;
-            $loops
-        })
+        with_widest_vectors(
+            #[inline(always)]
+            || {
+                let $of = $function;
+                $loops
+            },
+        )
     };
 }
 
@@ -180,7 +183,9 @@ fn reduce(input: &[f32], arithmetic: Arithmetic, pixels: usize, channels: usize,
             let (first, others) = image.split_at(channels);
             output.copy_from_slice(first);
             for pixel in others.chunks_exact(channels) {
-                output.iter_mut().zip(pixel).for_each(|(to, value)| *to = of(*to, *value));
+                for (to, value) in output.iter_mut().zip(pixel) {
+                    *to = of(*to, *value);
+                }
             }
         }
     });
@@ -198,7 +203,11 @@ impl Operation {
     /// Changes the values of any number of images.
     pub(super) fn apply(&self, values: &mut [f32]) {
         with_arithmetic!(self.arithmetic, of => match self.constants.as_slice() {
-            &[constant] => values.iter_mut().for_each(|value| *value = of(*value, constant)),
+            &[constant] => {
+                for value in values {
+                    *value = of(*value, constant);
+                }
+            }
             constants => {
                 for values in values.chunks_exact_mut(constants.len()) {
                     for (value, constant) in values.iter_mut().zip(constants) {

@@ -102,9 +102,10 @@ impl Winograd {
     }
 
     /// Whether it takes less time than the matrix product. An image that is a single tile has one multiply-add
-    /// for each transformed weight, of which there are 2.8 or 4 times as many as in the kernels: where they do
-    /// not stay in the second-level cache, reading them takes longer than the multiplications that they save: one
-    /// image to a call takes 0.7 and 0.85 of the time for `fashion-robust` and `mnist-robust`, 32 to a call 1.1.
+    /// for each transformed weight, and there are 1.4 (5x5 kernels) to 4 times (3x3) as many of those as weights.
+    /// Where they do not stay in the second-level cache, reading them takes longer than the multiplications that
+    /// they save: without them one image to a call takes 0.7 of the time for `fashion-robust`, whose last two
+    /// convolutions are such, and 0.85 for `mnist-robust`; 32 to a call take 1.1.
     pub(crate) fn pays(kernel_size: usize, channels: usize, features: usize, output: [usize; 2]) -> bool {
         let tiling = Winograd::tiling(kernel_size, output);
         tiling.count(output) > 1 || tiling.tile * tiling.tile * channels * features <= LARGE_WEIGHTS

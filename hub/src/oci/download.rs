@@ -103,10 +103,9 @@ impl Download {
             copy(response, size, to).await
         };
         let late = |_| Err(Missing::Transport(format!("{digest}: {size} bytes not there within {time:?}")));
-        match tokio::time::timeout(time, read).await.unwrap_or_else(late)? {
-            count if count == size => Ok(()),
-            count => Err(Missing::Content(format!("{digest}: {count} bytes, expected {size}"))),
-        }
+        let count = tokio::time::timeout(time, read).await.unwrap_or_else(late)?;
+        let other = || Missing::Content(format!("{digest}: {count} bytes, expected {size}"));
+        if count == size { Ok(()) } else { Err(other()) }
     }
 
     /// `None` for what is not found.

@@ -3,7 +3,7 @@
 //! Source: <https://github.com/opencontainers/distribution-spec>, "Listing Referrers", and "Referrers Tag Schema" for
 //! registries that do not list them.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 
 use datasets::Digest;
 use oci_client::Reference;
@@ -144,14 +144,13 @@ pub(super) async fn fetch(
     }
     for Entry { digest, .. } in entries.iter().take(MOST) {
         let problem = match attestation(download, from, digest).await {
-            Ok(Some((title, text))) => match fetched.attestations.entry(title) {
-                btree_map::Entry::Vacant(entry) => {
-                    entry.insert(text);
-                    continue;
-                }
-                btree_map::Entry::Occupied(entry) if *entry.get() == text => continue,
-                btree_map::Entry::Occupied(entry) => format!("another one is called {}", entry.key()),
-            },
+            Ok(Some((title, text)))
+                if fetched.attestations.get(&title).is_none_or(|known| *known == text) =>
+            {
+                fetched.attestations.insert(title, text);
+                continue;
+            }
+            Ok(Some((title, _))) => format!("another one is called {title}"),
             Ok(None) => continue,
             Err(Missing::Content(problem)) => problem,
             Err(Missing::Transport(problem)) => return Err(format!("referrer {digest}: {problem}")),

@@ -68,7 +68,16 @@ pub struct Scratch {
     padded: FramedImages,
     /// Outputs of the convolution that are pooled.
     convolved: Vec<f32>,
+    kept: Kept,
+}
+
+/// What the methods keep between calls.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Of Winograd's.
     buffers: Buffers,
+    /// Where the windows of several images begin.
+    origins: Vec<usize>,
 }
 
 impl Conv2d {
@@ -156,32 +165,25 @@ impl Conv2d {
     /// If `images` or `output` are not whole images of these shapes.
     pub fn forward(&self, images: &[f32], clamp: Clamp, scratch: &mut Scratch, output: &mut [f32]) {
         self.check(images, output, self.output);
-        let Scratch { padded, buffers, .. } = scratch;
-        self.run(self.images(self.frame.surround(images, padded)), clamp, false, buffers, output);
+        let Scratch { padded, kept, .. } = scratch;
+        self.run(self.images(self.frame.surround(images, padded)), clamp, false, kept, output);
     }
 
-    fn run(
-        &self,
-        images: Images<'_>,
-        clamp: Clamp,
-        is_pooled: bool,
-        buffers: &mut Buffers,
-        output: &mut [f32],
-    ) {
-        let each = || images.values.chunks_exact(self.frame.padded.iter().product());
-        let size = self.output.iter().product();
+    fn run(&self, images: Images<'_>, clamp: Clamp, is_pooled: bool, kept: &mut Kept, output: &mut [f32]) {
+        let (size, output_size) = (self.frame.padded.iter().product(), self.output.iter().product());
         match &self.method {
-            Method::Winograd(winograd) => winograd.forward(images, clamp, is_pooled, buffers, output),
+            Method::Winograd(winograd) => {
+                winograd.forward(images, clamp, is_pooled, &mut kept.buffers, output)
+            }
             Method::Direct(direct) => direct.forward(images, clamp, is_pooled, output),
             Method::Depthwise(depthwise) => {
-                for (image, output) in each().zip(output.chunks_exact_mut(size)) {
+                let images = images.values.chunks_exact(size);
+                for (image, output) in images.zip(output.chunks_exact_mut(output_size)) {
                     depthwise.forward(image, clamp, output);
                 }
             }
             Method::Indirect(indirect) => {
-                for (image, output) in each().zip(output.chunks_exact_mut(size)) {
-                    indirect.forward(image, clamp, output);
-                }
+                indirect.forward(images.values, size, clamp, &mut kept.origins, output);
             }
         }
     }
@@ -203,10 +205,10 @@ impl Conv2d {
             let [height, width, features] = self.output;
             let halves = [height / 2, width / 2];
             self.check(images, output, [halves[0], halves[1], features]);
-            let Scratch { padded, buffers, .. } = scratch;
+            let Scratch { padded, kept, .. } = scratch;
             let images = self.images(self.frame.surround(images, padded));
             let images = Images { output: halves.map(|half| 2 * half), ..images };
-            return self.run(images, clamp, true, buffers, output);
+            return self.run(images, clamp, true, kept, output);
         }
         let count = images.len() / self.frame.input.iter().product::<usize>();
         let mut buffer = std::mem::take(&mut scratch.convolved);
@@ -314,7 +316,7 @@ mod tests {
             padding in (0usize..8, 0usize..8, 0usize..8, 0usize..8), size in (1usize..10, 1usize..10),
             groups in prop_oneof![1usize..4, 1usize..40], depth in prop_oneof![1usize..5, Just(1), Just(16)],
             share in prop_oneof![1usize..5, Just(1), Just(16), Just(32)],
-            count in 1usize..3, relu: bool,
+            count in 1usize..6, relu: bool,
         ) {
             let window = Window {
                 kernel: kernel.into(),
@@ -358,6 +360,7 @@ mod tests {
             layer(3, 16, 32, 1),
             layer(5, 3, 8, 2),
             layer(5, 32, 16, 0),
+            layer(4, 3, 40, 0),
             layer(3, 16, 16, 2),
             layer(3, 1, 20, 1),
             layer(5, 1, 32, 0),

@@ -21,9 +21,9 @@
 //!    so that one multiply-add serves a whole vector of sums.
 //! 3. MR rows at a time, in a microkernel of MR x NR sums that stay in registers: each vector of weights
 //!    that is loaded serves MR rows, and the sums of several rows hide the latency of the multiply-adds.
-//!    12 x 2 vectors with AVX-512 (32 registers), 6 x 2 with the 16 registers of AVX2; a row alone takes
-//!    1 x 8. One row at a time takes 1.5 to 1.9 times as long, one vector at a time 1.25 times for dense
-//!    layers and the same for convolutions.
+//!    12 x 2 vectors with AVX-512 (32 registers), 6 x 2 with the 16 registers of AVX2; 8 x 3 and 4 x 3 where
+//!    the panels are odd in number; a row alone takes 1 x 8. One row at a time takes 1.5 to 1.9 times as
+//!    long, one vector at a time 1.25 times for dense layers and the same for convolutions.
 //! 4. The sums of a microkernel are written out by [`unroll!`], not looped over.
 //! 5. Bias and activation are fused: sums start at the bias and are clamped before they are stored.
 //! 6. A row alone reads every weight for one multiply-add, so that it waits for memory if the weights are larger than the
@@ -259,6 +259,11 @@ impl WithSimd for Product<'_> {
             }
             panel = 8 * blocks;
         }
+        // Three at once rather than two and one.
+        if (count - panel) % 2 == 1 && panel + 3 <= count {
+            self.three_panels(simd, panel);
+            panel += 3;
+        }
         while panel + 2 <= count {
             self.two_panels(simd, panel);
             panel += 2;
@@ -301,20 +306,20 @@ macro_rules! microkernel {
     };
 }
 
-/// A method for all rows and `$panels` panels: AVX-512 has 32 registers, AVX2 has 16.
+/// A method for all rows: as many at a time as there are registers for their sums, of which AVX-512 has 32 and AVX2 has 16.
 macro_rules! all_rows {
-    ($name:ident, $twelve:ident, $six:ident, $four:ident, $one:ident) => {
+    ($name:ident, $of_32:ident $many:literal, $of_16:ident $few:literal, $four:ident, $one:ident) => {
         #[inline(always)]
         fn $name<S: Simd>(&mut self, simd: S, panel: usize) {
             let rows = self.windows.origins.len();
             let mut row = 0;
-            while S::F32_LANES == 16 && row + 12 <= rows {
-                self.$twelve(simd, row, panel);
-                row += 12;
+            while S::F32_LANES == 16 && row + $many <= rows {
+                self.$of_32(simd, row, panel);
+                row += $many;
             }
-            while S::F32_LANES != 16 && row + 6 <= rows {
-                self.$six(simd, row, panel);
-                row += 6;
+            while S::F32_LANES != 16 && row + $few <= rows {
+                self.$of_16(simd, row, panel);
+                row += $few;
             }
             while row + 4 <= rows {
                 self.$four(simd, row, panel);
@@ -329,8 +334,12 @@ macro_rules! all_rows {
 }
 
 impl Product<'_> {
-    all_rows!(two_panels, microkernel_12x2, microkernel_6x2, microkernel_4x2, microkernel_1x2);
-    all_rows!(one_panel, microkernel_12x1, microkernel_6x1, microkernel_4x1, microkernel_1x1);
+    all_rows!(three_panels, microkernel_8x3 8, microkernel_4x3 4, microkernel_4x3, microkernel_1x3);
+    all_rows!(two_panels, microkernel_12x2 12, microkernel_6x2 6, microkernel_4x2, microkernel_1x2);
+    all_rows!(one_panel, microkernel_12x1 12, microkernel_6x1 6, microkernel_4x1, microkernel_1x1);
+    microkernel!(microkernel_8x3, 8, 3);
+    microkernel!(microkernel_4x3, 4, 3);
+    microkernel!(microkernel_1x3, 1, 3);
     microkernel!(microkernel_12x2, 12, 2);
     microkernel!(microkernel_6x2, 6, 2);
     microkernel!(microkernel_4x2, 4, 2);

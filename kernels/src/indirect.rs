@@ -7,6 +7,9 @@
 use crate::gemm::{Clamp, IndirectionBuffer, OutputRows, PackedWeights};
 use crate::window::Window;
 
+/// Windows of several images that go through one product: with more, the images would not stay in the first-level cache.
+const ROWS: usize = 128;
+
 /// A convolution for images of one shape.
 #[derive(Debug)]
 pub(crate) struct Indirect {
@@ -67,13 +70,30 @@ impl Indirect {
         weights.saturating_add(windows.saturating_mul(size_of::<usize>()))
     }
 
-    /// Outputs `[windows, features]` for one padded image.
-    pub(crate) fn forward(&self, image: &[f32], clamp: Clamp, output: &mut [f32]) {
-        let Indirect { origins, run_length, groups, features } = self;
-        for Group { weights, runs, first } in groups {
-            let windows = IndirectionBuffer { origins, runs, run_length: *run_length };
-            let rows = OutputRows { row_stride: *features, offset: *first };
-            weights.forward_into(image, windows, clamp, rows, output);
+    /// Outputs `[N, windows, features]` for padded images, one after another, each of `size` values. The windows of several
+    /// small images are rows of one product, so that fewer rows are left over for small microkernels; `origins` is kept for
+    /// where they begin.
+    pub(crate) fn forward(
+        &self,
+        images: &[f32],
+        size: usize,
+        clamp: Clamp,
+        origins: &mut Vec<usize>,
+        output: &mut [f32],
+    ) {
+        let Indirect { run_length, groups, features, .. } = self;
+        let windows = self.origins.len();
+        let together = (ROWS / windows).max(1);
+        let images = images.chunks(together * size);
+        for (images, output) in images.zip(output.chunks_mut(together * windows * features)) {
+            origins.clear();
+            let firsts = (0..images.len()).step_by(size);
+            origins.extend(firsts.flat_map(|first| self.origins.iter().map(move |origin| first + origin)));
+            for Group { weights, runs, first } in groups {
+                let windows = IndirectionBuffer { origins, runs, run_length: *run_length };
+                let rows = OutputRows { row_stride: *features, offset: *first };
+                weights.forward_into(images, windows, clamp, rows, output);
+            }
         }
     }
 }

@@ -23,7 +23,7 @@
 //!    tile: what is pooled is never in memory.
 //! 6. All others are [`indirect`](crate::indirect) matrix products.
 
-use crate::buffer::at_least;
+use crate::buffer::AlignedBuffer;
 use crate::depthwise::Depthwise;
 use crate::direct::Direct;
 use crate::frame::{Frame, FramedImages};
@@ -67,7 +67,7 @@ pub(crate) struct Images<'a> {
 pub struct Scratch {
     padded: FramedImages,
     /// Outputs of the convolution that are pooled.
-    convolved: Vec<f32>,
+    convolved: AlignedBuffer,
     kept: Kept,
 }
 
@@ -212,7 +212,7 @@ impl Conv2d {
         }
         let count = images.len() / self.frame.input.iter().product::<usize>();
         let mut buffer = std::mem::take(&mut scratch.convolved);
-        let convolved = at_least(&mut buffer, count * self.output.iter().product::<usize>());
+        let convolved = buffer.at_least(count * self.output.iter().product::<usize>());
         self.forward(images, clamp, scratch, convolved);
         pool.forward(convolved, self.output, output);
         scratch.convolved = buffer;

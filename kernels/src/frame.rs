@@ -1,6 +1,6 @@
 //! Images with zeros around them, so that no window needs a test for the edge.
 
-use crate::buffer::at_least;
+use crate::buffer::AlignedBuffer;
 
 /// How much is put around images `[H, W, C]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) struct Frame {
 /// Images with zeros around them, whose memory is kept from one call to the next.
 #[derive(Debug, Default)]
 pub(crate) struct FramedImages {
-    values: Vec<f32>,
+    values: AlignedBuffer,
     /// Whose zeros are in it, around so many images.
     zeros: Option<(Frame, usize)>,
 }
@@ -31,7 +31,7 @@ impl Frame {
         let ([height, width, channels], [rows, columns, _]) = (self.input, self.padded);
         let [top, left] = self.before;
         let count = images.len() / (height * width * channels);
-        let padded = at_least(&mut buffer.values, count * rows * columns * channels);
+        let padded = buffer.values.at_least(count * rows * columns * channels);
         let has_zeros = matches!(buffer.zeros, Some((frame, framed)) if frame == *self && framed >= count);
         if !has_zeros {
             buffer.zeros = Some((*self, count));

@@ -42,14 +42,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::blocks::blocks;
 use crate::huge_pages::HugePageBuffer;
 use crate::unroll::unroll;
 
 /// `f32` in the widest vector.
 const MAX_LANES: usize = 16;
 
-/// Places that are packed at a time: a line of the cache of one feature's weights.
-const PLACES: usize = 16;
+/// Places that are packed at a time: four lines of the cache of one feature's weights, which are fetched together.
+const PLACES: usize = 64;
 
 /// Weights `[features, depth]` packed in panels: as many features as a vector has lanes, side by
 /// side, for each place of the depth.
@@ -246,47 +247,44 @@ impl WithSimd for Product<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let count = self.weights.bias.len() / S::F32_LANES;
-        let mut panel = 0;
-        // As many sums at a time as there are registers: a row alone takes many panels.
-        if self.windows.origins.len() == 1 {
-            let blocks = count / 8;
-            let backward = blocks > 1 && self.weights.backward.fetch_xor(true, Ordering::Relaxed);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (panels, _) = S::as_simd_f32s(&self.weights.panels);
+        let (bias, _) = S::as_simd_f32s(&self.weights.bias);
+        let mut sums = Sums::<S> { product: self, panels, bias };
+        let mut done = 0;
+        // A row alone takes as many panels at a time as there are registers.
+        if sums.rows() == 1 {
+            let blocks = bias.len() / 8;
+            let backward = blocks > 1 && sums.product.weights.backward.fetch_xor(true, Ordering::Relaxed);
             for block in 0..blocks {
                 let block = if backward { blocks - 1 - block } else { block };
-                self.microkernel_1x8(simd, 0, 8 * block);
+                sums.microkernel_1x8(simd, 0, 8 * block);
             }
-            panel = 8 * blocks;
+            done = 8 * blocks;
         }
-        // Three at once rather than two and one.
-        if (count - panel) % 2 == 1 && panel + 3 <= count {
-            self.three_panels(simd, panel);
-            panel += 3;
-        }
-        while panel + 2 <= count {
-            self.two_panels(simd, panel);
-            panel += 2;
-        }
-        if panel < count {
-            self.one_panel(simd, panel);
-        }
+        sums.all_panels(simd, done, bias.len());
     }
+}
+
+/// A product and its weights as vectors.
+struct Sums<'a, S: Simd> {
+    product: Product<'a>,
+    panels: &'a [S::f32s],
+    bias: &'a [S::f32s],
 }
 
 /// A microkernel of `$rows` (MR) rows and `$panels` panels (NR vectors), summed in registers.
 macro_rules! microkernel {
     ($name:ident, $rows:tt, $panels:tt) => {
         #[inline(always)]
-        fn $name<S: Simd>(&mut self, simd: S, row: usize, panel: usize) {
-            let PackedWeights { panels, bias, depth, features, .. } = self.weights;
-            let IndirectionBuffer { origins, runs, run_length } = self.windows;
-            let (panels, _) = S::as_simd_f32s(panels);
-            let (bias, _) = S::as_simd_f32s(bias);
-            let panels = unroll!($panels, v => &panels[(panel + v) * depth..][..*depth]);
-            let mut sums = unroll!($rows, _r => unroll!($panels, v => bias[panel + v]));
+        fn $name(&mut self, simd: S, row: usize, panel: usize) {
+            let Product { input, windows, weights, clamp, rows, output } = &mut self.product;
+            let PackedWeights { depth, features, .. } = weights;
+            let IndirectionBuffer { origins, runs, run_length } = *windows;
+            let panels = unroll!($panels, v => &self.panels[(panel + v) * depth..][..*depth]);
+            let mut sums = unroll!($rows, _r => unroll!($panels, v => self.bias[panel + v]));
             for (at, run) in runs.iter().enumerate() {
-                let inputs = unroll!($rows, r => &self.input[origins[row + r] + run..][..run_length]);
+                let inputs = unroll!($rows, r => &input[origins[row + r] + run..][..run_length]);
                 let weights = unroll!($panels, v => &panels[v][at * run_length..][..run_length]);
                 for place in 0..run_length {
                     let weight = unroll!($panels, v => weights[v][place]);
@@ -296,9 +294,9 @@ macro_rules! microkernel {
                     });
                 }
             }
-            let sums = unroll!($rows, r => unroll!($panels, v => self.clamp.apply(simd, sums[r][v])));
-            let OutputRows { row_stride, offset } = self.rows;
-            let outputs = self.output[row * row_stride..].chunks_mut(row_stride);
+            let sums = unroll!($rows, r => unroll!($panels, v => clamp.apply(simd, sums[r][v])));
+            let OutputRows { row_stride, offset } = *rows;
+            let outputs = output[row * row_stride..].chunks_mut(row_stride);
             for (output, sums) in outputs.zip(&sums) {
                 store::<S>(simd, &mut output[offset..][..*features][panel * S::F32_LANES..], sums);
             }
@@ -306,48 +304,13 @@ macro_rules! microkernel {
     };
 }
 
-/// A method for all rows: as many at a time as there are registers for their sums, of which AVX-512 has 32 and AVX2 has 16.
-macro_rules! all_rows {
-    ($name:ident, $of_32:ident $many:literal, $of_16:ident $few:literal, $four:ident, $one:ident) => {
-        #[inline(always)]
-        fn $name<S: Simd>(&mut self, simd: S, panel: usize) {
-            let rows = self.windows.origins.len();
-            let mut row = 0;
-            while S::F32_LANES == 16 && row + $many <= rows {
-                self.$of_32(simd, row, panel);
-                row += $many;
-            }
-            while S::F32_LANES != 16 && row + $few <= rows {
-                self.$of_16(simd, row, panel);
-                row += $few;
-            }
-            while row + 4 <= rows {
-                self.$four(simd, row, panel);
-                row += 4;
-            }
-            while row < rows {
-                self.$one(simd, row, panel);
-                row += 1;
-            }
-        }
-    };
-}
+impl<S: Simd> Sums<'_, S> {
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.product.windows.origins.len()
+    }
 
-impl Product<'_> {
-    all_rows!(three_panels, microkernel_8x3 8, microkernel_4x3 4, microkernel_4x3, microkernel_1x3);
-    all_rows!(two_panels, microkernel_12x2 12, microkernel_6x2 6, microkernel_4x2, microkernel_1x2);
-    all_rows!(one_panel, microkernel_12x1 12, microkernel_6x1 6, microkernel_4x1, microkernel_1x1);
-    microkernel!(microkernel_8x3, 8, 3);
-    microkernel!(microkernel_4x3, 4, 3);
-    microkernel!(microkernel_1x3, 1, 3);
-    microkernel!(microkernel_12x2, 12, 2);
-    microkernel!(microkernel_6x2, 6, 2);
-    microkernel!(microkernel_4x2, 4, 2);
-    microkernel!(microkernel_1x2, 1, 2);
-    microkernel!(microkernel_12x1, 12, 1);
-    microkernel!(microkernel_6x1, 6, 1);
-    microkernel!(microkernel_4x1, 4, 1);
-    microkernel!(microkernel_1x1, 1, 1);
+    blocks!(microkernel);
     microkernel!(microkernel_1x8, 1, 8);
 }
 

@@ -4,6 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use memmap2::MmapMut;
 
+use crate::buffer::AlignedBuffer;
+
 /// Size of a huge page of x86-64 and of most others, in bytes.
 const HUGE_PAGE: usize = 2 << 20;
 
@@ -15,7 +17,8 @@ pub struct HugePageBuffer(Place);
 
 #[derive(Debug)]
 enum Place {
-    Heap(Vec<f32>),
+    Heap(AlignedBuffer),
+    Vec(Vec<f32>),
     Pages(MmapMut),
 }
 
@@ -31,7 +34,7 @@ impl HugePageBuffer {
                 let _ = pages.advise(memmap2::Advice::HugePage);
                 HugePageBuffer(Place::Pages(pages))
             }
-            _ => HugePageBuffer(Place::Heap(vec![0.0; values])),
+            _ => HugePageBuffer(Place::Heap(AlignedBuffer::zeroed(values))),
         }
     }
 
@@ -43,7 +46,7 @@ impl HugePageBuffer {
 
 impl From<Vec<f32>> for HugePageBuffer {
     fn from(values: Vec<f32>) -> HugePageBuffer {
-        HugePageBuffer(Place::Heap(values))
+        HugePageBuffer(Place::Vec(values))
     }
 }
 
@@ -53,6 +56,7 @@ impl Deref for HugePageBuffer {
     fn deref(&self) -> &[f32] {
         match &self.0 {
             Place::Heap(values) => values,
+            Place::Vec(values) => values,
             Place::Pages(pages) => bytemuck::cast_slice(pages),
         }
     }
@@ -62,6 +66,7 @@ impl DerefMut for HugePageBuffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         match &mut self.0 {
             Place::Heap(values) => values,
+            Place::Vec(values) => values,
             Place::Pages(pages) => bytemuck::cast_slice_mut(pages),
         }
     }

@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod buffer;
 mod conv;
 mod depthwise;
@@ -35,6 +36,7 @@ mod vectors;
 mod window;
 mod winograd;
 
+pub use buffer::AlignedBuffer;
 pub use conv::{Conv2d, Scratch};
 pub use gemm::{Clamp, IndirectionBuffer, PackedWeights};
 pub use huge_pages::HugePageBuffer;

@@ -6,7 +6,7 @@
 
 use pulp::Simd;
 
-use crate::buffer::at_least;
+use crate::buffer::AlignedBuffer;
 use crate::conv::Images;
 use crate::direct::{Direct, gradient::TrainedDirect};
 use crate::frame::{Frame, FramedImages};
@@ -80,7 +80,7 @@ impl<'a> Slopes<'a> {
 #[derive(Debug, Default)]
 pub struct TrainingScratch {
     images: FramedImages,
-    input_slopes: Vec<f32>,
+    input_slopes: AlignedBuffer,
     buffers: Buffers,
 }
 
@@ -246,7 +246,7 @@ impl TrainedConv {
                         winograd.backward(factors, padded, slopes, &mut scratch.buffers, None, (sums, bias));
                         continue;
                     };
-                    let inside = at_least(&mut scratch.input_slopes, padded.values.len());
+                    let inside = scratch.input_slopes.at_least(padded.values.len());
                     inside.fill(0.0);
                     let buffers = &mut scratch.buffers;
                     winograd.backward(factors, padded, slopes, buffers, Some(inside), (sums, bias));

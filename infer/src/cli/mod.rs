@@ -62,10 +62,20 @@ const MOVED: [(&str, &str); 7] = [
 
 /// Runs the command line of this process as the program `infer`.
 pub fn main() -> ExitCode {
+    keep_freed_memory();
     terminal::run("infer", || match terminal::moved("infer", &MOVED) {
         Some(status) => status,
         None => run(Cli::parse().command).unwrap_or_else(|error| report(&error)),
     })
+}
+
+/// Raises the sizes from which the C library gives freed memory back to the system, 128 KiB at first: a photo's planes are
+/// larger, and each that is given back takes its pages away from both threads and costs new ones. glibc sets the sizes to
+/// that of the largest block freed so far, up to 32 MiB (mallopt(3), `M_MMAP_THRESHOLD`); elsewhere this does nothing.
+fn keep_freed_memory() {
+    const LARGER_THAN_A_PLANE: usize = 16 << 20;
+    // Nothing is written, so that no page of it is ever there.
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGER_THAN_A_PLANE)));
 }
 
 fn run(command: Command) -> Result<ExitStatus> {

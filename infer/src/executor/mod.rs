@@ -11,7 +11,7 @@
 mod lower;
 mod steps;
 
-use kernels::Scratch;
+use kernels::{AlignedBuffer, Scratch};
 use tract_onnx::prelude::*;
 
 use steps::{Operation, Step};
@@ -59,7 +59,7 @@ pub(crate) enum Input<'a> {
 /// What a thread keeps between calls: no step allocates once this has grown.
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
-    buffers: Vec<Vec<f32>>,
+    buffers: Vec<AlignedBuffer>,
     scratch: Scratch,
     origins: Vec<usize>,
 }
@@ -81,22 +81,19 @@ impl Executor {
     /// Appends the output for `count` images.
     pub(crate) fn run(&self, input: Input<'_>, count: usize, arena: &mut Arena, output: &mut Vec<f32>) {
         let Arena { buffers, scratch, origins } = arena;
-        buffers.resize_with(self.buffers.max(buffers.len()), Vec::new);
+        buffers.resize_with(self.buffers.max(buffers.len()), AlignedBuffer::default);
         let start = output.len();
         output.resize(start + count * self.size(), 0.0);
         for Planned { step, operations, inputs, output: to, size } in &self.steps {
             // Taken out, so that others can be read while it is written.
             let mut buffer = match to {
                 Place::Buffer(index) => std::mem::take(&mut buffers[*index]),
-                Place::Input | Place::Output => Vec::new(),
+                Place::Input | Place::Output => AlignedBuffer::default(),
             };
             let length = count * size;
             let written = match to {
-                Place::Buffer(_) => {
-                    // Not cleared: every step writes all values of its output.
-                    buffer.resize(length.max(buffer.len()), 0.0);
-                    &mut buffer[..length]
-                }
+                // Not cleared: every step writes all values of its output.
+                Place::Buffer(_) => buffer.at_least(length),
                 Place::Input | Place::Output => &mut output[start..],
             };
             let at = |place: &Place| match *place {

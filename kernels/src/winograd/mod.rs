@@ -43,9 +43,10 @@ mod transforms;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::buffer::at_least;
+use crate::buffer::AlignedBuffer;
 use crate::conv::Images;
 use crate::gemm::Clamp;
+use crate::huge_pages::HugePageBuffer;
 use crate::window::Window;
 use product::Products;
 use tiles::{InputTransform, OutputTransform, Tiles, Tiling};
@@ -64,7 +65,7 @@ const LARGE_WEIGHTS: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct Winograd {
     /// `[features / lanes, channels, lanes]` for each place of a tile, column by column.
-    weights: Vec<f32>,
+    weights: HugePageBuffer,
     bias: Vec<f32>,
     channels: usize,
     pub(crate) tiling: Tiling,
@@ -74,9 +75,9 @@ pub(crate) struct Winograd {
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     /// Tiles' values at the points, `[places, channels / lanes, tiles, lanes]`.
-    inputs: Vec<f32>,
+    inputs: AlignedBuffer,
     /// Their products, or the slopes of these, `[places, features / lanes, tiles, lanes]`.
-    products: Vec<f32>,
+    products: AlignedBuffer,
 }
 
 impl Buffers {
@@ -89,7 +90,7 @@ impl Buffers {
         features: usize,
     ) -> (&mut [f32], &mut [f32]) {
         let [inputs, products] = [channels, features].map(|each| places * tiles.apart(each));
-        (at_least(&mut self.inputs, inputs), at_least(&mut self.products, products))
+        (self.inputs.at_least(inputs), self.products.at_least(products))
     }
 }
 
@@ -201,14 +202,14 @@ struct Pack<'a> {
 }
 
 impl WithSimd for Pack<'_> {
-    type Output = Vec<f32>;
+    type Output = HugePageBuffer;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+    fn with_simd<S: Simd>(self, _: S) -> HugePageBuffer {
         let Pack { weight, channels, kernel_size, tile, features } = self;
         let powers = transforms::kernel_powers(tile, kernel_size);
         let dot = |values: &[f64], powers: &[f64]| values.iter().zip(powers).map(|(v, p)| v * p).sum::<f64>();
-        let mut packed = vec![0.0; tile * tile * features * channels];
+        let mut packed = HugePageBuffer::zeroed(tile * tile * features * channels);
         let kernels = weight.chunks_exact(kernel_size * kernel_size);
         let (mut kernel, mut rows) = (vec![0.0; kernel_size * kernel_size], vec![0.0; kernel_size]);
         for (at, values) in kernels.enumerate() {

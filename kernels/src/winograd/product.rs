@@ -8,6 +8,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::blocks::blocks;
 use crate::unroll::unroll;
 
 /// All places of a group of tiles. `[a, b]` values are `a` blocks of `b`.
@@ -39,20 +40,7 @@ impl WithSimd for Products<'_> {
             let (output, _) = S::as_mut_simd_f32s(&mut output[..tiles * features]);
             let mut place =
                 Place::<S> { input: &input[..tiles * channels], weights, output, tiles, channels };
-            let panels = features / S::F32_LANES;
-            let mut panel = 0;
-            // Three at once rather than two and one.
-            if panels % 2 == 1 && panels > 1 {
-                place.three_panels(simd, 0);
-                panel = 3;
-            }
-            while panel + 2 <= panels {
-                place.two_panels(simd, panel);
-                panel += 2;
-            }
-            if panel < panels {
-                place.one_panel(simd, panel);
-            }
+            place.all_panels(simd, 0, features / S::F32_LANES);
         }
     }
 }
@@ -93,72 +81,11 @@ macro_rules! microkernel {
     };
 }
 
-/// A method for all tiles: as many at a time as there are registers for their sums, of which AVX-512 has 32 and AVX2 has 16.
-macro_rules! all_tiles {
-    ($name:ident, $of_32:ident $many:literal, $eight:ident, $of_16:ident $few:literal, $four:ident, $one:ident) => {
-        #[inline(always)]
-        fn $name(&mut self, simd: S, panel: usize) {
-            let mut row = 0;
-            while S::F32_LANES == 16 && row + $many <= self.tiles {
-                self.$of_32(simd, row, panel);
-                row += $many;
-            }
-            while S::F32_LANES == 16 && row + 8 <= self.tiles {
-                self.$eight(simd, row, panel);
-                row += 8;
-            }
-            while S::F32_LANES != 16 && row + $few <= self.tiles {
-                self.$of_16(simd, row, panel);
-                row += $few;
-            }
-            while row + 4 <= self.tiles {
-                self.$four(simd, row, panel);
-                row += 4;
-            }
-            while row < self.tiles {
-                self.$one(simd, row, panel);
-                row += 1;
-            }
-        }
-    };
-}
-
 impl<S: Simd> Place<'_, S> {
-    all_tiles!(
-        three_panels,
-        microkernel_8x3 8,
-        microkernel_8x3,
-        microkernel_4x3 4,
-        microkernel_4x3,
-        microkernel_1x3
-    );
-    all_tiles!(
-        two_panels,
-        microkernel_12x2 12,
-        microkernel_8x2,
-        microkernel_6x2 6,
-        microkernel_4x2,
-        microkernel_1x2
-    );
-    all_tiles!(
-        one_panel,
-        microkernel_12x1 12,
-        microkernel_8x1,
-        microkernel_6x1 6,
-        microkernel_4x1,
-        microkernel_1x1
-    );
-    microkernel!(microkernel_8x3, 8, 3);
-    microkernel!(microkernel_4x3, 4, 3);
-    microkernel!(microkernel_1x3, 1, 3);
-    microkernel!(microkernel_12x2, 12, 2);
-    microkernel!(microkernel_8x2, 8, 2);
-    microkernel!(microkernel_6x2, 6, 2);
-    microkernel!(microkernel_4x2, 4, 2);
-    microkernel!(microkernel_1x2, 1, 2);
-    microkernel!(microkernel_12x1, 12, 1);
-    microkernel!(microkernel_8x1, 8, 1);
-    microkernel!(microkernel_6x1, 6, 1);
-    microkernel!(microkernel_4x1, 4, 1);
-    microkernel!(microkernel_1x1, 1, 1);
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.tiles
+    }
+
+    blocks!(microkernel);
 }

@@ -20,6 +20,17 @@ impl AlignedBuffer {
         AlignedBuffer { values: vec![0.0; length.saturating_add(LINE / size_of::<f32>())], length }
     }
 
+    /// The values that `fill` appends, at most `length`.
+    pub(crate) fn filled(length: usize, fill: impl FnOnce(&mut Vec<f32>)) -> AlignedBuffer {
+        let room = LINE / size_of::<f32>();
+        let mut values = Vec::<f32>::with_capacity(length.saturating_add(room));
+        let start = values.as_ptr().align_offset(LINE).min(room);
+        values.resize(start, 0.0);
+        fill(&mut values);
+        let length = values.len() - start;
+        AlignedBuffer { values, length }
+    }
+
     /// The first values of the buffer, which grows but never shrinks: what is in it is written over, so only new memory is
     /// cleared. Clearing it on each call was a fifth of the time of `mnist-lite`.
     pub fn at_least(&mut self, length: usize) -> &mut [f32] {
@@ -53,6 +64,16 @@ impl DerefMut for AlignedBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_that_are_appended_are_all_there() {
+        for count in [0u8, 1, 16, 100] {
+            let buffer =
+                AlignedBuffer::filled(count.into(), |values| values.extend((0..count).map(f32::from)));
+            assert!(buffer.is_empty() || buffer.as_ptr().addr().is_multiple_of(LINE));
+            assert!(buffer.iter().copied().eq((0..count).map(f32::from)));
+        }
+    }
 
     #[test]
     fn values_begin_with_a_line_of_the_cache() {

@@ -21,13 +21,14 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::buffer::AlignedBuffer;
 use crate::gemm::Clamp;
 use crate::unroll::unroll;
 
 #[derive(Debug)]
 pub(crate) struct Depthwise {
     /// `[taps, channels]`.
-    weights: Vec<f32>,
+    weights: AlignedBuffer,
     bias: Vec<f32>,
     /// Where each tap lies, from a window's first value.
     taps: Vec<usize>,
@@ -45,7 +46,9 @@ impl Depthwise {
         bias: Vec<f32>,
     ) -> Depthwise {
         let places = (0..taps.len()).flat_map(|tap| (0..bias.len()).map(move |channel| (channel, tap)));
-        let weights = places.map(|(channel, tap)| weight(channel, tap)).collect();
+        let weights = AlignedBuffer::filled(taps.len() * bias.len(), |weights| {
+            weights.extend(places.map(|(channel, tap)| weight(channel, tap)));
+        });
         Depthwise { weights, bias, taps, origins, arch: Arch::new() }
     }
 

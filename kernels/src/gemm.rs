@@ -43,6 +43,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::blocks::blocks;
+use crate::buffer::AlignedBuffer;
 use crate::huge_pages::HugePageBuffer;
 use crate::unroll::unroll;
 
@@ -212,25 +213,25 @@ struct Pack<'a> {
 }
 
 impl WithSimd for Pack<'_> {
-    type Output = Vec<f32>;
+    type Output = AlignedBuffer;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+    fn with_simd<S: Simd>(self, _: S) -> AlignedBuffer {
         let Pack { matrix, stride, depth, features } = self;
         let rows = || (0..depth).map(|place| &matrix[place * stride..][..features]);
         // Appended, not overwritten: clearing as much memory first takes half as long as packing.
-        let mut panels = Vec::with_capacity(features.next_multiple_of(S::F32_LANES) * depth);
-        let whole = features / S::F32_LANES * S::F32_LANES;
-        for first in (0..whole).step_by(S::F32_LANES) {
-            rows().for_each(|row| panels.extend_from_slice(&row[first..first + S::F32_LANES]));
-        }
-        if whole < features {
-            for row in rows() {
-                panels.extend_from_slice(&row[whole..]);
-                panels.resize(panels.len() + S::F32_LANES - (features - whole), 0.0);
+        AlignedBuffer::filled(features.next_multiple_of(S::F32_LANES) * depth, |panels| {
+            let whole = features / S::F32_LANES * S::F32_LANES;
+            for first in (0..whole).step_by(S::F32_LANES) {
+                rows().for_each(|row| panels.extend_from_slice(&row[first..first + S::F32_LANES]));
             }
-        }
-        panels
+            if whole < features {
+                for row in rows() {
+                    panels.extend_from_slice(&row[whole..]);
+                    panels.resize(panels.len() + S::F32_LANES - (features - whole), 0.0);
+                }
+            }
+        })
     }
 }
 

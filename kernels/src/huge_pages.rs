@@ -18,7 +18,6 @@ pub struct HugePageBuffer(Place);
 #[derive(Debug)]
 enum Place {
     Heap(AlignedBuffer),
-    Vec(Vec<f32>),
     Pages(MmapMut),
 }
 
@@ -44,9 +43,9 @@ impl HugePageBuffer {
     }
 }
 
-impl From<Vec<f32>> for HugePageBuffer {
-    fn from(values: Vec<f32>) -> HugePageBuffer {
-        HugePageBuffer(Place::Vec(values))
+impl From<AlignedBuffer> for HugePageBuffer {
+    fn from(values: AlignedBuffer) -> HugePageBuffer {
+        HugePageBuffer(Place::Heap(values))
     }
 }
 
@@ -56,7 +55,6 @@ impl Deref for HugePageBuffer {
     fn deref(&self) -> &[f32] {
         match &self.0 {
             Place::Heap(values) => values,
-            Place::Vec(values) => values,
             Place::Pages(pages) => bytemuck::cast_slice(pages),
         }
     }
@@ -66,7 +64,6 @@ impl DerefMut for HugePageBuffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         match &mut self.0 {
             Place::Heap(values) => values,
-            Place::Vec(values) => values,
             Place::Pages(pages) => bytemuck::cast_slice_mut(pages),
         }
     }

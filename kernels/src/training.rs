@@ -52,7 +52,7 @@ impl Factors {
     pub fn for_gradient(self) -> Factors {
         Factors(match self.0 {
             FactorsOf::Winograd(factors) => {
-                FactorsOf::Winograd(winograd::Factors { forward: Vec::new(), ..factors })
+                FactorsOf::Winograd(winograd::Factors { forward: AlignedBuffer::default(), ..factors })
             }
             direct @ FactorsOf::Direct(_) => direct,
         })

@@ -21,6 +21,7 @@ use super::product::Products;
 use super::slopes::{InputSlopes, PooledOutput, SlopeTransform};
 use super::tiles::{InputTransform, OutputTransform, Tiles, Tiling};
 use super::{Buffers, transforms};
+use crate::buffer::AlignedBuffer;
 use crate::conv::Images;
 use crate::gemm::Clamp;
 use crate::training::Slopes;
@@ -34,9 +35,9 @@ pub(super) const PLACES: usize = TILE * TILE;
 #[derive(Debug)]
 pub(crate) struct Factors {
     /// Transformed kernels for the pass, `[features / lanes, channels, lanes]` for each place.
-    pub(crate) forward: Vec<f32>,
+    pub(crate) forward: AlignedBuffer,
     /// For the gradient of inputs, `[channels / lanes, features, lanes]`; empty if that is not needed.
-    pub(crate) backward: Vec<f32>,
+    pub(crate) backward: AlignedBuffer,
     pub(crate) bias: Vec<f32>,
 }
 
@@ -62,10 +63,10 @@ impl TrainedWinograd {
     /// The transformed kernels of `weight` `[features, kernel_size, kernel_size, channels]`, for the
     /// pass and for the gradient of inputs.
     pub(crate) fn factors(&self, weight: &[f32], bias: &[f32], for_inputs: bool) -> Factors {
-        let mut kernels = vec![0.0; self.sums()];
+        let mut kernels = AlignedBuffer::zeroed(self.sums());
         let arch = Arch::new();
         arch.dispatch(KernelTransform { convolution: self, weight, values: &mut kernels });
-        let mut transposed = vec![0.0; if for_inputs { self.sums() } else { 0 }];
+        let mut transposed = AlignedBuffer::zeroed(if for_inputs { self.sums() } else { 0 });
         arch.dispatch(Transpose { convolution: self, from: &kernels, to: &mut transposed });
         Factors { forward: kernels, backward: transposed, bias: bias.to_vec() }
     }

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use kernels::{Factors, Slopes, TrainedConv, TrainingScratch};
+use kernels::{AlignedBuffer, Factors, Slopes, TrainedConv, TrainingScratch};
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
@@ -88,9 +88,9 @@ impl Convolved {
             None => (0..images.numel().div_ceil(input_part)).map(|_| None).collect(),
         };
         let parts = host::values(images).par_chunks(input_part).zip(image_slopes).enumerate();
-        let sums: Vec<Vec<f32>> = parts
+        let sums: Vec<AlignedBuffer> = parts
             .map(|(part, (images, image_slopes))| {
-                let mut sums = vec![0.0; layer.sums()];
+                let mut sums = AlignedBuffer::zeroed(layer.sums());
                 let first = part * output_part;
                 let slopes = slopes.part(first, output_part.min(slopes.values.len() - first));
                 SCRATCH.with_borrow_mut(|scratch| {
@@ -112,10 +112,10 @@ fn part_lengths(images: &Tensor, outputs: &Tensor) -> [usize; 2] {
 }
 
 /// The sums of all parts, one after the other.
-fn added(parts: Vec<Vec<f32>>) -> Vec<f32> {
+fn added(parts: Vec<AlignedBuffer>) -> AlignedBuffer {
     let mut parts = parts.into_iter();
     let mut total = parts.next().expect("a batch has images");
-    let rest: Vec<Vec<f32>> = parts.collect();
+    let rest: Vec<AlignedBuffer> = parts.collect();
     total.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, total)| {
         for part in &rest {
             let part = &part[chunk * CHUNK..][..total.len()];

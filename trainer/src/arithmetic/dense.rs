@@ -9,7 +9,7 @@
 //! dW[o][i]   = sum over n of  dy^T[o][n] x[n][i]     rows of dy^T, columns of x packed
 //! ```
 
-use kernels::{Clamp, IndirectionBuffer, PackedWeights};
+use kernels::{AlignedBuffer, Clamp, IndirectionBuffer, PackedWeights};
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
@@ -28,7 +28,7 @@ pub(crate) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Ten
     let x = x.detach().contiguous();
     let (values, weights) = (host::values(&x), host::values(weight));
     let packed = PackedWeights::of_matrix(&transposed(values, inputs), rows, inputs, rows);
-    let mut columns = vec![0f32; outputs * rows];
+    let mut columns = AlignedBuffer::zeroed(outputs * rows);
     multiply(weights, inputs, &packed, rows, &mut columns);
     let mut y = Tensor::empty([rows as i64, outputs as i64], (Kind::Float, Device::Cpu));
     transpose(&columns, rows, host::values_mut(&mut y));
@@ -63,12 +63,12 @@ pub(crate) fn backward_input(dy: &Tensor, weight: &Tensor) -> Tensor {
     let dy = dy.contiguous();
     let (dy, weights) = (host::values(&dy), host::values(weight));
     let starts: Vec<usize> = (0..inputs).step_by(COLUMNS).collect();
-    let blocks: Vec<Vec<f32>> = starts
+    let blocks: Vec<AlignedBuffer> = starts
         .par_iter()
         .map(|&first| {
             let columns = COLUMNS.min(inputs - first);
             let packed = PackedWeights::of_matrix(&weights[first..], inputs, outputs, columns);
-            let mut block = vec![0f32; rows * columns];
+            let mut block = AlignedBuffer::zeroed(rows * columns);
             multiply_rows(dy, outputs, &packed, &mut block);
             block
         })

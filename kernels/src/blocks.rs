@@ -24,9 +24,9 @@ macro_rules! blocks {
             }
         }
 
-        blocks!(@rows three_panels; microkernel_8x3 8; ; microkernel_4x3 4, microkernel_1x3 1);
-        blocks!(@rows two_panels; microkernel_12x2 12, microkernel_8x2 8; microkernel_6x2 6; microkernel_4x2 4, microkernel_1x2 1);
-        blocks!(@rows one_panel; microkernel_12x1 12, microkernel_8x1 8; microkernel_6x1 6; microkernel_4x1 4, microkernel_1x1 1);
+        blocks!(@rows three_panels; microkernel_8x3 8; ; microkernel_4x3, microkernel_1x3);
+        blocks!(@rows two_panels; microkernel_12x2 12, microkernel_8x2 8; microkernel_6x2 6; microkernel_4x2, microkernel_1x2);
+        blocks!(@rows one_panel; microkernel_12x1 12, microkernel_8x1 8; microkernel_6x1 6; microkernel_4x1, microkernel_1x1);
         $microkernel!(microkernel_8x3, 8, 3);
         $microkernel!(microkernel_4x3, 4, 3);
         $microkernel!(microkernel_1x3, 1, 3);
@@ -41,8 +41,8 @@ macro_rules! blocks {
         $microkernel!(microkernel_4x1, 4, 1);
         $microkernel!(microkernel_1x1, 1, 1);
     };
-    // All rows of a few panels: the blocks of AVX-512, those of AVX2, and those of both.
-    (@rows $name:ident; $($of_32:ident $many:literal),*; $($of_16:ident $few:literal),*; $($of_all:ident $rest:literal),*) => {
+    // All rows of a few panels: blocks for AVX-512, blocks for AVX2, four rows and one.
+    (@rows $name:ident; $($of_32:ident $many:literal),*; $($of_16:ident $few:literal),*; $of_4:ident, $of_1:ident) => {
         #[inline(always)]
         fn $name(&mut self, simd: S, panel: usize) {
             let mut row = 0;
@@ -54,10 +54,14 @@ macro_rules! blocks {
                 self.$of_16(simd, row, panel);
                 row += $few;
             })*
-            $(while row + $rest <= self.rows() {
-                self.$of_all(simd, row, panel);
-                row += $rest;
-            })*
+            while row + 4 <= self.rows() {
+                self.$of_4(simd, row, panel);
+                row += 4;
+            }
+            while row < self.rows() {
+                self.$of_1(simd, row, panel);
+                row += 1;
+            }
         }
     };
 }

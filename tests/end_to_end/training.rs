@@ -148,6 +148,12 @@ fn a_chosen_recipe_is_trained_on_all_images_and_names_its_runs() {
         let refused = run("trainer", dir, ["publish", "final.yaml", "--again", "--chosen-by", "runs"]);
         tests::assert_refused("a damaged run", &refused, &[problem]);
     }
+
+    // One run alone has no range.
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    succeed("trainer", dir, ["publish", "final.yaml", "--again", "--chosen-by", "runs"]);
+    let card = String::from_utf8(read(dir, "zoo/models/tiny/2/README.md")).unwrap();
+    assert!(card.contains("a run with 100 images held out") && card.contains("(seed 1)"), "{card}");
 }
 
 #[test]

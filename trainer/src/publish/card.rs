@@ -131,6 +131,11 @@ fn chosen_by(runs: &[ValidationRun]) -> String {
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &share| (low.min(share), high.max(share)));
     let seeds: Vec<String> = runs.iter().map(|run| run.seed.to_string()).collect();
     let images = runs.iter().map(|run| run.validation.total).max().unwrap_or(0);
+    if let [seed] = seeds.as_slice() {
+        return format!(
+            "The recipe was chosen by a run with {images} images held out: {mean:.2} % right on them (seed {seed}).\n"
+        );
+    }
     format!(
         "The recipe was chosen by runs with {images} images held out: {mean:.2} % right on them ({low:.2} to {high:.2}; seeds {}).\n",
         seeds.join(", ")

@@ -1,6 +1,6 @@
 //! What is ink: a mask, and how strong the ink is.
 
-use super::plane::{Bounds, Plane};
+use super::plane::{Bounds, Plane, histogram};
 
 /// Ink on paper.
 pub(super) struct Ink {
@@ -67,8 +67,7 @@ pub(super) fn separate(strength: Plane, contrast: f64, share: f64) -> Option<Ink
 /// Standard deviation of the noise, from the median of what stands out: most of an image is ground, also
 /// where there is ink.
 fn deviation(strength: &Plane) -> f32 {
-    let mut histogram = [0usize; 1001];
-    strength.data.iter().for_each(|value| histogram[(value * 1000.0) as usize] += 1);
+    let histogram: [usize; 1001] = histogram(strength.data.iter().map(|value| (value * 1000.0) as usize));
     let half = strength.data.len() / 2;
     let mut below = 0;
     let median = histogram.iter().position(|count| {

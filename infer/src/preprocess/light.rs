@@ -1,14 +1,14 @@
 //! Light divided out: how much darker or brighter than its ground each pixel is.
 
 use image::imageops::{self, FilterType};
-use image::{GrayImage, Luma, RgbImage};
+use image::{GrayImage, ImageBuffer, Luma, Pixel};
 use imageproc::distance_transform::Norm;
 use imageproc::filter::{box_filter, median_filter};
 use imageproc::morphology::{self, grayscale_dilate, grayscale_erode};
 
 use super::ink::Mask;
 use super::parts::{erase, parts};
-use super::plane::{Plane, median};
+use super::plane::{Plane, histogram, median};
 
 /// Longer side of the image on which the light is first guessed.
 const COARSE: u32 = 64;
@@ -26,15 +26,16 @@ const INK: f32 = 0.10;
 const SHADOW: f32 = 0.75;
 
 /// How much each pixel stands out from its ground, 0 to 1, towards the side on which the ink is: darker
-/// (`(ground - pixel) / ground`) or brighter. The strongest of the three colours counts: blue ink on yellow paper has
-/// hardly any grey to it.
-pub(super) fn contrast(image: &RgbImage, window: f64) -> Plane {
-    let is_grey = image.pixels().all(|p| p.0[0] == p.0[1] && p.0[1] == p.0[2]);
+/// (`(ground - pixel) / ground`) or brighter. The strongest of the channels counts: blue ink on yellow paper has hardly
+/// any grey to it.
+pub(super) fn contrast<P: Pixel<Subpixel = u8>>(image: &ImageBuffer<P, Vec<u8>>, window: f64) -> Plane {
+    let count = usize::from(P::CHANNEL_COUNT);
+    let is_grey = image.chunks_exact(count).all(|pixel| pixel.iter().all(|&level| level == pixel[0]));
     let levels = |channel: usize| {
-        let levels = image.pixels().map(|pixel| pixel.0[channel]).collect();
+        let levels = image.iter().skip(channel).step_by(count).copied().collect();
         GrayImage::from_raw(image.width(), image.height(), levels).expect("a level for each pixel")
     };
-    let channels: Vec<GrayImage> = (0..if is_grey { 1 } else { 3 }).map(levels).collect();
+    let channels: Vec<GrayImage> = (0..if is_grey { 1 } else { count }).map(levels).collect();
     if let Some(grounds) = channels.iter().map(plain_ground).collect::<Option<Vec<u8>>>() {
         return against_plain(&channels, &grounds);
     }
@@ -59,14 +60,13 @@ const ALIKE: u8 = 3;
 /// The level of a ground that has only one, as drawings on a canvas have: a third of the picture, and all but a
 /// little of its border. It need not be looked for.
 fn plain_ground(levels: &GrayImage) -> Option<u8> {
-    let mut histogram = [0u32; 256];
-    levels.pixels().for_each(|pixel| histogram[usize::from(pixel.0[0])] += 1);
+    let histogram: [usize; 256] = histogram(levels.iter().copied().map(usize::from));
     let (mode, _) = (0..=255u8).zip(histogram).max_by_key(|&(_, count)| count)?;
     let is_ground = |level: u8| level.abs_diff(mode) <= ALIKE;
     let (width, height) = levels.dimensions();
-    let all: u32 =
+    let all: usize =
         (0..=255u8).zip(histogram).filter(|&(level, _)| is_ground(level)).map(|(_, count)| count).sum();
-    if u64::from(all) * 10 <= 3 * u64::from(width) * u64::from(height) {
+    if all as u64 * 10 <= 3 * u64::from(width) * u64::from(height) {
         return None;
     }
     let (mut border, mut border_ground) = (0u32, 0u32);
@@ -91,8 +91,8 @@ fn against_plain(channels: &[GrayImage], grounds: &[u8]) -> Plane {
     let (width, height) = channels.first().map_or((1, 1), GrayImage::dimensions);
     let mut found = Plane::black(height as usize, width as usize);
     for (levels, &ground) in channels.iter().zip(grounds) {
-        for (found, pixel) in found.data.iter_mut().zip(levels.pixels()) {
-            let (pixel, ground) = (f32::from(pixel.0[0]), f32::from(ground));
+        for (found, &pixel) in found.data.iter_mut().zip(levels.iter()) {
+            let (pixel, ground) = (f32::from(pixel), f32::from(ground));
             *found = found.max(if is_bright { brighter(pixel, ground) } else { darker(pixel, ground) });
         }
     }
@@ -325,7 +325,7 @@ fn resized(image: &GrayImage, width: u32, height: u32) -> GrayImage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::Rgb;
+    use image::{Rgb, RgbImage};
 
     type Light<'a> = &'a dyn Fn(f32, f32) -> f32;
 

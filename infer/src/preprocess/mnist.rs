@@ -2,7 +2,7 @@
 //! into a 20x20 box with its grey levels, placed so that its centre of mass is the centre
 //! of 28x28. Before that, what a photo or a drawing needs: polarity, background, specks.
 
-use super::plane::Plane;
+use super::plane::{Plane, histogram};
 
 /// Share of the side that the longer side of the ink takes: 20 of 28.
 const BOX_SHARE: f32 = 20.0 / 28.0;
@@ -72,8 +72,7 @@ fn isolate_ink(grey: &Plane) -> Plane {
 
 /// The level that best divides the values into two classes (Otsu 1979, IEEE SMC 9(1), 62-66).
 fn otsu_threshold(plane: &Plane) -> f32 {
-    let mut histogram = [0u64; 256];
-    plane.data.iter().for_each(|v| histogram[(*v as usize).min(255)] += 1);
+    let histogram: [usize; 256] = histogram(plane.data.iter().map(|v| usize::from(*v as u8)));
     let total = plane.data.len() as f64;
     let sum: f64 = histogram.iter().enumerate().map(|(level, &n)| level as f64 * n as f64).sum();
     let (mut below, mut sum_below) = (0.0, 0.0);

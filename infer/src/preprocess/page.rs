@@ -1,6 +1,6 @@
 //! A sheet of paper on a darker table.
 
-use image::{GrayImage, Luma, RgbImage};
+use image::{GrayImage, ImageBuffer, Luma, Pixel};
 use imageproc::contours::find_contours;
 use imageproc::contrast::{ThresholdType, otsu_level, threshold};
 use imageproc::distance_transform::Norm;
@@ -24,25 +24,66 @@ const SIDES: usize = 2;
 
 /// Gives everything beside the page the page's own colour, if there is a page of at least `area` of the
 /// image; nothing changes else.
-pub(super) fn keep(image: &RgbImage, area: f64) -> Option<RgbImage> {
+pub(super) fn keep<P: Pixel<Subpixel = u8>>(
+    image: &ImageBuffer<P, Vec<u8>>,
+    area: f64,
+) -> Option<ImageBuffer<P, Vec<u8>>> {
     let levels = image::imageops::grayscale(image);
+    if is_framed_in_white(&levels) {
+        return None;
+    }
     let (width, height) = levels.dimensions();
     let scale = f64::from(SIDE) / f64::from(width.max(height));
-    let small = |length: u32| ((f64::from(length) * scale) as u32).max(1);
-    let small = image::imageops::thumbnail(&levels, small(width), small(height));
-    let page = find(&small, area)?;
+    let (small_width, small_height) = smaller(width, height);
+    let page = find(&image::imageops::thumbnail(&levels, small_width, small_height), area)?;
     let inside = erode(&page, Norm::LInf, EDGE);
     let at = |x: u32, y: u32| {
         let place = |at: u32, length: u32| ((f64::from(at) * scale) as u32).min(length - 1);
-        inside.get_pixel(place(x, small.width()), place(y, small.height())).0[0] > 0
+        inside.get_pixel(place(x, inside.width()), place(y, inside.height())).0[0] > 0
     };
-    let colour = [0, 1, 2].map(|channel| {
-        let on_page = image.enumerate_pixels().step_by(7).filter(|(x, y, _)| at(*x, *y));
-        median(on_page.map(|(_, _, pixel)| f32::from(pixel.0[channel])).collect()) as u8
-    });
+    let colour: Vec<u8> = (0..P::CHANNEL_COUNT.into())
+        .map(|channel| {
+            let on_page = image.enumerate_pixels().step_by(7).filter(|(x, y, _)| at(*x, *y));
+            median(on_page.map(|(_, _, pixel)| f32::from(pixel.channels()[channel])).collect()) as u8
+        })
+        .collect();
     let mut kept = image.clone();
-    kept.enumerate_pixels_mut().filter(|(x, y, _)| !at(*x, *y)).for_each(|(_, _, pixel)| pixel.0 = colour);
+    kept.enumerate_pixels_mut()
+        .filter(|(x, y, _)| !at(*x, *y))
+        .for_each(|(_, _, pixel)| pixel.channels_mut().copy_from_slice(&colour));
     Some(kept)
+}
+
+/// Width and height of the image on which a page is looked for.
+fn smaller(width: u32, height: u32) -> (u32, u32) {
+    let scale = f64::from(SIDE) / f64::from(width.max(height));
+    let length = |length: u32| ((f64::from(length) * scale) as u32).max(1);
+    (length(width), length(height))
+}
+
+/// Whether nothing is brighter than the border, as in drawings on a white canvas: what is bright then reaches
+/// every side, so that no page needs to be looked for.
+fn is_framed_in_white(levels: &GrayImage) -> bool {
+    let (width, height) = levels.dimensions();
+    // Enlarging gives levels between those of two pixels.
+    if width.max(height) < SIDE {
+        return false;
+    }
+    let brightest = levels.iter().copied().max();
+    let is_bright = |row: &[u8]| row.iter().all(|&level| Some(level) == brightest);
+    // Of what smoothing makes the outermost pixels of the smaller image: two of its pixels, whose bounds are rounded.
+    let margin = |length: u32, smaller: u32| (2 * length.div_ceil(smaller) + 1).min(length) as usize;
+    let (small_width, small_height) = smaller(width, height);
+    let (across, down) = (margin(width, small_width), margin(height, small_height));
+    let is_end = |y: usize| y < down || y + down >= height as usize;
+    let mut rows = levels.as_raw().chunks_exact(width as usize).enumerate();
+    rows.all(|(y, row)| {
+        if is_end(y) {
+            is_bright(row)
+        } else {
+            is_bright(&row[..across]) && is_bright(&row[row.len() - across..])
+        }
+    })
 }
 
 /// The largest bright region, with what is written on it, if it has the form and the edge of a page.
@@ -133,7 +174,8 @@ fn has_sharp_edge(levels: &GrayImage, page: &GrayImage) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::Rgb;
+    use image::{Rgb, RgbImage};
+    use proptest::prelude::*;
 
     /// A 1 in the middle, on ground that is bright where `bright` says.
     fn photo(bright: impl Fn(u32, u32) -> f32) -> RgbImage {
@@ -179,6 +221,29 @@ mod tests {
     fn tiny_and_plain_pictures_have_no_page() {
         for (width, height) in [(1, 1), (3, 1), (1, 200)] {
             assert_eq!(keep(&RgbImage::new(width, height), 0.1), None);
+        }
+    }
+
+    proptest! {
+        /// What lies within a bright border: rectangles, darker or as bright.
+        #[test]
+        fn no_page_is_found_within_a_white_border(
+            (width, height) in (1u32..400, 1u32..400),
+            level in 1u8..=255,
+            within in prop::collection::vec((0.0..1.0, 0.0..1.0, 0.0..1.0, 0.0..1.0, any::<u8>()), 0..6),
+        ) {
+            let mut levels = GrayImage::from_pixel(width, height, Luma([level]));
+            for (left, top, right, bottom, within) in within {
+                for y in (f64::from(height) * top) as u32..(f64::from(height) * bottom) as u32 {
+                    for x in (f64::from(width) * left) as u32..(f64::from(width) * right) as u32 {
+                        levels.put_pixel(x, y, Luma([within.min(level)]));
+                    }
+                }
+            }
+            if is_framed_in_white(&levels) {
+                let (width, height) = smaller(width, height);
+                prop_assert_eq!(find(&image::imageops::thumbnail(&levels, width, height), 0.0), None);
+            }
         }
     }
 }

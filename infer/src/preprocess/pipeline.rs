@@ -116,16 +116,19 @@ impl<'a> Pipeline<'a> {
         self.stage = match (step, stage) {
             (Step::KeepNormalForm { r#box }, Stage::Image) => self.keep_normal_form(*r#box as usize),
             (Step::WorkingSize { shortest, longest }, Stage::Image) => self.working_size(*shortest, *longest),
-            (Step::FlattenLight { window }, Stage::Image) => {
-                Stage::Contrast(light::contrast(&self.colours(), *window))
-            }
+            (Step::FlattenLight { window }, Stage::Image) => Stage::Contrast(match &self.image {
+                DynamicImage::ImageLuma8(grey) => light::contrast(grey, *window),
+                _ => light::contrast(&*self.colours(), *window),
+            }),
             (Step::SeparateInk { contrast, share }, Stage::Contrast(found)) => {
                 Stage::Ink(ink::separate(found, *contrast, *share))
             }
             (Step::KeepPage { area }, Stage::Image) => {
-                if let Some(kept) = page::keep(&self.colours(), *area) {
-                    self.image = kept.into();
-                }
+                let kept = match &self.image {
+                    DynamicImage::ImageLuma8(grey) => page::keep(grey, *area).map(DynamicImage::from),
+                    _ => page::keep(&*self.colours(), *area).map(DynamicImage::from),
+                };
+                self.image = kept.unwrap_or_else(|| std::mem::take(&mut self.image));
                 Stage::Image
             }
             (Step::RemoveLines { length, thickness }, Stage::Ink(Some(mut ink))) => {
@@ -198,12 +201,6 @@ impl<'a> Pipeline<'a> {
     fn colours(&self) -> Cow<'_, RgbImage> {
         match &self.image {
             DynamicImage::ImageRgb8(colours) => Cow::Borrowed(colours),
-            // The general conversion gives the same, by way of floating point.
-            DynamicImage::ImageLuma8(grey) => {
-                let levels = grey.as_raw().iter().flat_map(|&level| [level; 3]).collect();
-                let (width, height) = grey.dimensions();
-                Cow::Owned(RgbImage::from_raw(width, height, levels).expect("three values for each pixel"))
-            }
             image if image.color().has_alpha() => Cow::Owned(super::plane::opaque(image)),
             image => Cow::Owned(image.to_rgb8()),
         }

@@ -57,6 +57,11 @@ impl Plane {
 
     /// The grey levels of an image, transparency laid on white (on black where white would hide everything).
     pub(crate) fn grey(image: &DynamicImage) -> Plane {
+        if let DynamicImage::ImageLuma8(levels) = image {
+            // The general conversion gives the same in several passes.
+            let (width, height) = (levels.width() as usize, levels.height() as usize);
+            return Plane { height, width, data: levels.iter().copied().map(f32::from).collect() };
+        }
         let pixels = image.to_luma_alpha8();
         let (width, height) = (pixels.width() as usize, pixels.height() as usize);
         let on = |background: f32| Plane {
@@ -223,22 +228,35 @@ pub(super) fn median(mut values: Vec<f32>) -> f32 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
+/// How often each of `N` values occurs.
+pub(super) fn histogram<const N: usize>(values: impl Iterator<Item = usize>) -> [usize; N] {
+    // In turn: most pixels of an image are alike, and each addition to a counter waits for the one before.
+    let mut counts = [[0; N]; 4];
+    for (index, value) in values.enumerate() {
+        counts[index % 4][value] += 1;
+    }
+    std::array::from_fn(|value| counts.iter().map(|counts| counts[value]).sum())
+}
+
 /// Every row of length `from` becomes one of length `to`.
 fn resize_rows(data: &[f32], from: usize, to: usize) -> Vec<f32> {
     let step = from as f64 / to as f64;
+    // The pixels that each new one covers, and how much of each.
+    let covered: Vec<(usize, Vec<f64>)> = (0..to)
+        .map(|index| {
+            let (start, end) = (index as f64 * step, (index + 1) as f64 * step);
+            let share = |pixel: usize| (end.min(pixel as f64 + 1.0) - start.max(pixel as f64)).max(0.0);
+            let first = start as usize;
+            (first, (first..(end.ceil() as usize).min(from)).map(share).collect())
+        })
+        .collect();
     let mut out = Vec::with_capacity(data.len() / from.max(1) * to);
     for row in data.chunks_exact(from.max(1)) {
-        for index in 0..to {
-            let (start, end) = (index as f64 * step, (index + 1) as f64 * step);
-            let mut sum = 0.0;
-            let last = (end.ceil() as usize).min(from);
-            for (offset, &value) in row[start as usize..last].iter().enumerate() {
-                let pixel = (start as usize + offset) as f64;
-                let covered = (end.min(pixel + 1.0) - start.max(pixel)).max(0.0);
-                sum += f64::from(value) * covered;
-            }
-            out.push((sum / step) as f32);
-        }
+        out.extend(covered.iter().map(|(first, shares)| {
+            let values = row[*first..].iter().zip(shares);
+            let sum = values.fold(0.0, |sum, (&value, share)| sum + f64::from(value) * share);
+            (sum / step) as f32
+        }));
     }
     out
 }

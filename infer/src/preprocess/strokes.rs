@@ -50,7 +50,7 @@ fn distances(plane: &Plane, target: impl Fn(f32) -> bool) -> Vec<f64> {
         image::Luma([if target(level) { 255u8 } else { 0 }])
     };
     let marks = image::GrayImage::from_fn(plane.width as u32, plane.height as u32, mark);
-    euclidean_squared_distance_transform(&marks).pixels().map(|distance| distance.0[0].sqrt()).collect()
+    euclidean_squared_distance_transform(&marks).iter().map(|distance| distance.sqrt()).collect()
 }
 
 fn grown(object: &Plane, by: f64) -> Plane {

@@ -230,12 +230,12 @@ fn finish(
     let dir = staging.dir.join(&request.name);
     std::fs::create_dir(&dir).map_err(Error::io(&dir))?;
     let near = near::near_pairs(&prepared.collected.records, &prepared.collected.spool, NEAR_PAIRS)?;
-    let pairs = named(&near, &prepared.collected.records);
+    let pairs = named(&near.pairs, &prepared.collected.records);
     let Collected { shape, ref records, ref spool, .. } = prepared.collected;
     let made = write::Made { shape, classes: &prepared.classes, records, spool };
     let written = made.write(&dir, request)?;
-    let (imported, collected) = report(source, prepared, path, pairs);
-    let page = page::page(&imported, &collected, &near)?;
+    let (imported, collected) = report(source, prepared, path, pairs, near.is_complete);
+    let page = page::page(&imported, &collected, &near.pairs)?;
     let named = Imported { path: request.name.clone().into(), ..imported.clone() };
     let json = serde_json::to_string_pretty(&named).map_err(|error| Error::new(&dir, error.to_string()))?;
     for (name, text) in [
@@ -250,11 +250,17 @@ fn finish(
     Ok(imported)
 }
 
-fn report(source: Source, prepared: Prepared, path: PathBuf, near: Vec<NearPair>) -> (Imported, Collected) {
+fn report(
+    source: Source,
+    prepared: Prepared,
+    path: PathBuf,
+    near: Vec<NearPair>,
+    is_complete: bool,
+) -> (Imported, Collected) {
     let Prepared { mut collected, classes, mut warnings, corrected, .. } = prepared;
     let across = near.iter().filter(|pair| pair.across_splits).count();
+    let least = if is_complete { "" } else { "at least " };
     if across > 0 {
-        let least = if near.len() >= NEAR_PAIRS { "at least " } else { "" };
         warnings.push(format!(
             "{least}{across} pairs of nearly equal images, one trained on and one not, which makes tests too easy; see the \
              report, and --group-by"
@@ -262,7 +268,13 @@ fn report(source: Source, prepared: Prepared, path: PathBuf, near: Vec<NearPair>
     }
     let other = near.iter().filter(|pair| pair.different_labels).count();
     if other > 0 {
-        warnings.push(format!("{other} pairs of nearly equal images have different labels"));
+        warnings.push(format!("{least}{other} pairs of nearly equal images have different labels"));
+    }
+    if !is_complete {
+        warnings.push(format!(
+            "too many images are alike to compare all of them: the {} nearly equal pairs that are named are a part",
+            near.len()
+        ));
     }
     let of = |part| check::counts(&collected.records, classes.len(), part);
     let (train, validation, test) = (of(Part::Train), of(Part::Validation), of(Part::Test));

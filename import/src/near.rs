@@ -19,13 +19,20 @@ const MOST_COMPARED: usize = 200_000;
 /// Most images that share half of their hash and are compared with each other: of flat images there can be any number.
 const MOST_ALIKE: usize = 500;
 
-/// Pairs of nearly equal images that are not quite equal, by index, at most `most`: those of which one is trained on and one is
-/// not come first.
+/// Nearly equal images.
+pub(crate) struct Near {
+    /// By index; pairs of which one is trained on and one is not come first.
+    pub(crate) pairs: Vec<[usize; 2]>,
+    /// Whether these are all; else there were too many to compare or to name.
+    pub(crate) is_complete: bool,
+}
+
+/// Pairs of nearly equal images that are not quite equal, at most `most`.
 ///
 /// # Errors
 /// If the pixels cannot be read.
-pub(crate) fn near_pairs(records: &[Record], spool: &Spool, most: usize) -> Result<Vec<[usize; 2]>> {
-    let mut compared = 0;
+pub(crate) fn near_pairs(records: &[Record], spool: &Spool, most: usize) -> Result<Near> {
+    let (mut compared, mut is_complete) = (0, true);
     let is_trained = |index: usize| records[index].part == Part::Train;
     let (mut across, mut within) = (Vec::new(), Vec::new());
     // Hashes that differ in two bits have two of four quarters in common.
@@ -40,6 +47,7 @@ pub(crate) fn near_pairs(records: &[Record], spool: &Spool, most: usize) -> Resu
         groups.sort();
         for group in groups {
             for (at, &a) in group.iter().enumerate() {
+                is_complete &= group.len() - at <= MOST_ALIKE + 1;
                 for &b in group[at + 1..].iter().take(MOST_ALIKE) {
                     let (one, other) = (&records[a], &records[b]);
                     let differing = one.hash ^ other.hash;
@@ -51,28 +59,31 @@ pub(crate) fn near_pairs(records: &[Record], spool: &Spool, most: usize) -> Resu
                         continue;
                     }
                     if compared == MOST_COMPARED || across.len() == most {
-                        return Ok(sorted(across, within, most));
+                        return Ok(sorted(across, within, most, false));
                     }
                     compared += 1;
                     if correlation(&spool.read(one.stored)?, &spool.read(other.stored)?) >= CORRELATION {
                         let pairs = if is_trained(a) != is_trained(b) { &mut across } else { &mut within };
                         if pairs.len() < most {
                             pairs.push([a, b]);
+                        } else {
+                            is_complete = false;
                         }
                     }
                 }
             }
         }
     }
-    Ok(sorted(across, within, most))
+    Ok(sorted(across, within, most, is_complete))
 }
 
-fn sorted(mut across: Vec<[usize; 2]>, mut within: Vec<[usize; 2]>, most: usize) -> Vec<[usize; 2]> {
+fn sorted(mut across: Vec<[usize; 2]>, mut within: Vec<[usize; 2]>, most: usize, is_complete: bool) -> Near {
     across.sort_unstable();
     within.sort_unstable();
     across.extend(within);
+    let is_complete = is_complete && across.len() <= most;
     across.truncate(most);
-    across
+    Near { pairs: across, is_complete }
 }
 
 /// Pearson's correlation; 0 if one image is flat.

@@ -364,3 +364,26 @@ fn a_list_is_not_for_either_of_two_folders() {
     std::fs::remove_dir_all(place.path("test")).unwrap();
     place.import("labels.csv", |_| {}).unwrap();
 }
+
+#[test]
+fn nearly_equal_images_that_are_too_many_to_name_are_said_to_be_a_part() {
+    let imported = |count: u32| {
+        let place = Place::new();
+        for index in 0..count {
+            for (class, seed) in [("a", 1), ("b", 2)] {
+                // One picture, of which each image differs in one pixel.
+                let mut picture = common::picture(seed);
+                picture.get_pixel_mut(index % 12, index / 12).0[0] ^= 1;
+                std::fs::create_dir_all(place.path(&format!("own/{class}"))).unwrap();
+                picture.save(place.path(&format!("own/{class}/{index}.png"))).unwrap();
+            }
+        }
+        place.import("own", |_| {}).unwrap()
+    };
+    let is_said =
+        |imported: &import::Imported| imported.warnings.iter().any(|w| w.contains("named are a part"));
+    let few = imported(8);
+    assert!(!few.near.is_empty() && !is_said(&few), "{} {:?}", few.near.len(), few.warnings);
+    let many = imported(60);
+    assert!(many.near.len() == 1000 && is_said(&many), "{} {:?}", many.near.len(), many.warnings);
+}

@@ -178,13 +178,18 @@ impl Modules<'_> {
     }
 
     /// Recipes of others were not checked by the trainer.
-    fn check_numbers(&self, fields: &Map<String, Value>, name: &str) -> Result<()> {
+    fn check_numbers(&self, kind: &str, fields: &Map<String, Value>, name: &str) -> Result<()> {
         for (field, least) in
             [("kernel_size", 1), ("stride", 1), ("groups", 1), ("dilation", 1), ("padding", 0)]
         {
-            let number = fields.get(field).and_then(Value::as_u64);
-            if let Some(number) = number.filter(|number| !(least..=LARGEST).contains(number)) {
-                return Err(self.refuse(&format!("{name}: {field}"), &number.to_string()));
+            let is_known = |value: &Value| match value {
+                Value::String(word) => {
+                    kind == "conv2d" && field == "padding" && ["same", "valid"].contains(&word.as_str())
+                }
+                value => value.as_u64().is_some_and(|number| (least..=LARGEST).contains(&number)),
+            };
+            if let Some(value) = fields.get(field).filter(|value| !is_known(value)) {
+                return Err(self.refuse(&format!("{name}: {field}"), &value.to_string()));
             }
         }
         Ok(())
@@ -204,7 +209,7 @@ impl Modules<'_> {
             |field: &str, or: usize| fields.get(field).and_then(Value::as_u64).map_or(or, |n| n as usize);
         let mut function = |call: &str| forward.push(format!("x = {call}  # {name}"));
         let image = |window: &Window| window.image(&shape);
-        self.check_numbers(fields, name)?;
+        self.check_numbers(kind, fields, name)?;
         if ["conv2d", "global_avg_pool", "global_max_pool"].contains(&kind) && shape.len() != 3 {
             return Err(self.refuse(name, &format!("{kind} of {shape:?}, which is no image")));
         }
@@ -381,6 +386,12 @@ mod tests {
             (conv("stride: 1"), "expected 4 dimensions"),
             (conv("stride: 0, padding: same"), "stride: 0"),
             (conv("dilation: 0"), "dilation: 0"),
+            (conv("padding: -1"), "padding: -1"),
+            (conv("padding: 1.5"), "padding: 1.5"),
+            (conv("padding: [1, 2]"), "padding: [1,2]"),
+            (conv("padding: circular"), "padding: \"circular\""),
+            (conv("stride: two"), "stride: \"two\""),
+            ("- max_pool: {kernel_size: -2, stride: 2}".to_owned(), "kernel_size: -2"),
             (conv("padding: 18446744073709551615"), "padding: 18446744073709551615"),
             (conv("groups: 5000"), "groups: 5000"),
             (format!("- flatten\n{}", conv("stride: 1")), "which is no image"),

@@ -66,7 +66,7 @@ fn paths_and_names() {
         (
             "no such model",
             vec!["predict", "x.png", "--model", "resnet"],
-            "models here: fashion-best, fashion-cnn, fashion-lite, fashion-robust, mnist-cnn, mnist-fast, mnist-lite, mnist-robust",
+            "models here: fashion-best, fashion-cnn, fashion-lite, fashion-robust, mnist-best, mnist-cnn, mnist-fast, mnist-lite, mnist-robust",
         ),
         ("no such version", vec!["show", "mnist-cnn@999"], "versions of mnist-cnn here: [1"),
         ("version 0", vec!["show", "mnist-cnn@0"], "a version from 1"),

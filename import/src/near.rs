@@ -37,7 +37,7 @@ pub(crate) fn near_pairs(records: &[Record], spool: &Spool, most: usize) -> Resu
     let (mut across, mut within) = (Vec::new(), Vec::new());
     // Hashes that differ in two bits have two of four quarters in common.
     const HALVES: [[u32; 2]; 6] = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]];
-    for (number, halves) in HALVES.into_iter().enumerate() {
+    'search: for (number, halves) in HALVES.into_iter().enumerate() {
         let mut alike: HashMap<[u16; 2], Vec<usize>> = HashMap::new();
         for (index, record) in records.iter().enumerate() {
             let half = halves.map(|quarter| (record.hash >> (16 * quarter)) as u16);
@@ -59,7 +59,8 @@ pub(crate) fn near_pairs(records: &[Record], spool: &Spool, most: usize) -> Resu
                         continue;
                     }
                     if compared == MOST_COMPARED || across.len() == most {
-                        return Ok(sorted(across, within, most, false));
+                        is_complete = false;
+                        break 'search;
                     }
                     compared += 1;
                     if correlation(&spool.read(one.stored)?, &spool.read(other.stored)?) >= CORRELATION {
@@ -74,16 +75,12 @@ pub(crate) fn near_pairs(records: &[Record], spool: &Spool, most: usize) -> Resu
             }
         }
     }
-    Ok(sorted(across, within, most, is_complete))
-}
-
-fn sorted(mut across: Vec<[usize; 2]>, mut within: Vec<[usize; 2]>, most: usize, is_complete: bool) -> Near {
     across.sort_unstable();
     within.sort_unstable();
     across.extend(within);
-    let is_complete = is_complete && across.len() <= most;
+    is_complete &= across.len() <= most;
     across.truncate(most);
-    Near { pairs: across, is_complete }
+    Ok(Near { pairs: across, is_complete })
 }
 
 /// Pearson's correlation; 0 if one image is flat.

@@ -20,8 +20,6 @@ use window::Window;
 const WEIGHTS: &str = "model.safetensors";
 /// Deepest nesting of blocks.
 const DEEPEST: usize = 16;
-/// Largest kernel, stride, padding: that of an image's side.
-const LARGEST: u64 = 4096;
 
 /// What matters of a recipe.
 #[derive(Deserialize)]
@@ -177,24 +175,6 @@ impl Modules<'_> {
         shape.as_slice().try_into().map_err(|_| expected())
     }
 
-    /// Recipes of others were not checked by the trainer.
-    fn check_numbers(&self, kind: &str, fields: &Map<String, Value>, name: &str) -> Result<()> {
-        for (field, least) in
-            [("kernel_size", 1), ("stride", 1), ("groups", 1), ("dilation", 1), ("padding", 0)]
-        {
-            let is_known = |value: &Value| match value {
-                Value::String(word) => {
-                    kind == "conv2d" && field == "padding" && ["same", "valid"].contains(&word.as_str())
-                }
-                value => value.as_u64().is_some_and(|number| (least..=LARGEST).contains(&number)),
-            };
-            if let Some(value) = fields.get(field).filter(|value| !is_known(value)) {
-                return Err(self.refuse(&format!("{name}: {field}"), &value.to_string()));
-            }
-        }
-        Ok(())
-    }
-
     /// Adds a layer, and returns the shape that it gives.
     fn layer(
         &mut self,
@@ -209,7 +189,9 @@ impl Modules<'_> {
             |field: &str, or: usize| fields.get(field).and_then(Value::as_u64).map_or(or, |n| n as usize);
         let mut function = |call: &str| forward.push(format!("x = {call}  # {name}"));
         let image = |window: &Window| window.image(&shape);
-        self.check_numbers(kind, fields, name)?;
+        if let Some((field, value)) = window::impossible(kind, fields) {
+            return Err(self.refuse(&format!("{name}: {field}"), &value.to_string()));
+        }
         if ["conv2d", "global_avg_pool", "global_max_pool"].contains(&kind) && shape.len() != 3 {
             return Err(self.refuse(name, &format!("{kind} of {shape:?}, which is no image")));
         }

@@ -33,7 +33,7 @@ pub(super) fn keep<P: Pixel<Subpixel = u8>>(
         return None;
     }
     let (width, height) = levels.dimensions();
-    let scale = f64::from(SIDE) / f64::from(width.max(height));
+    let scale = scale(width, height);
     let (small_width, small_height) = smaller(width, height);
     let page = find(&image::imageops::thumbnail(&levels, small_width, small_height), area)?;
     let inside = erode(&page, Norm::LInf, EDGE);
@@ -54,10 +54,14 @@ pub(super) fn keep<P: Pixel<Subpixel = u8>>(
     Some(kept)
 }
 
+/// How many times as long the sides of the image are on which a page is looked for.
+fn scale(width: u32, height: u32) -> f64 {
+    f64::from(SIDE) / f64::from(width.max(height))
+}
+
 /// Width and height of the image on which a page is looked for.
 fn smaller(width: u32, height: u32) -> (u32, u32) {
-    let scale = f64::from(SIDE) / f64::from(width.max(height));
-    let length = |length: u32| ((f64::from(length) * scale) as u32).max(1);
+    let length = |length: u32| ((f64::from(length) * scale(width, height)) as u32).max(1);
     (length(width), length(height))
 }
 

@@ -128,7 +128,9 @@ impl<'a> Pipeline<'a> {
                     DynamicImage::ImageLuma8(grey) => page::keep(grey, *area).map(DynamicImage::from),
                     _ => page::keep(&*self.colours(), *area).map(DynamicImage::from),
                 };
-                self.image = kept.unwrap_or_else(|| std::mem::take(&mut self.image));
+                if let Some(kept) = kept {
+                    self.image = kept;
+                }
                 Stage::Image
             }
             (Step::RemoveLines { length, thickness }, Stage::Ink(Some(mut ink))) => {

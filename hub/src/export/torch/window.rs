@@ -4,6 +4,26 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
+/// Largest kernel, stride, padding: that of an image's side.
+const LARGEST: u64 = 4096;
+
+/// The first of a layer's numbers that no window has: recipes of others were not checked by the trainer.
+pub(super) fn impossible<'a>(
+    kind: &str,
+    fields: &'a Map<String, Value>,
+) -> Option<(&'static str, &'a Value)> {
+    let numbers = [("kernel_size", 1), ("stride", 1), ("groups", 1), ("dilation", 1), ("padding", 0)];
+    numbers.into_iter().find_map(|(field, least)| {
+        let is_known = |value: &Value| match value {
+            Value::String(word) => {
+                kind == "conv2d" && field == "padding" && ["same", "valid"].contains(&word.as_str())
+            }
+            value => value.as_u64().is_some_and(|number| (least..=LARGEST).contains(&number)),
+        };
+        fields.get(field).filter(|value| !is_known(value)).map(|value| (field, value))
+    })
+}
+
 /// A sliding window, as in a recipe.
 pub(super) struct Window {
     pub(super) kernel: [usize; 2],

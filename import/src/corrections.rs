@@ -7,6 +7,7 @@ use std::path::Path;
 use datasets::Digest;
 
 use crate::error::{Error, Result};
+use crate::newlines::{Newlines, line_of};
 use crate::pipeline::Record;
 use crate::report::LeftOut;
 
@@ -92,7 +93,8 @@ fn read(path: &Path, column: Option<&str>) -> Result<HashMap<Digest, (u64, Strin
     // Programs for tables save what they read with semicolons, in much of the world.
     let first = text.lines().next().unwrap_or_default();
     let delimiter = if first.contains(';') && !first.contains(',') { b';' } else { b',' };
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
+    let lines = Newlines::new(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(lines);
     let broken = |error: csv::Error| Error::new(path, error.to_string());
     let header = reader.headers().map_err(broken)?.clone();
     let place = |name: &str| {
@@ -104,9 +106,9 @@ fn read(path: &Path, column: Option<&str>) -> Result<HashMap<Digest, (u64, Strin
     let digest = place("sha256")?;
     let column = column.map(place).transpose()?;
     let mut images = HashMap::new();
-    for row in reader.records() {
-        let row = row.map_err(broken)?;
-        let line = row.position().map_or(0, csv::Position::line);
+    let mut row = csv::StringRecord::new();
+    while reader.read_record(&mut row).map_err(broken)? {
+        let line = line_of(&reader, &row);
         let value = column.and_then(|column| row.get(column)).unwrap_or_default().to_owned();
         let digest = row.get(digest).unwrap_or_default().trim().parse().map_err(|_| {
             Error::new(path, format!("line {line}: sha256 {:?}, expected 64 digits", row.get(digest)))

@@ -5,20 +5,17 @@
 
 use std::collections::BTreeSet;
 
+use infer::decode::has_image_ending;
+
 use crate::item::Part;
 use crate::report::LeftOut;
-use crate::tree::Tree;
+use crate::tree::{Entry, Tree};
 
 /// Folders that hold a split, as one of the words in their name: `seg_train`, `Testing`, `val`.
 const SPLITS: [(Part, &[&str]); 3] = [
     (Part::Train, &["train", "training", "trainset", "trainingset", "trn"]),
     (Part::Validation, &["val", "valid", "validation", "validationset", "valset", "dev"]),
     (Part::Test, &["test", "testing", "testset", "testingset", "tst", "eval", "evaluation"]),
-];
-/// Endings of images, also of forms that cannot be read: those are told.
-const IMAGES: [&str; 17] = [
-    "png", "apng", "jpg", "jpeg", "jpe", "jfif", "pjpeg", "bmp", "dib", "gif", "webp", "tif", "tiff", "heic",
-    "heif", "avif", "jxl",
 ];
 
 /// Which folder below the split is the class: 1 is the first.
@@ -52,9 +49,9 @@ pub(crate) fn part(folder: &str) -> Option<Part> {
     SPLITS.iter().find(|(_, names)| says(names)).map(|(part, _)| *part)
 }
 
-/// Whether a file may be an image, by its name.
-fn may_be_image(ending: &str) -> bool {
-    ending.is_empty() || IMAGES.contains(&ending)
+/// Whether a file may be an image, by its name: also of a form that cannot be read, which is told.
+fn may_be_image(file: &Entry) -> bool {
+    file.ending().is_empty() || has_image_ending(&file.name)
 }
 
 /// Finds out what the folders of a tree mean.
@@ -64,7 +61,7 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
     for (index, file) in tree.files.iter().enumerate() {
         let mut folders: Vec<&str> = file.name.split('/').collect();
         folders.pop();
-        let why = match (may_be_image(&file.ending()), folders.is_empty()) {
+        let why = match (may_be_image(file), folders.is_empty()) {
             (false, _) => "not an image",
             (true, true) => "in no folder of a class",
             (true, false) => {

@@ -17,6 +17,7 @@ mod hash;
 mod item;
 mod layout;
 mod near;
+mod newlines;
 mod page;
 mod pipeline;
 mod range;
@@ -48,6 +49,8 @@ use pipeline::{Collected, Form, Record};
 use source::Source;
 use split::Plan;
 
+/// Share of the images that becomes the test split, where nobody says.
+const TEST_SHARE: f64 = 0.2;
 /// Most pairs of near images that are reported.
 const NEAR_PAIRS: usize = 1000;
 
@@ -69,8 +72,8 @@ pub fn import(request: &Request, datasets: &Path, progress: &Progress<'_>) -> Re
     let group_by = group_pattern(request)?;
     let source = Source::open(request)?;
     let staging = Staging::create(datasets, &request.name)?;
-    // Tables and arrays have their form already; --size is that of a table's rows.
-    let size = if source.is_arrays() { None } else { request.size };
+    // Rows of values get their form where they are read.
+    let size = if source.is_rows() { None } else { request.size };
     let form = Form { size, channels: request.channels, preprocessing: request.preprocessing.clone() };
     let count = source.count();
     let mut collected =
@@ -98,8 +101,8 @@ fn refuse_unreadable(request: &Request, collected: &Collected) -> Result<()> {
     let shown: Vec<String> =
         unreadable.iter().take(5).map(|LeftOut { name, why }| format!("{name}: {why}")).collect();
     let more = unreadable.len().saturating_sub(5);
-    let rest = if more > 0 { format!("\n  and {more} more") } else { String::new() };
-    let problem = format!("unreadable:\n  {}{rest}\n--skip-unreadable leaves them out", shown.join("\n  "));
+    let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let problem = format!("unreadable: {}{rest} (--skip-unreadable leaves them out)", shown.join("; "));
     Err(Error::new(&request.source, problem))
 }
 
@@ -158,23 +161,31 @@ fn made(
     let leaked = check::remove_leaked(records);
     let mut notes = Vec::new();
     let has_test = records.iter().any(|record| record.part == Part::Test);
-    if has_test && (group_by.is_some() || request.fold.is_some()) {
-        let problem = "has a test split of its own; --group-by and --fold are for sources without";
-        return Err(Error::new(source, problem));
+    let asked = [
+        ("--test-share", request.test_share.is_some()),
+        ("--fold", request.fold.is_some()),
+        ("--seed", request.seed.is_some()),
+        ("--group-by", group_by.is_some()),
+    ];
+    if let (true, Some((option, _))) = (has_test, asked.iter().find(|(_, is_given)| *is_given)) {
+        return Err(Error::new(
+            source,
+            format!("has a test split of its own; {option} is for sources without"),
+        ));
     }
     if group_by.is_some() && records.iter().any(|record| record.part == Part::Validation) {
         let problem = "has a validation split of its own, which --group-by does not keep apart; it is for sources without";
         return Err(Error::new(source, problem));
     }
     if !has_test {
-        let plan = Plan { share: request.test_share, fold: request.fold, seed: request.seed, group_by };
+        let (share, seed) = (request.test_share.unwrap_or(TEST_SHARE), request.seed.unwrap_or(1));
+        let plan = Plan { share, fold: request.fold, seed, group_by };
         let groups = split::split(records, classes.len(), &plan);
-        let seed = request.seed;
         notes.push(match request.fold {
             Some((part, parts)) => {
                 format!("the test split is part {part} of {parts} of each class, seed {seed}")
             }
-            None => format!("the test split is {} % of each class, seed {seed}", 100.0 * request.test_share),
+            None => format!("the test split is {} % of each class, seed {seed}", 100.0 * share),
         });
         if group_by.is_some() {
             notes.push(format!("{groups} groups, each on one side of the split"));

@@ -19,18 +19,18 @@ pub struct Request {
     pub origin: String,
     /// How a foreign image is brought into the form of this dataset.
     pub preprocessing: Preprocessing,
-    /// `[height, width]`; without it all images must have the same.
+    /// `[height, width]`; without it all images must have the same. Of rows of values it says how they lie.
     pub size: Option<[usize; 2]>,
     /// 1 or 3; without it, 1 if no image has a colour.
     pub channels: Option<usize>,
     /// Which folder below the source or split is the class: 1 is the first.
     pub class_level: Option<usize>,
-    /// Share of the images that becomes the test split, if the source has none.
-    pub test_share: f64,
+    /// Share of the images that becomes the test split, if the source has none; without it a fifth.
+    pub test_share: Option<f64>,
     /// Of so many parts of the images, the one that becomes the test split: `(part, parts)`, the first part is 1.
     pub fold: Option<(usize, usize)>,
-    /// Seed of that split.
-    pub seed: u64,
+    /// Seed of that split; without it 1.
+    pub seed: Option<u64>,
     /// A pattern in an image's origin; images for which it finds the same text stay on one side of the split.
     pub group_by: Option<String>,
     /// Leave out unreadable files instead of refusing the source.

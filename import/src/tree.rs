@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::report::LeftOut;
 
 /// Most files that are looked at.
-const MAX_FILES: usize = 20_000_000;
+pub(crate) const MAX_FILES: usize = 20_000_000;
 /// Deepest folder.
 const MAX_DEPTH: usize = 64;
 /// Longest file that is read.
@@ -63,6 +63,29 @@ pub(crate) fn is_litter(name: &str) -> bool {
     name.starts_with('.') || LITTER.contains(&name.to_lowercase().as_str())
 }
 
+/// An archive's name without what leads nowhere or out of it: `./cat/1.png`, `/cat/1.png` and `../cat/1.png` are
+/// `cat/1.png`.
+fn plain(name: &str) -> String {
+    let parts: Vec<&str> = name.split('/').filter(|part| !["", ".", ".."].contains(part)).collect();
+    parts.join("/")
+}
+
+/// The folders, with `/` at the end, that are around all files but hidden ones and what file managers leave.
+fn common_folder(files: &[(String, usize)]) -> &str {
+    let is_left = |name: &str| name.split('/').any(|part| LITTER.contains(&part.to_lowercase().as_str()));
+    let is_hidden = |name: &str| name.rsplit('/').next().is_some_and(|file| file.starts_with('.'));
+    let mut names =
+        files.iter().map(|(name, _)| name.as_str()).filter(|name| !is_left(name) && !is_hidden(name));
+    let folder = |name: &str| name.rfind('/').map_or(0, |slash| slash + 1);
+    let Some(first) = names.next() else { return "" };
+    names.fold(&first[..folder(first)], |common, name| {
+        let same = common.bytes().zip(name.bytes()).take_while(|(one, other)| one == other).count();
+        // Of whole folders, and so of whole characters.
+        &common
+            [..common.as_bytes()[..same].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1)]
+    })
+}
+
 impl Tree {
     /// Lists a folder, or an archive by its content; `None` for other files.
     ///
@@ -101,11 +124,23 @@ impl Tree {
         if self.files.len() >= MAX_FILES {
             return Err(Error::new(&self.root, format!("more than {MAX_FILES} files")));
         }
-        if name.split('/').any(is_litter) {
-            self.litter += 1;
-        } else {
-            self.files.push(Entry { name, place, path });
+        self.files.push(Entry { name, place, path });
+        Ok(())
+    }
+
+    /// Takes what an archive holds, without litter; `folders` are those that it names by themselves.
+    fn push_archived(&mut self, found: Vec<(String, usize)>, mut folders: Vec<String>) -> Result<()> {
+        let common = common_folder(&found).to_owned();
+        // Folders around everything may have any name, as `.keras/datasets/flowers`.
+        let is_litter = |name: &str| name.strip_prefix(&common).unwrap_or(name).split('/').any(is_litter);
+        for (name, place) in found {
+            match is_litter(&name) {
+                true => self.litter += 1,
+                false => self.push(name, place, PathBuf::new())?,
+            }
         }
+        folders.retain(|folder| !folder.is_empty() && !common.starts_with(folder) && !is_litter(folder));
+        self.note_empty(folders);
         Ok(())
     }
 
@@ -163,25 +198,23 @@ impl Tree {
     fn list_zip(&mut self) -> Result<()> {
         let root = self.root.clone();
         let mut archive = self.zip()?;
-        let mut folders = Vec::new();
+        let (mut found, mut folders) = (Vec::new(), Vec::new());
         for place in 0..archive.len() {
             let file = archive.by_index_raw(place).map_err(|error| Error::new(&root, error.to_string()))?;
             let name = match file.name() {
                 Ok(name) => name.replace('\\', "/"),
                 Err(_) => String::from_utf8_lossy(file.name_raw()).replace('\\', "/"),
             };
+            let name = plain(&name);
             if file.is_dir() {
-                folders.push(name.trim_end_matches('/').to_owned());
+                folders.push(name);
             } else if file.encrypted() {
                 self.left_out.push(LeftOut { name, why: "encrypted".into() });
             } else {
-                drop(file);
-                self.push(name, place, PathBuf::new())?;
+                found.push((name, place));
             }
         }
-        folders.retain(|folder| !folder.split('/').any(is_litter));
-        self.note_empty(folders);
-        Ok(())
+        self.push_archived(found, folders)
     }
 
     fn list_tar(&mut self) -> Result<()> {
@@ -190,10 +223,10 @@ impl Tree {
         let (mut folders, mut left_out) = (Vec::new(), Vec::new());
         self.each_of_tar(&mut |place, entry| {
             let name = entry.path_bytes();
-            let name = String::from_utf8_lossy(&name).trim_start_matches("./").to_owned();
+            let name = plain(&String::from_utf8_lossy(&name));
             match entry.header().entry_type() {
                 tar::EntryType::Regular | tar::EntryType::Continuous => found.push((name, place)),
-                tar::EntryType::Directory => folders.push(name.trim_end_matches('/').to_owned()),
+                tar::EntryType::Directory => folders.push(name),
                 tar::EntryType::XGlobalHeader => {}
                 _ => left_out.push(LeftOut { name, why: "a link, or no file at all".into() }),
             }
@@ -202,13 +235,8 @@ impl Tree {
             }
             Ok(())
         })?;
-        for (name, place) in found {
-            self.push(name, place, PathBuf::new())?;
-        }
-        folders.retain(|folder| !folder.is_empty() && !folder.split('/').any(is_litter));
         self.left_out.extend(left_out);
-        self.note_empty(folders);
-        Ok(())
+        self.push_archived(found, folders)
     }
 
     fn zip(&self) -> Result<zip::ZipArchive<BufReader<File>>> {

@@ -115,7 +115,7 @@ fn single_files_rows_without_labels_and_images_that_are_not_there() {
     // Without names, the labels are numbers.
     place.write("plain.parquet", hub(&rows(20, 4), Compression::SNAPPY, None));
     let found = place.import("plain.parquet", |request| request.name = "plain".into()).unwrap();
-    assert_eq!(counts(&found), expect(&[("0", 7, 0, 3), ("1", 7, 0, 3)]));
+    assert_eq!(counts(&found), expect(&[("0", 8, 0, 2), ("1", 8, 0, 2)]));
 }
 
 #[test]

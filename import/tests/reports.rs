@@ -126,5 +126,5 @@ fn images_of_one_colour_are_named() {
     place.write("own/b/flat.png", bytes.into_inner());
     let found = place.import("own", |_| {}).unwrap();
     assert!(found.constant.len() == 1 && found.constant[0].ends_with("flat.png"), "{:?}", found.constant);
-    assert_eq!(counts(&found), expect(&[("a", 4, 0, 2), ("b", 5, 0, 2)]));
+    assert_eq!(counts(&found), expect(&[("a", 5, 0, 1), ("b", 6, 0, 1)]));
 }

@@ -1,5 +1,6 @@
 //! Reading image files: PNG, JPEG, BMP, GIF, WebP and TIFF, within limits.
 
+use std::fs::Metadata;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,9 @@ pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
 pub(crate) const MAX_SIDE: u32 = 16_384;
 /// Images that need more memory than this are refused.
 const MAX_DECODED_BYTES: u64 = 256 << 20;
-/// File name endings that are looked for in folders.
-const ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", "tif", "tiff"];
+/// File name endings of images.
+const ENDINGS: [&str; 13] =
+    ["png", "apng", "jpg", "jpeg", "jpe", "jfif", "pjpeg", "bmp", "dib", "gif", "webp", "tif", "tiff"];
 /// And those of formats that cannot be read: a folder's image is never left out without a word.
 const UNREADABLE_ENDINGS: [&str; 4] = ["heic", "heif", "avif", "jxl"];
 
@@ -131,29 +133,57 @@ fn unreadable_format(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The files to predict: `path` itself, or the images in it if it is a folder, by name.
+/// Whether a name ends as those of images do, also of formats that cannot be read; in any case of letters.
+pub fn has_image_ending(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or(String::new(), |(_, ending)| ending.to_ascii_lowercase());
+    ENDINGS.contains(&ending.as_str()) || UNREADABLE_ENDINGS.contains(&ending.as_str())
+}
+
+/// What there is to predict.
+#[derive(Debug, Default, PartialEq)]
+pub struct ImageFiles {
+    /// By name.
+    pub files: Vec<PathBuf>,
+    /// Files of a folder that are not looked at: hidden, or not ending as images do.
+    pub other_files: usize,
+    /// Folders in it, which are not looked into.
+    pub folders: usize,
+}
+
+/// The files to predict: `path` itself, or the images in it if it is a folder. Hidden files are no images: programs of
+/// macOS put a `._1.jpg` of their own beside a `1.jpg` on other systems' disks. Links that lead nowhere are among the
+/// files, for whoever reads them to tell.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Image`] for a folder without images.
-pub fn image_files(path: &Path) -> Result<Vec<PathBuf>> {
+pub fn image_files(path: &Path) -> Result<ImageFiles> {
     if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        return Ok(ImageFiles { files: vec![path.to_owned()], ..ImageFiles::default() });
     }
-    let mut files = Vec::new();
+    let mut found = ImageFiles::default();
     for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
-        let file = entry.map_err(Error::io(path))?.path();
-        let ending = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let is_image = ENDINGS.contains(&ending.as_str()) || UNREADABLE_ENDINGS.contains(&ending.as_str());
-        if file.is_file() && is_image {
-            files.push(file);
+        let entry = entry.map_err(Error::io(path))?;
+        let (file, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        let metadata = std::fs::metadata(&file);
+        let [is_dir, is_device] =
+            [metadata.as_ref().is_ok_and(Metadata::is_dir), metadata.is_ok_and(|m| !m.is_file())];
+        if is_dir {
+            found.folders += 1;
+        } else if name.starts_with('.') || is_device || !has_image_ending(&name) {
+            found.other_files += 1;
+        } else {
+            found.files.push(file);
         }
     }
-    if files.is_empty() {
-        return Err(Error::image(
-            path,
-            format!("no images in this folder; expected files ending in {}", ENDINGS.join(", ")),
-        ));
+    if found.files.is_empty() {
+        let expected = format!("expected files ending in {}", ENDINGS.join(", "));
+        let problem = match found.folders {
+            0 => format!("no images in this folder; {expected}"),
+            _ => format!("no images in this folder itself; folders in it are not looked into; {expected}"),
+        };
+        return Err(Error::image(path, problem));
     }
-    files.sort();
-    Ok(files)
+    found.files.sort();
+    Ok(found)
 }

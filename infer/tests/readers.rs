@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageFormat, RgbImage};
-use infer::decode::{decode, image_files};
+use infer::decode::{ImageFiles, decode, image_files};
 
 const FORMATS: [ImageFormat; 6] = [
     ImageFormat::Png,
@@ -81,10 +81,21 @@ fn formats_without_a_reader_are_named() {
 #[test]
 fn a_folder_leaves_no_image_out_without_a_word() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["a.png", "b.JPG", "c.tif", "d.heic", "e.jfif", "notes.txt"] {
-        std::fs::write(folder.path().join(name), "x").unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let images = ["a.png", "b.JPG", "c.tif", "d.heic", "e.jfif", "f.apng", "g.JPE"];
+    // Hidden files, of which macOS puts one beside each image on other systems' disks, and what does not end as an image.
+    for name in images.iter().chain(&["._a.png", ".DS_Store", "notes.txt", "README"]) {
+        std::fs::write(path(name), "x").unwrap();
     }
-    assert_eq!(image_files(folder.path()).unwrap().len(), 5);
+    std::fs::create_dir(path("more")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("nowhere", path("h.png")).unwrap();
+    let found = image_files(folder.path()).unwrap();
+    let mut expected: Vec<_> = images.iter().map(|name| path(name)).collect();
+    expected.extend(cfg!(unix).then(|| path("h.png")));
+    assert_eq!(found, ImageFiles { files: expected, other_files: 4, folders: 1 });
+    let refused = image_files(&path("more")).unwrap_err().to_string();
+    assert!(refused.contains("no images in this folder"), "{refused}");
 }
 
 /// Ink on paper in the four colours of print, and in the form that Adobe's programs write; both made by

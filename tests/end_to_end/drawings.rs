@@ -8,7 +8,7 @@ use tests::root;
 
 fn drawings() -> Vec<(PathBuf, String)> {
     let folder = root().join("tests/data/digits");
-    let files = infer::decode::image_files(&folder).unwrap();
+    let files = infer::decode::image_files(&folder).unwrap().files;
     files
         .into_iter()
         .map(|file| (file.clone(), file.file_name().unwrap().to_str().unwrap()[..1].to_owned()))

@@ -163,3 +163,23 @@ fn what_is_wrong_with_a_source_is_said_and_nothing_is_left() {
     );
     assert_refused("a name that is taken", &import(&kept), &["is there already"]);
 }
+
+/// Names of folders and files are of strangers, in archives.
+#[cfg(unix)]
+#[test]
+fn names_forge_no_lines_of_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    folder(dir, 10);
+    std::fs::rename(dir.join("pictures/dots"), dir.join("pictures/dots\nwarning: fake")).unwrap();
+    std::fs::write(dir.join("pictures/down/z\nnearly equal: fake.txt"), "x").unwrap();
+    let outcome = run("trainer", dir, ["import", "pictures", "--name", "x"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains(r"dots\nwarning: fake  "), "{outcome:?}");
+    assert!(
+        outcome.stdout.contains(r"left out: down/z\nnearly equal: fake.txt: not an image"),
+        "{outcome:?}"
+    );
+    let text = outcome.stdout + &outcome.stderr;
+    assert!(!text.contains("\nwarning: fake") && !text.contains("\nnearly equal: fake"), "{text}");
+}

@@ -10,7 +10,7 @@ const MODEL: &str = "mnist-robust";
 
 /// Drawings by strokes, of this digit.
 fn drawing(digit: char, number: usize) -> GrayImage {
-    let files = infer::decode::image_files(&root().join("tests/data/digits")).unwrap();
+    let files = infer::decode::image_files(&root().join("tests/data/digits")).unwrap().files;
     let name = |file: &std::path::PathBuf| file.file_name().unwrap().to_str().unwrap().to_owned();
     let all: Vec<_> =
         files.iter().filter(|file| name(file).starts_with(digit) && name(file).contains("stroke")).collect();
@@ -155,6 +155,60 @@ fn each_step_is_written_as_a_picture() {
     assert_eq!((names[3].as_str(), names.len()), ("x-04-flatten_light.png", 10), "{names:?}");
     let input = image::open(dir.path().join("steps").join(names.last().unwrap())).unwrap();
     assert_eq!(input.height(), 28);
+
+    // Images of one name do not take each other's pictures.
+    std::fs::create_dir(dir.path().join("y")).unwrap();
+    for name in ["x.bmp", "y/x.png", "y/x.bmp"] {
+        std::fs::copy(dir.path().join("x.png"), dir.path().join(name)).unwrap();
+    }
+    succeed("infer", dir.path(), ["predict", "x.png", "x.bmp", "y"].iter().chain(&options));
+    let first: Vec<bool> = ["x", "x.bmp", "x.bmp-2", "x.png"]
+        .map(|name| dir.path().join(format!("steps/{name}-01-{}", &names[0]["x-01-".len()..])).is_file())
+        .into();
+    assert_eq!(
+        first,
+        [true; 4],
+        "{:?}",
+        std::fs::read_dir(dir.path().join("steps")).unwrap().collect::<Vec<_>>()
+    );
+    assert_eq!(std::fs::read_dir(dir.path().join("steps")).unwrap().count(), 40);
+}
+
+#[test]
+fn what_else_is_in_a_folder_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("photos/inner")).unwrap();
+    sheet(&["6"], |_, _| 1.0).save(dir.path().join("photos/x.png")).unwrap();
+    std::fs::write(dir.path().join("photos/._x.png"), "AppleDouble").unwrap();
+    std::fs::write(dir.path().join("photos/notes.txt"), "x").unwrap();
+    for command in ["predict", "read"] {
+        let zoo = root().join("zoo");
+        let arguments = [command, "photos", "--model", MODEL, "--zoo", zoo.to_str().unwrap()];
+        let outcome = tests::run("infer", dir.path(), arguments);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let expected = "photos: not looked at: 2 other files and 1 other folder";
+        assert!(outcome.stderr.contains(expected), "{outcome:?}");
+    }
+}
+
+/// Where results go that a user names a device for: into it, not over it.
+#[cfg(unix)]
+#[test]
+fn pictures_are_whole_and_devices_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    sheet(&["6"], |_, _| 1.0).save(dir.path().join("x.png")).unwrap();
+    let zoo = root().join("zoo");
+    let picture = |name: &str| {
+        let arguments =
+            ["read", "x.png", "--model", MODEL, "--zoo", zoo.to_str().unwrap(), "--picture", name];
+        tests::run("infer", dir.path(), arguments)
+    };
+    let outcome = picture("/dev/stdout");
+    assert!(outcome.code == Some(0) && outcome.stdout.contains("<svg "), "{outcome:?}");
+    std::os::unix::fs::symlink("/dev/full", dir.path().join("full")).unwrap();
+    let outcome = picture("full");
+    tests::assert_refused("a full disk", &outcome, &["full", "space"]);
+    assert!(dir.path().join("full").is_symlink());
 }
 
 #[test]

@@ -37,7 +37,7 @@ mod training;
 mod version;
 
 pub use alias::AliasEntry;
-pub use atomic::write_atomic;
+pub use atomic::{write_atomic, write_output};
 pub use confidence::{CalibrationBin, Confidence, Coverage, Unlike};
 pub use costs::{COSTS, Cost, Costs};
 pub use count::Count;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use datasets::Dataset;
 use infer::cli::ZooArgs;
 use terminal::ExitStatus;
-use zoo::{Spec, Zoo, write_atomic};
+use zoo::{Spec, Zoo, write_output};
 
 use crate::compare::{Change, Comparison, Side, compare, page};
 use crate::error::{Error, Result};
@@ -40,10 +40,10 @@ pub(super) fn diff(args: &DiffArgs) -> Result<ExitStatus> {
     let folder = args.datasets.as_deref().or(beside.as_deref()).unwrap_or(Path::new("datasets"));
     let found = compare(&a, &b, &Dataset::find(folder, &a.dataset)?)?;
     if let Some(path) = &args.html {
-        write_atomic(path, page(&found).as_bytes())?;
+        write_output(path, page(&found).as_bytes())?;
     }
     if let Some(path) = &args.picture {
-        write_atomic(path, &found.picture)?;
+        write_output(path, &found.picture)?;
     }
     if args.zoo.json {
         terminal::json(&found)

@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::rows::{LABELS, Rows};
+use infer::decode::has_image_ending;
+
+use super::rows::{LABELS, Row, Rows, check_count, whole};
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
 use crate::layout::part;
@@ -38,12 +40,13 @@ const ROWS: usize = 20;
 
 /// A list of files.
 pub(crate) struct List {
-    rows: Vec<Row>,
+    listed: Vec<Listed>,
     pub(crate) notes: Vec<String>,
 }
 
-struct Row {
-    file: String,
+/// A file of the list.
+struct Listed {
+    name: String,
     /// Where it was found.
     path: Option<PathBuf>,
     label: String,
@@ -57,16 +60,23 @@ impl List {
     /// # Errors
     /// If it cannot be read.
     pub(crate) fn open(path: &Path, images: Option<&Path>, label: Option<&str>) -> Result<Option<List>> {
-        let read = |most: usize| match path.extension().and_then(|ending| ending.to_str()) {
-            Some("jsonl" | "ndjson") => json_lines(path, most),
-            _ => text(path, most),
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let is_json = matches!(ending, Some("jsonl" | "ndjson"));
+        let read = |most: usize, wants: &dyn Fn(usize) -> bool| match is_json {
+            true => json_lines(path, most, wants),
+            false => text(path, most, wants),
         };
         let beside = path.parent().unwrap_or(Path::new(""));
         let folders = Folders::of(images.unwrap_or(beside));
         // A table of pixels would take a hundred times its size in memory: the rest of what is no list is not read.
-        let (header, start) = read(ROWS)?;
-        let Some(file) = file_column(&header, &start, &folders) else { return Ok(None) };
-        let (header, table) = read(usize::MAX)?;
+        let (mut header, start) = read(ROWS, &|_| true)?;
+        let Some(file) = file_column(&header, &start, &folders) else {
+            return missing_files(path, &header, &start, &folders).map(|()| None);
+        };
+        if is_json {
+            // Any line may have a name that no line before it has.
+            (header, _) = read(usize::MAX, &|_| false)?;
+        }
         let column = |names: &[&str]| {
             let found = names
                 .iter()
@@ -83,36 +93,38 @@ impl List {
                 Error::new(path, format!("which column has the class? --label-column, of {header:?}"))
             })?,
         };
-        let parts = match column(&PARTS) {
+        let split = column(&PARTS);
+        let (_, table) =
+            read(usize::MAX, &|column| column == file || column == class || Some(column) == split)?;
+        let parts = match split {
             Some(split) => parts(path, &table, split)?,
             None => vec![Part::All; table.len()],
         };
-        let row = |((line, fields), part): ((u64, Vec<String>), Part)| {
-            let field = |column: usize| fields.get(column).map_or("", |field| field.trim()).to_owned();
-            let name = field(file);
-            let path = folders.only(&name).map_err(|[one, other]| {
+        let listed = |(row, part): (Row, Part)| {
+            let (line, name) = (row.line, row.field(file));
+            let path = folders.only(name).map_err(|[one, other]| {
                 let (one, other) = (one.display(), other.display());
                 Error::new(
                     path,
                     format!("line {line}: {name:?} is {one} or {other}; --images names the folder"),
                 )
             })?;
-            Ok(Row { path, file: name, label: field(class), part, line })
+            Ok(Listed { path, name: name.to_owned(), label: whole(row.field(class)).to_owned(), part, line })
         };
-        let rows = table.into_iter().zip(parts).map(row).collect::<Result<Vec<Row>>>()?;
+        let listed = table.into_iter().zip(parts).map(listed).collect::<Result<Vec<Listed>>>()?;
         let name =
             |column: usize| header.get(column).cloned().unwrap_or_else(|| format!("column {}", column + 1));
         let notes = vec![format!("{:?} has the files, {:?} the classes", name(file), name(class))];
-        Ok(Some(List { rows, notes }))
+        Ok(Some(List { listed, notes }))
     }
 
     /// The files that it names.
     pub(crate) fn files(&self) -> HashSet<PathBuf> {
-        self.rows.iter().filter_map(|row| row.path.clone()).collect()
+        self.listed.iter().filter_map(|file| file.path.clone()).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+        self.listed.len()
     }
 
     /// Gives all images.
@@ -120,17 +132,19 @@ impl List {
     /// # Errors
     /// Those of `each`.
     pub(crate) fn read(&self, list: &Path, each: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
-        for row in &self.rows {
-            let content = match &row.path {
-                _ if row.label.is_empty() => Content::NoLabel,
-                None => Content::Unreadable(format!("line {} of {}: no such file", row.line, list.display())),
+        for file in &self.listed {
+            let content = match &file.path {
+                _ if file.label.is_empty() => Content::NoLabel,
+                None => {
+                    Content::Unreadable(format!("line {} of {}: no such file", file.line, list.display()))
+                }
                 Some(path) => match datasets::files::read(path, MAX_BYTES) {
                     Ok(bytes) => Content::File(bytes),
                     Err(error) => Content::Unreadable(error.to_string()),
                 },
             };
-            let origin = row.path.as_ref().map_or(row.file.clone(), |path| path.display().to_string());
-            let (part, label) = (row.part, row.label.clone());
+            let origin = file.path.as_ref().map_or(file.name.clone(), |path| path.display().to_string());
+            let (part, label) = (file.part, file.label.clone());
             each(Item { part, label, origin, content, is_surely_image: true })?;
         }
         Ok(())
@@ -138,54 +152,56 @@ impl List {
 }
 
 /// The split of every row. A column of which no field says a split is another one; if some do, all must.
-fn parts(path: &Path, table: &[(u64, Vec<String>)], column: usize) -> Result<Vec<Part>> {
-    let field = |row: &[String]| row.get(column).map_or("", |field| field.trim()).to_owned();
-    let found: Vec<Option<Part>> = table.iter().map(|(_, row)| part(&field(row))).collect();
+fn parts(path: &Path, table: &[Row], column: usize) -> Result<Vec<Part>> {
+    let found: Vec<Option<Part>> = table.iter().map(|row| part(row.field(column))).collect();
     let has_splits =
         found.contains(&Some(Part::Train)) && found.iter().flatten().any(|part| *part != Part::Train);
     if !has_splits {
         return Ok(vec![Part::All; table.len()]);
     }
-    let known = found.into_iter().zip(table).map(|(part, (line, row))| {
-        let problem = || format!("line {line}: split {:?}, expected train, validation or test", field(row));
+    let known = found.into_iter().zip(table).map(|(part, row)| {
+        let (line, split) = (row.line, row.field(column));
+        let problem = || format!("line {line}: split {split:?}, expected train, validation or test");
         part.ok_or_else(|| Error::new(path, problem()))
     });
     known.collect()
 }
 
-type Table = (Vec<String>, Vec<(u64, Vec<String>)>);
+/// Names of the columns, and rows with the fields of those that are wanted.
+type Table = (Vec<String>, Vec<Row>);
 
-fn text(path: &Path, most: usize) -> Result<Table> {
+fn text(path: &Path, most: usize, wants: &dyn Fn(usize) -> bool) -> Result<Table> {
     let rows = Rows::open(path, true)?;
     let mut header = rows.header.clone();
-    let mut table = rows.take(path, most)?;
+    let mut table = rows.take(path, most, wants)?;
     // A first row that names a column of files is a header as well.
     let names_file =
-        |row: &[String]| row.iter().any(|field| FILES.contains(&field.trim().to_lowercase().as_str()));
-    if header.is_none() && table.first().is_some_and(|(_, row)| names_file(row)) {
-        header = Some(table.remove(0).1);
+        |row: &Row| row.fields.iter().any(|(_, field)| FILES.contains(&field.trim().to_lowercase().as_str()));
+    if header.is_none() && table.first().is_some_and(names_file) {
+        header = Some(table.remove(0).fields.into_iter().map(|(_, name)| name).collect());
     }
-    let width = table.first().map_or(0, |(_, row)| row.len());
+    let width = table.first().map_or(0, |row| row.fields.len());
     Ok((header.unwrap_or_else(|| (1..=width).map(|n| n.to_string()).collect()), table))
 }
 
-fn json_lines(path: &Path, most: usize) -> Result<Table> {
+fn json_lines(path: &Path, most: usize, wants: &dyn Fn(usize) -> bool) -> Result<Table> {
     let text = datasets::files::read_text(path, 1 << 30).map_err(Error::io(path))?;
     let mut header: Vec<String> = Vec::new();
     let mut table = Vec::new();
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    for (index, line) in lines.take(most) {
+    let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+    for (index, line) in lines.filter(|(_, line)| !line.trim().is_empty()).take(most) {
+        check_count(path, table.len())?;
         let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line)
             .map_err(|error| Error::new(path, format!("line {}: {error}", index + 1)))?;
-        let mut row = vec![String::new(); header.len()];
+        let mut fields = Vec::new();
         for (name, value) in object {
             let value = match value {
                 serde_json::Value::String(text) => text,
                 serde_json::Value::Null => String::new(),
                 other => other.to_string(),
             };
-            match header.iter().position(|known| *known == name) {
-                Some(column) => row[column] = value,
+            let column = match header.iter().position(|known| *known == name) {
+                Some(column) => column,
                 None if header.len() == MAX_COLUMNS => {
                     let problem = format!(
                         "line {}: {name:?} is another name, expected {MAX_COLUMNS} at most in all lines",
@@ -195,11 +211,14 @@ fn json_lines(path: &Path, most: usize) -> Result<Table> {
                 }
                 None => {
                     header.push(name);
-                    row.push(value);
+                    header.len() - 1
                 }
+            };
+            if wants(column) {
+                fields.push((column, value));
             }
         }
-        table.push((index as u64 + 1, row));
+        table.push(Row { line: index as u64 + 1, fields });
     }
     Ok((header, table))
 }
@@ -215,23 +234,39 @@ fn only_other(header: &[String], file: usize) -> Option<usize> {
 
 /// The column of which most fields are files that are there: one that is called so, or the first. A number may be a file's name
 /// by chance, where the files are numbered.
-fn file_column(header: &[String], table: &[(u64, Vec<String>)], folders: &Folders) -> Option<usize> {
-    let rows: Vec<&Vec<String>> = table.iter().map(|(_, row)| row).take(ROWS).collect();
-    let found = |column: usize| {
-        rows.iter()
-            .filter(|row| row.get(column).is_some_and(|field| folders.find(field.trim()).is_some()))
-            .count()
-    };
-    let mut candidates =
-        (0..header.len().min(64)).filter(|&column| 2 * found(column) > rows.len()).peekable();
+fn file_column(header: &[String], rows: &[Row], folders: &Folders) -> Option<usize> {
+    let mut candidates = most_are(header, rows, |field| folders.find(field).is_some()).peekable();
     let first = candidates.peek().copied();
     let is_called_so = |column: &usize| FILES.iter().any(|name| header[*column].eq_ignore_ascii_case(name));
     candidates.find(is_called_so).or(first)
 }
 
+/// Columns of which most fields are as asked for.
+fn most_are(header: &[String], rows: &[Row], is: impl Fn(&str) -> bool) -> impl Iterator<Item = usize> {
+    let count = move |column: usize| rows.iter().filter(|row| is(row.field(column))).count();
+    (0..header.len().min(64)).filter(move |&column| 2 * count(column) > rows.len())
+}
+
+/// A column that names images which are nowhere makes a list, too, not a table of pixels.
+///
+/// # Errors
+/// If there is one.
+fn missing_files(path: &Path, header: &[String], rows: &[Row], folders: &Folders) -> Result<()> {
+    let Some(column) = most_are(header, rows, has_image_ending).next() else { return Ok(()) };
+    let name =
+        rows.iter().map(|row| row.field(column)).find(|name| has_image_ending(name)).unwrap_or_default();
+    let (column, folder) = (&header[column], folders.absolute[0].display());
+    let problem = format!(
+        "column {column:?} names files that are not in {folder}, as {name:?}; --images names their folder"
+    );
+    Err(Error::new(path, problem))
+}
+
 /// Where the files of a list may be: in a folder, or in one of those in it.
 struct Folders {
     root: PathBuf,
+    /// The same from the root of the file system, as it is named and without links.
+    absolute: [PathBuf; 2],
     inner: Vec<PathBuf>,
     /// Names of the files in the folders that were looked into.
     known: RefCell<HashMap<PathBuf, HashSet<OsString>>>,
@@ -239,13 +274,15 @@ struct Folders {
 
 impl Folders {
     fn of(root: &Path) -> Folders {
-        let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(here(root)).into_iter().flatten().flatten();
         let mut inner: Vec<PathBuf> =
-            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+            entries.map(|entry| root.join(entry.file_name())).filter(|path| path.is_dir()).collect();
         inner.retain(|path| path.file_name().is_some_and(|name| !is_litter(&name.to_string_lossy())));
         inner.sort();
         inner.truncate(64);
-        Folders { root: root.to_owned(), inner, known: RefCell::default() }
+        let absolute = [std::path::absolute(here(root)), std::fs::canonicalize(here(root))];
+        let absolute = absolute.map(|path| path.unwrap_or_else(|_| root.to_owned()));
+        Folders { root: root.to_owned(), absolute, inner, known: RefCell::default() }
     }
 
     fn find(&self, name: &str) -> Option<PathBuf> {
@@ -261,18 +298,35 @@ impl Folders {
         }
     }
 
-    /// The file in the outer folder, which is meant then, or in the first two inner ones that have it.
+    /// The places of a file, whose name may be as Windows writes it.
     fn places(&self, name: &str) -> Vec<PathBuf> {
+        let found = self.places_of(name);
+        match found.is_empty() && name.contains('\\') {
+            true => self.places_of(&name.replace('\\', "/")),
+            false => found,
+        }
+    }
+
+    /// The file in the outer folder, which is meant then, or in the first two inner ones that have it.
+    fn places_of(&self, name: &str) -> Vec<PathBuf> {
+        let path = Path::new(name);
+        // Many lists name files from the root of the file system.
+        let path = self.absolute.iter().find_map(|root| path.strip_prefix(root).ok()).unwrap_or(path);
         // Names that lead out of the folder are not followed.
-        let plain = Path::new(name)
+        let plain = path
             .components()
             .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
-        if name.is_empty() || !plain {
+        if path.as_os_str().is_empty() || !plain {
             return Vec::new();
         }
         let within = |folder: &PathBuf| {
-            let with_ending = ENDINGS.iter().map(|ending| folder.join(format!("{name}.{ending}")));
-            std::iter::once(folder.join(name)).chain(with_ending).find(|path| self.is_file(path))
+            let file = folder.join(path);
+            let with_ending = ENDINGS.iter().map(|ending| {
+                let mut name = file.clone().into_os_string();
+                name.push(format!(".{ending}"));
+                PathBuf::from(name)
+            });
+            std::iter::once(file.clone()).chain(with_ending).find(|path| self.is_file(path))
         };
         match within(&self.root) {
             Some(path) => vec![path],
@@ -287,8 +341,34 @@ impl Folders {
     }
 }
 
+/// The folder that an empty path means.
+fn here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
 /// Names of the files in a folder; none if it cannot be read.
 fn file_names(folder: &Path) -> HashSet<OsString> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(here(folder)).into_iter().flatten().flatten();
     entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line may name a thousand columns; those that follow must not take room for them.
+    #[test]
+    fn rows_hold_only_the_fields_that_are_wanted_and_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.jsonl");
+        let names: Vec<String> = (0..1022).map(|n| format!("\"n{n}\": \"x\"")).collect();
+        let last = "{\"label\": \"cat\", \"file\": \"1.png\"}\n";
+        std::fs::write(&path, format!("{{{}}}\n{}{last}", names.join(","), "{}\n".repeat(1000))).unwrap();
+        let (header, rows) = json_lines(&path, usize::MAX, &|column| column >= 1022).unwrap();
+        assert_eq!((header.len(), rows.len(), rows[1001].line), (1024, 1002, 1002));
+        assert_eq!(rows.iter().map(|row| row.fields.len()).sum::<usize>(), 2);
+        let place = |name: &str| header.iter().position(|known| known == name).unwrap();
+        assert_eq!((rows[1001].field(place("file")), rows[1001].field(place("label"))), ("1.png", "cat"));
+        assert_eq!(rows[1].field(place("file")), "");
+    }
 }

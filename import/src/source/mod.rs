@@ -93,7 +93,7 @@ impl Source {
     fn of_tree(tree: Tree, request: &Request) -> Result<Source> {
         let root = tree.root.clone();
         if root.is_dir() {
-            let splits = idx_in(&tree);
+            let splits = idx_in(&tree)?;
             if !splits.is_empty() {
                 let used: Vec<PathBuf> =
                     splits.iter().flat_map(|files| [files.images.clone(), files.labels.clone()]).collect();
@@ -137,11 +137,16 @@ impl Source {
         }
         if found.places.is_empty() {
             let kinds = "class folders of images, IDX files, or one list of files (CSV, JSON lines)";
-            let what = match found.left_out.first() {
-                Some(LeftOut { name, why }) => {
+            let what = match (found.left_out.first(), tree.litter) {
+                (Some(LeftOut { name, why }), _) => {
                     format!("{} files, the first {name:?}: {why}", found.left_out.len())
                 }
-                None => "no files".into(),
+                (None, 0) => "no files".into(),
+                (None, hidden) => {
+                    format!(
+                        "no files but {hidden} with hidden names, which begin with a dot, or of file managers"
+                    )
+                }
             };
             return Err(Error::new(&root, format!("{what}; expected {kinds}")));
         }
@@ -221,9 +226,13 @@ impl Source {
         }
     }
 
-    /// Whether it consists of arrays that have the form of the dataset already.
-    pub(crate) fn is_arrays(&self) -> bool {
-        matches!(self.kind, Kind::Table { .. } | Kind::Idx { .. } | Kind::Numpy { .. })
+    /// Whether it consists of rows of values, of which `--size` says how they lie.
+    pub(crate) fn is_rows(&self) -> bool {
+        match &self.kind {
+            Kind::Table { .. } => true,
+            Kind::Numpy { splits, .. } => splits.iter().any(numpy::Split::is_rows),
+            Kind::Folders { .. } | Kind::List { .. } | Kind::Idx { .. } | Kind::Parquet(_) => false,
+        }
     }
 
     /// Gives all images.
@@ -332,12 +341,17 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
 }
 
 /// Pairs of IDX files in a folder: those of MNIST and its relatives.
-fn idx_in(tree: &Tree) -> Vec<idx::Files> {
+///
+/// # Errors
+/// If there are several sets in the folder, as of EMNIST: which one is meant must be said.
+fn idx_in(tree: &Tree) -> Result<Vec<idx::Files>> {
     let mut splits = Vec::new();
     for file in &tree.files {
         let name = file.name.rsplit('/').next().unwrap_or_default();
         let path = tree.root.join(&file.name);
-        if !name.contains("images") || !name.contains("idx") || !idx::is_idx(&path) {
+        // torchvision leaves each file twice, as it came and unpacked.
+        let is_twin = name.ends_with(".gz") && path.with_extension("").is_file();
+        if is_twin || !name.contains("images") || !name.contains("idx") || !idx::is_idx(&path) {
             continue;
         }
         let is_test = name.split(|c: char| !c.is_alphanumeric()).any(|word| matches!(word, "t10k" | "test"));
@@ -349,15 +363,19 @@ fn idx_in(tree: &Tree) -> Vec<idx::Files> {
             });
         }
     }
-    // Several sets in one folder, as EMNIST's: which one is meant must be said.
     let count = |part: Part| splits.iter().filter(|files| files.part == part).count();
-    if count(Part::Train) != 1 || count(Part::Test) > 1 {
-        return Vec::new();
+    if count(Part::Train) > 1 || count(Part::Test) > 1 {
+        let names: Vec<_> = splits.iter().take(8).map(|files| files.images.display().to_string()).collect();
+        let problem = format!(
+            "IDX files of several sets, as {}; name the images of one set, and those of its test split with --test",
+            names.join(", ")
+        );
+        return Err(Error::new(&tree.root, problem));
     }
-    if count(Part::Test) == 0 {
-        splits.iter_mut().for_each(|files| files.part = Part::All);
+    if let [only] = splits.as_mut_slice() {
+        only.part = Part::All;
     }
-    splits
+    Ok(splits)
 }
 
 /// Rows and columns change places.

@@ -87,6 +87,13 @@ pub(crate) fn npy(
     Ok(Some(vec![train, split(test, test_labels, "--test-labels", Part::Test)?]))
 }
 
+impl Split {
+    /// Whether each image is a row of values, `[N, H x W]`.
+    pub(super) fn is_rows(&self) -> bool {
+        self.images.shape.len() == 2
+    }
+}
+
 /// Reads the header. The library multiplies the lengths of a shape, whatever they are.
 fn open<R: Read>(reader: R) -> std::result::Result<NpyFile<R>, String> {
     let opened = catch_panic(|| NpyFile::new(reader)).map_err(|panic| format!("damaged: {panic}"))?;

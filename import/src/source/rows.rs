@@ -9,6 +9,8 @@ use std::rc::Rc;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{Error, Result};
+use crate::newlines::{Newlines, line_of};
+use crate::tree::MAX_FILES;
 
 /// Column names that usually hold the class.
 pub(super) const LABELS: [&str; 11] = [
@@ -35,7 +37,8 @@ pub(crate) struct Rows {
     pub(crate) header: Option<Vec<String>>,
     pub(crate) separator: u8,
     reader: csv::Reader<Box<dyn Read>>,
-    first: Option<csv::StringRecord>,
+    /// The first row and its line, if it is no header.
+    first: Option<(u64, csv::StringRecord)>,
     /// Bytes that were read since the last row.
     read: Rc<Cell<usize>>,
 }
@@ -68,7 +71,7 @@ impl Rows {
         let names_label = first.iter().any(|field| LABELS.contains(&field.trim().to_lowercase().as_str()));
         let is_header = has_first && (names_label || !is_text && words > 1 && 2 * words > first.len());
         let header = is_header.then(|| first.iter().map(|field| field.trim().to_owned()).collect());
-        let first = (has_first && !is_header).then_some(first);
+        let first = (has_first && !is_header).then(|| (line_of(&reader, &first), first));
         Ok(Rows { header, separator, reader, first, read })
     }
 
@@ -89,24 +92,38 @@ impl Rows {
         })
     }
 
-    /// The fields of the first rows, with the numbers of their lines.
+    /// Fields of the first rows: of columns that are wanted; of the first row, which may be a header, all.
     ///
     /// # Errors
-    /// Rows of another length.
-    pub(crate) fn take(mut self, path: &Path, most: usize) -> Result<Vec<(u64, Vec<String>)>> {
-        let fields = |row: &csv::StringRecord| row.iter().map(str::to_owned).collect();
-        let mut table: Vec<(u64, Vec<String>)> = self.first.iter().map(|first| (1, fields(first))).collect();
+    /// Rows of another length, or too many of them.
+    pub(crate) fn take(
+        mut self,
+        path: &Path,
+        most: usize,
+        wants: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<Row>> {
+        let fields = |row: &csv::StringRecord, wants: &dyn Fn(usize) -> bool| {
+            let fields = row.iter().enumerate().filter(|(column, _)| wants(*column));
+            fields.map(|(column, field)| (column, field.to_owned())).collect()
+        };
+        let first = self.first.take();
+        let mut table: Vec<Row> =
+            first.iter().map(|(line, row)| Row { line: *line, fields: fields(row, &|_| true) }).collect();
         let mut row = csv::StringRecord::new();
-        while table.len() < most && self.next(path, &mut row)? {
-            table.push((row.position().map_or(0, csv::Position::line), fields(&row)));
+        while table.len() < most
+            && let Some(line) = self.next(path, &mut row)?
+        {
+            check_count(path, table.len())?;
+            table.push(Row { line, fields: fields(&row, wants) });
         }
         Ok(table)
     }
 
-    /// Reads a row, if there is one more.
-    fn next(&mut self, path: &Path, row: &mut csv::StringRecord) -> Result<bool> {
+    /// Reads a row, if there is one more; returns its line.
+    fn next(&mut self, path: &Path, row: &mut csv::StringRecord) -> Result<Option<u64>> {
         self.read.set(0);
-        self.reader.read_record(row).map_err(|error| broken(path, &error))
+        let is_there = self.reader.read_record(row).map_err(|error| broken(path, &error))?;
+        Ok(is_there.then(|| line_of(&self.reader, row)))
     }
 
     /// Every row with the number of its line.
@@ -118,14 +135,49 @@ impl Rows {
         path: &Path,
         each: &mut dyn FnMut(u64, &csv::StringRecord) -> Result<()>,
     ) -> Result<()> {
-        if let Some(first) = &self.first {
-            each(1, first)?;
+        if let Some((line, first)) = &self.first {
+            each(*line, first)?;
         }
         let mut row = csv::StringRecord::new();
-        while self.next(path, &mut row)? {
-            each(row.position().map_or(0, csv::Position::line), &row)?;
+        while let Some(line) = self.next(path, &mut row)? {
+            each(line, &row)?;
         }
         Ok(())
+    }
+}
+
+/// A row of a list in memory.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) line: u64,
+    /// Numbers of columns from 0, and what is in them: not of all columns, of which others may name thousands.
+    pub(crate) fields: Vec<(usize, String)>,
+}
+
+impl Row {
+    /// The field of a column; empty if there is none.
+    pub(crate) fn field(&self, column: usize) -> &str {
+        let field = self.fields.iter().find(|(at, _)| *at == column);
+        field.map_or("", |(_, field)| field.trim())
+    }
+}
+
+/// Refuses one row more.
+///
+/// # Errors
+/// If there are as many as may be.
+pub(crate) fn check_count(path: &Path, rows: usize) -> Result<()> {
+    match rows < MAX_FILES {
+        true => Ok(()),
+        false => Err(Error::new(path, format!("more than {MAX_FILES} rows"))),
+    }
+}
+
+/// `3.0` is the class 3: programs for tables write whole numbers so beside a field that is empty.
+pub(crate) fn whole(label: &str) -> &str {
+    match label.strip_suffix(".0") {
+        Some(number) if number.parse::<i64>().is_ok() => number,
+        _ => label,
     }
 }
 
@@ -148,7 +200,7 @@ fn opened(path: &Path, read: Rc<Cell<usize>>) -> Result<BufReader<Box<dyn Read>>
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let packed = reader.fill_buf().map_err(Error::io(path))?.starts_with(&[0x1f, 0x8b]);
     let inner: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
-    let limited: Box<dyn Read> = Box::new(RowLimit { inner, read });
+    let limited: Box<dyn Read> = Box::new(Newlines::new(RowLimit { inner, read }));
     let mut reader = BufReader::with_capacity(1 << 16, limited);
     if reader.fill_buf().map_err(Error::io(path))?.starts_with(b"\xef\xbb\xbf") {
         reader.consume(3);

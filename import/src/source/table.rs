@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::rows::{Rows, number};
+use super::rows::{Rows, number, whole};
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
 use crate::range::{Range, Scale};
@@ -114,7 +114,7 @@ fn give(
     let rows = Rows::open(path, false)?;
     let separator = rows.separator;
     rows.each(path, &mut |line, row| {
-        let label = row[found.label].trim().to_owned();
+        let label = row[found.label].trim();
         let mut shape = found.shape;
         let content = if label.is_empty() {
             Content::NoLabel
@@ -129,18 +129,10 @@ fn give(
         };
         each(Item {
             part,
-            label: whole(label),
+            label: whole(label).to_owned(),
             origin: format!("{}:{line}", path.display()),
             content,
             is_surely_image: true,
         })
     })
-}
-
-/// `3.0` is the class 3.
-fn whole(label: String) -> String {
-    match label.strip_suffix(".0") {
-        Some(number) if number.parse::<i64>().is_ok() => number.to_owned(),
-        _ => label,
-    }
 }

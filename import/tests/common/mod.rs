@@ -57,9 +57,9 @@ pub(crate) fn request(source: &Path) -> Request {
         size: None,
         channels: None,
         class_level: None,
-        test_share: 0.25,
+        test_share: None,
         fold: None,
-        seed: 1,
+        seed: None,
         group_by: None,
         skip_unreadable: false,
         exclude: None,
@@ -107,4 +107,24 @@ pub(crate) fn counts(imported: &Imported) -> Vec<(String, usize, usize, usize)> 
 
 pub(crate) fn expect(counts: &[(&str, usize, usize, usize)]) -> Vec<(String, usize, usize, usize)> {
     counts.iter().map(|(name, a, b, c)| ((*name).to_owned(), *a, *b, *c)).collect()
+}
+
+pub(crate) fn idx(code: u8, shape: &[u32], data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, code, shape.len() as u8];
+    shape.iter().for_each(|length| bytes.extend(length.to_be_bytes()));
+    bytes.extend(data);
+    bytes
+}
+
+/// `count` pictures of 12x12.
+pub(crate) fn pixels(count: u32, seed: u32) -> Vec<u8> {
+    (0..count).flat_map(|index| picture(seed * 1000 + index).into_raw()).collect()
+}
+
+pub(crate) fn rows(count: u32, seed: u32, separator: &str, value: impl Fn(u8) -> String) -> String {
+    let row = |index: u32| {
+        let values: Vec<String> = picture(seed * 1000 + index).into_raw().into_iter().map(&value).collect();
+        format!("{}{separator}{}\n", if index.is_multiple_of(2) { "a" } else { "b" }, values.join(separator))
+    };
+    (0..count).map(row).collect()
 }

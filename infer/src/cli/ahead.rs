@@ -8,6 +8,7 @@ use datasets::{ImageShape, Preprocessing};
 use image::GrayImage;
 use zoo::Manifest;
 
+use super::args::image_files;
 use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
 use crate::preprocess::{Prepared, prepare};
@@ -71,7 +72,7 @@ fn work(
 ) {
     let mut known = None;
     for path in paths {
-        let files = match decode::image_files(path) {
+        let files = match image_files(path) {
             Ok(files) => files,
             Err(error) => match sender.send(Err(error)) {
                 Ok(()) => continue,

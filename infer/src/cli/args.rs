@@ -6,6 +6,7 @@ use terminal::ExitStatus;
 use zoo::Zoo;
 use zoo::signature::PublicKey;
 
+use crate::decode;
 use crate::error::{Error, Result};
 
 /// Which zoo, and how to print.
@@ -37,6 +38,26 @@ impl ZooArgs {
     pub fn open(&self) -> Result<Zoo> {
         Ok(Zoo::open(self.path())?)
     }
+}
+
+/// The image file, or those of a folder; says what else is there.
+///
+/// # Errors
+/// Those of [`decode::image_files`].
+pub(super) fn image_files(path: &Path) -> Result<Vec<PathBuf>> {
+    let decode::ImageFiles { files, other_files, folders } = decode::image_files(path)?;
+    let counted = |count: usize, what: &str| match count {
+        0 => None,
+        1 => Some(format!("1 other {what}")),
+        _ => Some(format!("{count} other {what}s")),
+    };
+    let others: Vec<String> =
+        [counted(other_files, "file"), counted(folders, "folder")].into_iter().flatten().collect();
+    if !others.is_empty() {
+        let name = terminal::one_line(&path.display().to_string()).into_owned();
+        terminal::log(format_args!("{name}: not looked at: {}", others.join(" and ")));
+    }
+    Ok(files)
 }
 
 /// Tells an error; returns the exit status for it.

@@ -80,7 +80,7 @@ pub fn show(args: &ShowArgs) -> Result<ExitStatus> {
         let onnx = version.read(zoo::ONNX)?;
         let svg = crate::drawing::of(&onnx, version.manifest.image_shape());
         let svg = svg.map_err(|problem| Error::model(&version.path.join(zoo::ONNX), problem))?;
-        zoo::write_atomic(path, svg.as_bytes())?;
+        zoo::write_output(path, svg.as_bytes())?;
     }
     if args.zoo.json {
         terminal::json(&version.manifest);

@@ -1,7 +1,10 @@
 //! `infer predict`.
 
+use std::collections::HashSet;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use image::ImageFormat;
 use serde_json::{Value, json};
 use terminal::ExitStatus;
 use zoo::Spec;
@@ -77,8 +80,9 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus> {
     let manifest = predictor.manifest();
     let mut status = ExitStatus::Success;
     let mut results = Vec::new();
+    let mut steps = args.save_steps.as_deref().map(StepPictures::into_folder);
     for image in images {
-        match image.and_then(|image| answer(args, &predictor, &image)) {
+        match image.and_then(|image| answer(args, &predictor, &image, steps.as_mut())) {
             Ok(result) => results.extend(result),
             Err(error) => status = report(&error),
         }
@@ -96,12 +100,17 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus> {
 }
 
 /// Answers for one image: printed, or the JSON that is to be.
-fn answer(args: &PredictArgs, predictor: &Predictor, image: &Image) -> Result<Option<Value>> {
+fn answer(
+    args: &PredictArgs,
+    predictor: &Predictor,
+    image: &Image,
+    steps: Option<&mut StepPictures<'_>>,
+) -> Result<Option<Value>> {
     let manifest = predictor.manifest();
     let prediction = predictor.predict_prepared(&image.prepared)?;
     let set = args.coverage.map(|coverage| prediction.set(manifest, coverage)).transpose()?;
-    if let Some(dir) = &args.save_steps {
-        save(dir, &image.file, &image.steps)?;
+    if let Some(steps) = steps {
+        steps.save(&image.file, &image.steps)?;
     }
     let name = image.file.display().to_string();
     if args.model.zoo.json {
@@ -133,13 +142,40 @@ fn as_json(file: &str, image: &Image, prediction: &Prediction, top_k: usize, set
     answer
 }
 
-/// Writes `<image>-<number>-<step>.png` for each step.
-fn save(dir: &Path, file: &Path, steps: &[(&'static str, image::GrayImage)]) -> Result<()> {
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    let stem = file.file_stem().map_or("image".into(), |stem| stem.to_string_lossy());
-    for (index, (step, picture)) in steps.iter().enumerate() {
-        let path = dir.join(format!("{stem}-{:02}-{step}.png", index + 1));
-        picture.save(&path).map_err(|e| Error::image(&path, e.to_string()))?;
+/// Where the pictures of steps go.
+struct StepPictures<'a> {
+    dir: &'a Path,
+    /// How names of pictures begin that are of other images of this run.
+    taken: HashSet<String>,
+}
+
+impl StepPictures<'_> {
+    fn into_folder(dir: &Path) -> StepPictures<'_> {
+        StepPictures { dir, taken: HashSet::new() }
     }
-    Ok(())
+
+    /// Writes `<image>-<number>-<step>.png` for each step.
+    fn save(&mut self, file: &Path, steps: &[(&'static str, image::GrayImage)]) -> Result<()> {
+        std::fs::create_dir_all(self.dir).map_err(Error::io(self.dir))?;
+        let image = self.name_of(file);
+        for (index, (step, picture)) in steps.iter().enumerate() {
+            let path = self.dir.join(format!("{image}-{:02}-{step}.png", index + 1));
+            let mut png = Cursor::new(Vec::new());
+            let encoded = picture.write_to(&mut png, ImageFormat::Png);
+            encoded.map_err(|e| Error::image(&path, e.to_string()))?;
+            zoo::write_atomic(&path, png.get_ref())?;
+        }
+        Ok(())
+    }
+
+    /// `a` of `folder/a.png`; `a.jpg` of another `a`, and `a.jpg-2` of one more.
+    fn name_of(&mut self, file: &Path) -> String {
+        let [stem, whole] = [file.file_stem(), file.file_name()]
+            .map(|name| name.map_or("image".into(), |name| name.to_string_lossy().into_owned()));
+        let numbered = (2..).map(|number| format!("{whole}-{number}"));
+        let mut names = [stem, whole.clone()].into_iter().chain(numbered);
+        let name = names.find(|name| !self.taken.contains(name)).expect("numbers do not end");
+        self.taken.insert(name.clone());
+        name
+    }
 }

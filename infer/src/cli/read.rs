@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use terminal::ExitStatus;
 
-use super::args::report;
+use super::args::{image_files, report};
 use super::predict::{ModelArgs, find_model};
 use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
     let mut files = Vec::new();
     let mut status = ExitStatus::Success;
     for path in &args.images {
-        match decode::image_files(path) {
+        match image_files(path) {
             Ok(more) => files.extend(more),
             Err(error) => status = report(&error),
         }
@@ -141,7 +141,7 @@ fn write_picture(path: &Path, image: &Photo, reading: &Reading) -> Result<()> {
         );
     }
     svg += "</svg>\n";
-    std::fs::write(path, svg).map_err(Error::io(path))
+    Ok(zoo::write_output(path, svg.as_bytes())?)
 }
 
 /// Labels are anybody's text.

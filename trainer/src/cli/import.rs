@@ -41,15 +41,15 @@ pub(super) struct ImportArgs {
     /// Folders: which one is the class, counted from the source or split [default: 1, the first].
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=32))]
     class_level: Option<u8>,
-    /// Share of each class that becomes the test split, if there is none.
-    #[arg(long, default_value_t = 0.2, value_parser = share)]
-    test_share: f64,
+    /// Share of each class that becomes the test split, if there is none [default: 0.2].
+    #[arg(long, value_parser = share)]
+    test_share: Option<f64>,
     /// I/K: of K parts of the images, the I-th becomes the test split.
     #[arg(long, value_parser = fold, conflicts_with = "test_share")]
     fold: Option<(usize, usize)>,
-    /// Seed of that split.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Seed of that split [default: 1].
+    #[arg(long)]
+    seed: Option<u64>,
     /// A regular expression for names: images for which it finds the same text, the same person or scene, stay on one side of
     /// the split.
     #[arg(long)]
@@ -206,14 +206,15 @@ fn print(imported: &Imported) {
         "{}: {train} training,{held} {test} test images of [{channels}, {height}, {width}]",
         imported.path.display()
     ));
-    let width = imported.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max(5);
+    let widths = imported.classes.iter().map(|class| terminal::one_line(&class.name).chars().count());
+    let width = widths.max().unwrap_or(0).max(5);
     let row = |name: &str, train: &str, validation: &str, test: &str| {
         let middle = if imported.classes.iter().any(|class| class.validation > 0) {
             format!("  {validation:>10}")
         } else {
             String::new()
         };
-        terminal::line(format_args!("{name:width$}  {train:>8}{middle}  {test:>6}"));
+        terminal::line(format_args!("{:width$}  {train:>8}{middle}  {test:>6}", terminal::one_line(name)));
     };
     row("class", "training", "validation", "test");
     for class in &imported.classes {
@@ -221,7 +222,7 @@ fn print(imported: &Imported) {
         row(&class.name, &train, &validation, &test);
     }
     for note in &imported.notes {
-        terminal::line(format_args!("note: {note}"));
+        terminal::line(format_args!("note: {}", terminal::one_line(note)));
     }
     for (count, what) in [
         (imported.duplicates, "images that are there twice"),
@@ -246,13 +247,13 @@ fn print(imported: &Imported) {
     list("of one colour", &imported.constant);
     terminal::line(format_args!("report: {}", imported.path.join("report.html").display()));
     for warning in &imported.warnings {
-        terminal::log(format_args!("warning: {warning}"));
+        terminal::log(format_args!("warning: {}", terminal::one_line(warning)));
     }
 }
 
 fn list(what: &str, entries: &[String]) {
     for entry in entries.iter().take(SHOWN) {
-        terminal::line(format_args!("{what}: {entry}"));
+        terminal::line(format_args!("{what}: {}", terminal::one_line(entry)));
     }
     if entries.len() > SHOWN {
         terminal::line(format_args!("{what}: {} more (--json names all)", entries.len() - SHOWN));

@@ -120,7 +120,7 @@ pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
     let samples = dataset.load(Split::Train)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     let png = contact_sheet(&recipe.recipe, &samples, &normaliser)?;
-    zoo::write_atomic(Path::new(&args.out), &png)?;
+    zoo::write_output(Path::new(&args.out), &png)?;
     if args.json {
         terminal::json(&json!({ "picture": args.out.display().to_string() }));
     } else {

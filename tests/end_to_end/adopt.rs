@@ -170,6 +170,9 @@ fn a_foreign_network_is_adopted_verified_signed_and_used() {
     let image = tests::root().join("docs/seven.png");
     succeed("infer", dir, ["predict", image.to_str().unwrap(), "--model", "foreign"]);
     assert_refused("no recipe", &run("zoo", dir, ["export", "torch", "out", "foreign"]), &["has no recipe"]);
+    succeed("zoo", dir, ["export", "hf", "out", "foreign"]);
+    let card = std::fs::read_to_string(dir.join("out/foreign/README.md")).unwrap();
+    assert!(!card.contains("- reproducible") && !card.contains("- safetensors"), "{card}");
     succeed("zoo", dir, ["export", "bom", "out", "foreign"]);
     succeed("zoo", dir, ["lint"]);
 

@@ -1,6 +1,6 @@
 //! `zoo export`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use datasets::Dataset;
@@ -50,14 +50,8 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitStatus> {
     match args.form {
         Form::Torch => {
             one_of_each(&versions)?;
-            let datasets = zoo.datasets_beside();
             for version in &versions {
-                let name = &version.manifest.dataset.name;
-                // The normalisation is the dataset's.
-                let folder = datasets.as_deref().unwrap_or(Path::new("datasets"));
-                let description = Dataset::find(folder, name)?.description;
-                let dir = args.dir.join(&version.manifest.name);
-                written.extend(export::torch(version, &description.normalisation, &dir)?);
+                written.extend(export::torch(version, &args.dir.join(&version.manifest.name))?);
             }
         }
         Form::Hf => {

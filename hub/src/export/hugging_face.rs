@@ -55,12 +55,16 @@ fn front_matter(manifest: &Manifest) -> Result<String> {
         "dataset": { "type": manifest.dataset.name, "name": manifest.dataset.name, "split": "test" },
         "metrics": [{ "type": "accuracy", "value": accuracy, "name": format!("Accuracy ({test})") }],
     }]);
+    let mut tags = vec!["onnx", "image-classification"];
+    tags.extend(manifest.files.contains_key("model.safetensors").then_some("safetensors"));
+    // What was trained elsewhere cannot be trained again from what is here.
+    tags.extend(manifest.training.is_some().then_some("reproducible"));
     let matter = json!({
         "library_name": "onnx",
         "pipeline_tag": "image-classification",
         "datasets": [manifest.dataset.name],
         "metrics": ["accuracy"],
-        "tags": ["onnx", "safetensors", "image-classification", "reproducible"],
+        "tags": tags,
         "model-index": [{ "name": manifest.name, "results": results }],
     });
     Ok(datasets::yaml::to_string(&matter)?)

@@ -2,18 +2,20 @@
 //!
 //! Layers are those of the recipe, under the names of the weights; what a layer means is in `docs/reference/recipe.md`.
 
+mod module;
 mod window;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use datasets::{Normalisation, yaml};
+use datasets::yaml;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use zoo::{VersionDir, write_atomic};
+use zoo::{ONNX, VersionDir, write_atomic};
 
 use crate::error::{Error, Result};
+use module::{Module, View};
 use window::Window;
 
 /// The weights, under their state-dict names.
@@ -25,13 +27,21 @@ const DEEPEST: usize = 16;
 #[derive(Deserialize)]
 struct Recipe {
     network: Vec<Value>,
+    #[serde(default)]
+    output: Output,
+}
+
+#[derive(Default, Deserialize)]
+struct Output {
+    #[serde(default)]
+    average: Vec<View>,
 }
 
 /// Writes `model.py` and the weights into `dir` and returns the files.
 ///
 /// # Errors
 /// [`Error::Usage`] for a version without a recipe, or a layer that is not known; [`Error::Zoo`] for a damaged file.
-pub fn torch(version: &VersionDir, normalisation: &Normalisation, dir: &Path) -> Result<Vec<PathBuf>> {
+pub fn torch(version: &VersionDir, dir: &Path) -> Result<Vec<PathBuf>> {
     let manifest = &version.manifest;
     let model = format!("{}@{}", manifest.name, manifest.version);
     if manifest.recipe_sha256().is_none() {
@@ -49,68 +59,32 @@ pub fn torch(version: &VersionDir, normalisation: &Normalisation, dir: &Path) ->
     let mut modules = Modules { shapes, lines: Vec::new(), model: &model };
     let mut forward = Vec::new();
     modules.chain(&recipe.network, "", input, 0, &mut forward)?;
-    let temperature = manifest.confidence.as_ref().map_or(1.0, |confidence| confidence.temperature);
-    let python = module(manifest, normalisation, temperature, &modules.lines, &forward);
+    // A dataset of that name may be another one by now: the graph has what the network was trained with.
+    let outline = infer::outline(&version.read(ONNX)?)
+        .map_err(|problem| Error::Usage(format!("{model}: {ONNX}: {problem}")))?;
+    let constant = |name: &str| {
+        let constant = outline.constants.get(name).and_then(|constant| constant.values.as_deref());
+        constant
+            .filter(|values| values.len() == shape.channels && values.iter().all(|value| value.is_finite()))
+            .ok_or_else(|| {
+                let expected = format!("{} numbers, what bytes are normalised with", shape.channels);
+                Error::Usage(format!("{model}: {ONNX}: constant {name}: expected {expected}"))
+            })
+    };
+    let python = Module {
+        manifest,
+        normalisation: [constant("scale.constant")?, constant("shift.constant")?],
+        views: &recipe.output.average,
+        layers: &modules.lines,
+        forward: &forward,
+    };
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
     let write = |(name, bytes): (&str, Vec<u8>)| {
         let path = dir.join(name);
         write_atomic(&path, &bytes)?;
         Ok(path)
     };
-    [("model.py", python.into_bytes()), (WEIGHTS, weights)].into_iter().map(write).collect()
-}
-
-/// The file's text.
-fn module(
-    manifest: &zoo::Manifest,
-    normalisation: &Normalisation,
-    temperature: f32,
-    modules: &[String],
-    forward: &[String],
-) -> String {
-    let indented =
-        |lines: &[String]| lines.iter().map(|line| format!("        {line}\n")).collect::<String>();
-    let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
-    let labels =
-        serde_json::to_string(&manifest.labels).expect("texts are JSON, and JSON's texts are Python's");
-    let (name, version) = (&manifest.name, manifest.version);
-    let last = match temperature {
-        1.0 => "return torch.softmax(x, dim=1)".to_owned(),
-        _ => {
-            format!("return torch.softmax(x / {temperature:?}, dim=1)  # the temperature of its calibration")
-        }
-    };
-    format!(
-        "\"\"\"{name} {version}, as published: the probabilities of its model.onnx.\n\n\
-         model = load(\"{WEIGHTS}\")\n\
-         probabilities = model(images)  # uint8 [N, C, H, W]\n\
-         \"\"\"\n\n\
-         import torch\n\
-         from safetensors.torch import load_file\n\
-         from torch import nn\n\
-         from torch.nn import functional as F\n\n\
-         LABELS = {labels}\n\
-         MEAN = torch.tensor([{mean}]).view(1, -1, 1, 1)\n\
-         STD = torch.tensor([{std}]).view(1, -1, 1, 1)\n\n\n\
-         class Model(nn.Module):\n\
-         \x20   def __init__(self):\n\
-         \x20       super().__init__()\n\
-         {modules}\n\
-         \x20   def forward(self, images):\n\
-         \x20       x = (images.float() / 255 - MEAN.to(images.device)) / STD.to(images.device)\n\
-         {forward}\
-         \x20       {last}\n\n\n\
-         def load(path=\"{WEIGHTS}\"):\n\
-         \x20   model = Model()\n\
-         \x20   missing = {{name for name in model.state_dict() if name.endswith(\"num_batches_tracked\")}}\n\
-         \x20   counters = {{name: torch.tensor(0) for name in missing}}\n\
-         \x20   model.load_state_dict(load_file(path) | counters, strict=True)\n\
-         \x20   return model.eval()\n",
-        mean = list(&normalisation.mean),
-        std = list(&normalisation.std),
-        modules = indented(modules),
-        forward = indented(forward),
-    )
+    [("model.py", python.text().into_bytes()), (WEIGHTS, weights)].into_iter().map(write).collect()
 }
 
 /// What `__init__` sets up.

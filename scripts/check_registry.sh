@@ -98,3 +98,16 @@ entries = json.load(sys.stdin)["manifests"]
 assert len(entries) == 3 and all(e["artifactType"] == "application/vnd.dev.sigstore.bundle.v0.3+json" for e in entries), entries
 '
 echo "attestations go along, and a policy decides"
+
+# Signed again with another key: what came before stays in the registry's list, and hides nothing.
+"$zoo" sign mnist-lite@1 --key one.pem --zoo signed 2>&1 >/dev/null | grep -q "model.sig was signed with the key .*: replaced"
+"$zoo" push mnist-lite@1 "$to/signed" --plain-http --zoo signed >/dev/null
+for place in rotated newest; do
+    policy=$(test $place = rotated && echo "--policy other.yaml" || true)
+    "$zoo" pull "$to/signed:1" --plain-http --zoo $place $policy 2>out >/dev/null
+    grep -q "passed over: 1 others that are called model.sig" out
+    diff -r signed/signatures $place/signatures
+done
+"$zoo" pull "$to/signed:1" --plain-http --zoo earlier --policy policy.yaml >/dev/null 2>&1
+"$zoo" verify --zoo earlier --datasets "$root/datasets" --policy policy.yaml --key house.pub >/dev/null
+echo "a signature by a new key reaches whoever trusts it, and the old one whoever trusts that"

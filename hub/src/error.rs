@@ -44,6 +44,9 @@ pub enum Error {
     /// A version is not to be trusted.
     #[error("{0}")]
     Policy(String),
+    /// A version is older than one that is here.
+    #[error("{0}")]
+    Rollback(String),
     /// What the caller asked for makes no sense.
     #[error("{0}")]
     Usage(String),

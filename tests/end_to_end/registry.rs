@@ -18,6 +18,10 @@ pub(crate) enum Answer {
     Endless,
     /// A byte now and then.
     Trickle,
+    /// None.
+    Silence,
+    /// A token is to be had from this path of the registry.
+    Challenge(&'static str),
 }
 
 /// A registry with these answers; returns its address. It lives as long as the test.
@@ -45,13 +49,19 @@ fn answer(mut stream: TcpStream, answers: &BTreeMap<String, Answer>) -> std::io:
         while reader.read_line(&mut rest)? > 2 {
             rest.clear();
         }
-        let path = line.split(' ').nth(1).unwrap_or_default();
+        let path = line.split([' ', '?']).nth(1).unwrap_or_default();
         match answers.get(path) {
             None => write!(stream, "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")?,
             Some(Answer::Bytes(bytes)) => {
                 write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", bytes.len())?;
                 stream.write_all(bytes)?;
             }
+            Some(Answer::Challenge(path)) => {
+                let realm = format!("http://{}{path}", stream.local_addr()?);
+                let head = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nwww-authenticate";
+                write!(stream, "{head}: Bearer realm=\"{realm}\",service=\"x\"\r\n\r\n")?;
+            }
+            Some(Answer::Silence) => std::thread::sleep(Duration::from_secs(60)),
             Some(Answer::Endless) => {
                 write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")?;
                 loop {
@@ -194,6 +204,38 @@ fn a_registry_is_not_believed_and_not_waited_for() {
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(".pull-"));
         assert_eq!(left.count(), 0, "{name}");
     }
+}
+
+#[test]
+fn pushing_does_not_wait_for_a_registry_either() {
+    let dir = tempfile::tempdir().unwrap();
+    tests::copy_dir(&root().join("zoo/models/mnist-lite/1"), &dir.path().join("zoo/models/mnist-lite/1"))
+        .unwrap();
+    let challenge = || ("/v2/".to_owned(), Answer::Challenge("/token"));
+    let token = |answer: Answer| BTreeMap::from([challenge(), ("/token".to_owned(), answer)]);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (what, address, expected) in [
+        ("silence", silent.local_addr().unwrap().to_string(), "timed out"),
+        ("a token that trickles", registry(token(Answer::Trickle)), "more than 65536 bytes"),
+        ("a token without end", registry(token(Answer::Endless)), "more than 65536 bytes"),
+        ("no token", registry(token(Answer::Bytes(b"{}".to_vec()))), "token from"),
+        ("uploads into silence", registry(uploads()), "not done within 2s"),
+    ] {
+        let start = Instant::now();
+        let reference = format!("{address}/zoo");
+        let arguments = ["push", "mnist-lite@1", &reference, "--plain-http", "--timeout", "2"];
+        let outcome = run("zoo", dir.path(), arguments);
+        tests::assert_refused(what, &outcome, &[expected]);
+        assert!(start.elapsed() < Duration::from_secs(15), "{what}: {:?}", start.elapsed());
+    }
+}
+
+/// A registry that takes nothing in time.
+fn uploads() -> BTreeMap<String, Answer> {
+    BTreeMap::from([
+        ("/v2/".to_owned(), Answer::Bytes(Vec::new())),
+        ("/v2/zoo/blobs/uploads/".to_owned(), Answer::Silence),
+    ])
 }
 
 /// Anybody may refer to a version: what cannot be read is told, and keeps nobody from the version.

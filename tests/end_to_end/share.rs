@@ -34,6 +34,8 @@ fn exports_name_their_files_and_refuse_what_they_cannot_do() {
         files.contains(&"hub/mnist-lite/README.md") && files.contains(&"hub/mnist-lite/model.safetensors")
     );
     assert!(files.iter().all(|file| dir.path().join(file).is_file()), "{files:?}");
+    let card = std::fs::read_to_string(dir.path().join("hub/mnist-lite/README.md")).unwrap();
+    assert!(card.contains("- reproducible") && card.contains("- safetensors"), "{card}");
     let twice = run("zoo", dir.path(), ["export", "hf", "hub", "mnist-lite@1", "mnist-lite"]);
     assert_refused("one folder, two versions", &twice, &["mnist-lite: named twice"]);
     std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
@@ -53,6 +55,14 @@ fn registries_that_are_not_there_or_not_named() {
     let place = format!("{closed}/zoo/mnist-lite");
     let push = run("zoo", dir.path(), ["push", "mnist-lite", &place, "--plain-http"]);
     assert_refused("push to nobody", &push, &[&place]);
+    let other = run("zoo", dir.path(), ["push", "mnist-lite", &format!("{place}:7"), "--plain-http"]);
+    assert_refused("a tag of another version", &other, &["version 1, expected 7, as the tag says"]);
+    // What programs of containers would take to Docker's registry.
+    for reference in ["zoo/mnist-lite:1", "mnist-lite"] {
+        for command in [vec!["push", "mnist-lite", reference], vec!["pull", reference, "--zoo", "new"]] {
+            assert_refused("no host", &run("zoo", dir.path(), command), &["without a host"]);
+        }
+    }
     let pull = run("zoo", dir.path(), ["pull", &format!("{place}:1"), "--plain-http", "--zoo", "new"]);
     assert_refused("pull from nobody", &pull, &[&place]);
     assert_eq!(std::fs::read_dir(dir.path().join("new/models")).unwrap().count(), 0);

@@ -76,6 +76,45 @@ fn a_signed_reproduction_report_says_what_came_out() {
     assert!(version.problems().unwrap().is_empty());
 }
 
+/// Of bundles of one name, as after a change of keys, or from somebody who would hide the right one.
+#[test]
+fn of_several_signatures_the_trusted_one_about_this_version_is_kept() {
+    let (dir, zoo, version) = copied();
+    let signed = |seed: u8| {
+        let folder = zoo.sign(&version, &keys(seed).0).unwrap();
+        std::fs::read_to_string(folder.join("model.sig")).unwrap()
+    };
+    let [old, new, stranger] = [1, 2, 3].map(signed);
+    // A statement by the trusted key, about something else.
+    let other = keys(2).0.sign(br#"{"subject": [], "predicateType": "x"}"#);
+    let policy_dir = dir.path().join("policy");
+    std::fs::create_dir(&policy_dir).unwrap();
+    for seed in [1u8, 2] {
+        let key = p256::SecretKey::from_slice(&[seed; 32]).unwrap().public_key();
+        let pem = key.to_public_key_pem(LineEnding::LF).unwrap();
+        std::fs::write(policy_dir.join(format!("{seed}.pub")), pem).unwrap();
+    }
+    let path = policy_dir.join("policy.yaml");
+    std::fs::write(&path, "keys: {old: 1.pub, new: 2.pub}\nsigned_by: [new]\n").unwrap();
+    let policy = Policy::read(&path).unwrap();
+    let best = |bundles: &[&String], policy: Option<&Policy>| {
+        let bundles: Vec<String> = bundles.iter().map(|text| (*text).clone()).collect();
+        zoo::signature::best(&version, &bundles, policy).map(str::to_owned)
+    };
+    let junk = "junk".to_owned();
+    for bundles in [[&new, &old, &stranger, &other, &junk], [&junk, &other, &stranger, &old, &new]] {
+        assert_eq!(best(&bundles, Some(&policy)).as_ref(), Some(&new));
+    }
+    assert_eq!(
+        best(&[&old, &stranger], Some(&policy)).as_ref(),
+        Some(&old),
+        "one of the policy's keys at least"
+    );
+    // Nobody says who is trusted: the newest that is about this version.
+    assert_eq!(best(&[&old, &new, &other, &junk], None).as_ref(), Some(&new));
+    assert_eq!(best(&[], None), None);
+}
+
 /// Two reproducers who are not the publisher, on two kinds of processor.
 #[test]
 fn a_policy_asks_for_independent_reproductions() {

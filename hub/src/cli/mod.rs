@@ -91,9 +91,13 @@ fn report(error: &Error) -> ExitStatus {
         },
         Error::Infer(error) => infer::cli::hint(error),
         Error::Data(_) | Error::Io { .. } | Error::System { .. } => None,
-        Error::Policy(_) => Some("the zoo is as it was; --allow-rollback takes older versions"),
+        Error::Policy(_) => Some("the zoo is as it was"),
+        Error::Rollback(_) => Some("the zoo is as it was; --allow-rollback takes older versions"),
         Error::Registry { .. } | Error::Usage(_) => None,
     };
     terminal::error(error, hint);
-    if matches!(error, Error::Policy(_)) { ExitStatus::CheckFailed } else { ExitStatus::Usage }
+    match error {
+        Error::Policy(_) | Error::Rollback(_) => ExitStatus::CheckFailed,
+        _ => ExitStatus::Usage,
+    }
 }

@@ -28,6 +28,12 @@ pub(super) fn sign(args: &SignArgs) -> Result<ExitStatus> {
         .map_err(|problem| Error::Usage(format!("{}: {problem}", args.key.display())))?;
     let zoo = args.zoo.open()?;
     let version = zoo.version(&spec)?;
+    let own = key.public().hint();
+    let earlier = zoo.attestations(&version)?.into_iter().flatten();
+    // Reports of retraining stay beside each other.
+    for other in earlier.filter(|other| !other.file.starts_with("reproduction-") && other.key != own) {
+        terminal::log(format_args!("{} was signed with the key {}: replaced", other.file, other.key));
+    }
     let folder = zoo.sign(&version, &key)?;
     if args.zoo.json {
         let (name, number) = (&version.manifest.name, version.manifest.version);

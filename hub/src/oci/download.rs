@@ -2,7 +2,7 @@
 //!
 //! Source: <https://github.com/opencontainers/distribution-spec>, and for tokens
 //! <https://distribution.github.io/distribution/spec/auth/token/>. (`oci-client` reads manifests and tokens into memory
-//! whatever their length; it is used to push, where the registry is one's own.)
+//! whatever their length; it is used to push, with a token from here.)
 
 use std::io::Write;
 use std::time::Duration;
@@ -96,7 +96,7 @@ impl Download {
         size: u64,
         to: &mut impl Write,
     ) -> Result<(), Missing> {
-        let time = self.time + Duration::from_secs(size / SLOWEST);
+        let time = self.time + transfer_time(size);
         let read = async {
             let response = self.get(from, &format!("blobs/{digest}"), "*/*").await?;
             let response = response.ok_or_else(|| Missing::Content(format!("{digest}: not found")))?;
@@ -117,7 +117,7 @@ impl Download {
         if response.status() == StatusCode::UNAUTHORIZED {
             let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
             if let Some(challenge) = challenge.and_then(Challenge::parse) {
-                let token = self.fetch_token(&challenge, from).await.map_err(Missing::Transport)?;
+                let token = self.fetch_token(&challenge, from, "pull").await.map_err(Missing::Transport)?;
                 *self.token() = Some(token);
                 response = request().send().await.map_err(failed)?;
             }
@@ -150,14 +150,34 @@ impl Download {
         }
     }
 
-    async fn fetch_token(&self, challenge: &Challenge, from: &Reference) -> Result<String, String> {
+    /// A token to push with; `None` where the registry asks for none.
+    pub(super) async fn token_for_push(&self, to: &Reference) -> Result<Option<String>, String> {
+        let ask = async {
+            let url = format!("{}://{}/v2/", self.scheme, to.resolve_registry());
+            let response = self.http.get(&url).send().await.map_err(|e| message(&e))?;
+            let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+            match challenge.and_then(Challenge::parse) {
+                Some(challenge) => self.fetch_token(&challenge, to, "pull,push").await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let late = |_| Err(format!("logging in: not done within {:?}", self.time));
+        tokio::time::timeout(self.time, ask).await.unwrap_or_else(late)
+    }
+
+    async fn fetch_token(
+        &self,
+        challenge: &Challenge,
+        from: &Reference,
+        actions: &str,
+    ) -> Result<String, String> {
         let wrong = |problem: String| format!("token from {}: {problem}", challenge.realm);
         let mut url: Url = challenge.realm.parse().map_err(|_| wrong("not an address".into()))?;
         // A password goes nowhere in the clear but where the user said that it may.
         if url.scheme() != "https" && url.scheme() != self.scheme {
             return Err(wrong("expected https".into()));
         }
-        let scope = format!("repository:{}:pull", from.repository());
+        let scope = format!("repository:{}:{actions}", from.repository());
         url.query_pairs_mut().append_pair("service", &challenge.service).append_pair("scope", &scope);
         let mut request = self.http.get(url);
         if let Some((user, password)) = &self.login {
@@ -211,10 +231,15 @@ async fn copy(mut response: Response, most: u64, to: &mut impl Write) -> Result<
     Ok(count)
 }
 
-/// The reasons, without the address, which is told anyway.
-fn message(error: &reqwest::Error) -> String {
+/// How long so many bytes may take.
+pub(super) fn transfer_time(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SLOWEST)
+}
+
+/// An error with its reasons.
+pub(super) fn message(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(inner) = cause {
         text = format!("{text}: {inner}");
         cause = inner.source();

@@ -123,8 +123,8 @@ pub(super) async fn list(
 /// What refers to a version.
 #[derive(Debug, Default)]
 pub(super) struct Fetched {
-    /// Attestations by file name.
-    pub(super) attestations: BTreeMap<String, String>,
+    /// Attestations by file name, in the order of the list: there may be several of one name.
+    pub(super) attestations: BTreeMap<String, Vec<String>>,
     /// What was listed and cannot be read, and why: anybody may refer to a version, and lists outlive what they list.
     pub(super) passed_over: Vec<String>,
 }
@@ -144,13 +144,13 @@ pub(super) async fn fetch(
     }
     for Entry { digest, .. } in entries.iter().take(MOST) {
         let problem = match attestation(download, from, digest).await {
-            Ok(Some((title, text)))
-                if fetched.attestations.get(&title).is_none_or(|known| *known == text) =>
-            {
-                fetched.attestations.insert(title, text);
+            Ok(Some((title, text))) => {
+                let known = fetched.attestations.entry(title).or_default();
+                // Listed again, it is as new as its last place.
+                known.retain(|other| *other != text);
+                known.push(text);
                 continue;
             }
-            Ok(Some((title, _))) => format!("another one is called {title}"),
             Ok(None) => continue,
             Err(Missing::Content(problem)) => problem,
             Err(Missing::Transport(problem)) => return Err(format!("referrer {digest}: {problem}")),

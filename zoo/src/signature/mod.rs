@@ -232,6 +232,17 @@ impl Zoo {
     }
 }
 
+/// Of several bundles of one name the best, and of equal ones the last, which is the newest where lists grow at their end:
+/// statements about this version, then those that a policy trusts. Anybody may put another one beside a version.
+pub fn best<'a>(version: &VersionDir, bundles: &'a [String], policy: Option<&Policy>) -> Option<&'a str> {
+    let files = statement::digests(version);
+    let worth = |text: &&String| {
+        let about = bundle::unchecked(text).and_then(|(_, payload)| statement::kind_of(&payload, &files));
+        about.map_or(0, |_| 1 + policy.map_or(0, |policy| policy.trust(text)))
+    };
+    bundles.iter().max_by_key(worth).map(String::as_str)
+}
+
 /// A statement about a version, in a signature bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attestation {

@@ -102,6 +102,14 @@ impl Policy {
         Ok(Policy { keys, signed_by: file.signed_by, reproduced: file.reproduced })
     }
 
+    /// How far a statement is trusted: 2 if one signed it who may sign versions, 1 if another of the policy's keys did.
+    pub(super) fn trust(&self, bundle: &str) -> u8 {
+        let signer = |(name, key): &(&String, &PublicKey)| {
+            key.open(bundle).is_ok().then(|| 1 + u8::from(self.signed_by.contains(name)))
+        };
+        self.keys.iter().filter_map(|entry| signer(&entry)).max().unwrap_or(0)
+    }
+
     /// How a version, whose files are as its manifest says, stands to this policy.
     ///
     /// # Errors

@@ -170,10 +170,16 @@ impl Study {
         if let Err(expected) = zoo::check_name(&self.name) {
             return refuse("name", self.name.clone(), &expected);
         }
-        if self.seeds().is_empty() || has_duplicates(&self.seeds()) {
-            return refuse("seeds", format!("{:?}", self.seeds()), "at least one, each once");
-        }
+        // Before they are made, or compared with each other.
         self.check_looks().or_else(|(field, found, expected)| refuse(field, found, expected))?;
+        if let Seeds::These(seeds) = &self.seeds {
+            if seeds.len() > MAX_SEEDS {
+                return refuse("seeds", format!("{} seeds", seeds.len()), "at most 1000 seeds");
+            }
+            if seeds.is_empty() || has_duplicates(seeds) {
+                return refuse("seeds", format!("{seeds:?}"), "at least one, each once");
+            }
+        }
         if self.matters.is_some_and(|points| !(points > 0.0 && points < 100.0)) {
             return refuse("matters", format!("{:?}", self.matters), "points above 0 and below 100");
         }
@@ -258,7 +264,7 @@ impl Study {
     }
 }
 
-/// Most seeds of a study that is looked at several times.
+/// Most seeds of a study.
 const MAX_SEEDS: usize = 1000;
 
 fn has_duplicates<T: PartialEq>(values: &[T]) -> bool {

@@ -74,6 +74,7 @@ fn a_planted_regression_is_found_explained_and_kept_from_an_alias() {
     let refused = run("zoo", dir, ["alias", "mnist-fast@2", "stable", "--not-worse-than", "stable"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("mnist-fast@2 is worse than mnist-fast@1"), "{refused:?}");
+    tests::assert_refused("no such model", &run("zoo", dir, ["alias", "mnist-fats"]), &["mnist-fats"]);
     let aliases = succeed("zoo", dir, ["alias", "mnist-fast"]);
     assert!(aliases.contains("mnist-fast@1") && !aliases.contains("mnist-fast@2"), "{aliases}");
     // What is as good passes, and so does what is better.

@@ -159,7 +159,7 @@ impl Zoo {
     /// Refuses to go on where manifests or the alias log are not those of the index: writing a new index would take a
     /// change over that somebody made by hand. What is gone, or cannot be read, is left to `verify`.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
-        let history = self.alias_history()?;
+        self.alias_history()?;
         let written = match self.written_index() {
             Err(Error::NotFound { .. }) => return Ok(()),
             written => written?,
@@ -178,12 +178,28 @@ impl Zoo {
                 return damaged(version.path.join(MANIFEST), "not the manifest that the index has");
             }
         }
+        match self.has_lost_aliases(&written)? {
+            true => damaged(self.root().join("aliases.jsonl"), "not the log that the index has"),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the alias log is another one than that of the index.
+    fn has_lost_aliases(&self, written: &Index) -> Result<bool> {
         let last = self.aliases_sha256()?;
         let is_lost = written.aliases_sha256.is_some() && written.aliases_sha256 != last;
-        if is_lost || (history.is_empty() && written.models.iter().any(|model| !model.aliases.is_empty())) {
-            return damaged(self.root().join("aliases.jsonl"), "not the log that the index has");
+        Ok(is_lost || last.is_none() && written.models.iter().any(|model| !model.aliases.is_empty()))
+    }
+
+    /// Whether the index has aliases and their log is not there, as after a copy of a part of a zoo.
+    ///
+    /// # Errors
+    /// If the index or the log cannot be read.
+    pub fn is_without_aliases(&self) -> Result<bool> {
+        match self.written_index() {
+            Err(Error::NotFound { .. }) => Ok(false),
+            written => Ok(self.aliases_sha256()?.is_none() && self.has_lost_aliases(&written?)?),
         }
-        Ok(())
     }
 
     fn read_index(&self, name: &str) -> Result<Index> {

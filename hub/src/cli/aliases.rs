@@ -25,6 +25,10 @@ pub(super) struct AliasArgs {
 pub(super) fn alias(args: &AliasArgs) -> Result<ExitStatus> {
     let spec: Spec = args.model.parse().map_err(Error::Usage)?;
     let zoo = args.zoo.open()?;
+    if !zoo.models()?.iter().any(|(name, _)| *name == spec.name) {
+        // The error says which there are.
+        zoo.version(&Spec::latest(&spec.name))?;
+    }
     // The version that is compared is the one that the alias gets, even if a newer one is published meanwhile.
     let spec = match &args.alias {
         Some(_) => Spec::version(&spec.name, zoo.version(&spec)?.manifest.version),

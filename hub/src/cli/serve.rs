@@ -11,7 +11,7 @@ use terminal::ExitStatus;
 use zoo::signature::Policy;
 
 use crate::error::{Error, Result};
-use crate::serve::{Limits, Options, Trust};
+use crate::serve::{Limits, Options, Trust, host_name};
 
 /// More of anything is a slip of the finger.
 const MAX_NUMBER: usize = 1 << 20;
@@ -142,7 +142,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<ExitStatus> {
         tls: args.tls_cert.zip(args.tls_key),
         token: args.token_file.as_deref().map(read_token).transpose()?,
         admin_token: args.admin_token_file.as_deref().map(read_token).transpose()?,
-        hosts: args.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+        hosts: args.hosts.iter().map(|host| named_host(host)).collect::<Result<_>>()?,
         trust: Trust {
             key: args.key.as_deref().map(read_public_key).transpose()?,
             policy: args.policy.as_deref().map(Policy::read).transpose()?,
@@ -192,4 +192,14 @@ fn start_log(format: LogFormat, level: LogLevel) {
         LogFormat::Text => log.with_ansi(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+}
+
+/// A name for this server as requests are compared with it: whoever copies it from an address may leave the port.
+fn named_host(host: &str) -> Result<String> {
+    let name = host_name(host);
+    let is_of_names = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    if name.is_empty() || host.contains('/') || !name.chars().all(is_of_names) {
+        return Err(Error::Usage(format!("--host {host:?}: expected a name, as zoo.example.org")));
+    }
+    Ok(name)
 }

@@ -27,5 +27,6 @@ mod run;
 mod state;
 mod statistics;
 
+pub(crate) use middleware::host_name;
 pub use options::{Limits, Options, Trust};
 pub use run::serve;

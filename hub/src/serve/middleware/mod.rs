@@ -14,6 +14,8 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 
+pub(crate) use origin::host_name;
+
 use super::body::holding;
 use super::state::Server;
 

@@ -40,15 +40,20 @@ fn from_another_site(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the name in `Host` is an address, this machine, or one of `hosts`. Old clients send none; browsers always do.
-fn is_known(headers: &HeaderMap, hosts: &[String]) -> bool {
-    let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(host) = host.to_str() else { return false };
+/// The name alone of what `Host` says: in lower case, without port and final dot.
+pub(crate) fn host_name(host: &str) -> String {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Whether the name in `Host` is an address, this machine, or one of `hosts`. Old clients send none; browsers always do.
+fn is_known(headers: &HeaderMap, hosts: &[String]) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let name = host_name(host);
     name.parse::<IpAddr>().is_ok()
         || name == "localhost"
         || name.ends_with(".localhost")
@@ -58,6 +63,14 @@ fn is_known(headers: &HeaderMap, hosts: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_without_ports() {
+        for host in ["zoo.example.org", "Zoo.Example.org:8080", "zoo.example.org.", "zoo.example.org.:443"] {
+            assert_eq!(host_name(host), "zoo.example.org");
+        }
+        assert_eq!((host_name("[::1]:8080"), host_name("")), ("::1".into(), "".into()));
+    }
 
     #[test]
     fn names_that_lead_here() {

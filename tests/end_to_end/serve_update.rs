@@ -165,3 +165,33 @@ fn a_repaired_version_comes_into_service() {
     std::fs::remove_dir_all(zoo.models_dir().join(MODEL)).unwrap();
     server.wait_for("it to be gone", |server| server.get("/v2/models/mnist-lite/ready").status == 404);
 }
+
+/// A zoo of which only the models and the index were copied.
+#[test]
+fn an_index_whose_alias_log_is_missing_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let zoo = small_zoo(dir.path());
+    zoo.set_alias(&"mnist-lite@1".parse().unwrap(), "stable").unwrap();
+    let stable = |server: &Server| server.get(&format!("/v2/models/{MODEL}/versions/stable")).status;
+    let missing = "aliases.jsonl is not there";
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!((stable(&server), server.log().contains(missing)), (200, false), "{}", server.log());
+    std::fs::remove_file(dir.path().join("aliases.jsonl")).unwrap();
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!((stable(&server), server.log().contains(missing)), (404, true), "{}", server.log());
+}
+
+#[test]
+fn names_of_hosts_are_taken_as_people_copy_them() {
+    let dir = tempfile::tempdir().unwrap();
+    small_zoo(dir.path());
+    for name in ["Zoo.Example.org:8080", "zoo.example.org."] {
+        let server = Server::start(dir.path(), &["--host", name]);
+        let answer = server.raw(b"GET /v2 HTTP/1.1\r\nhost: zoo.example.org:80\r\nconnection: close\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
+    }
+    for name in ["", "https://zoo.example.org", "zoo.example.org/x", "two words"] {
+        let outcome = tests::run("zoo", dir.path(), ["serve", "--host", name]);
+        tests::assert_refused(name, &outcome, &["expected a name"]);
+    }
+}

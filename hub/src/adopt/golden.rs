@@ -28,11 +28,12 @@ pub(super) struct Pair {
     pub(super) output: (Vec<usize>, Vec<f32>),
 }
 
-/// Reads every `test_data_set_*` of a folder, or the folder itself if it is one.
+/// Reads every `test_data_set_*` of a folder, or the folder itself if it is one. Of several outputs it takes that of
+/// `index`, or the only one that is there.
 ///
 /// # Errors
 /// [`Error::Usage`] naming the file.
-pub(super) fn read(dir: &Path) -> Result<Vec<Pair>> {
+pub(super) fn read(dir: &Path, index: usize) -> Result<Vec<Pair>> {
     let mut folders = Vec::new();
     if dir.join("input_0.pb").exists() {
         folders.push(dir.to_owned());
@@ -55,7 +56,8 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Pair>> {
         .into_iter()
         .map(|folder| {
             let input = floats(&folder.join("input_0.pb"))?;
-            let output = floats(&folder.join("output_0.pb"))?;
+            let outputs = [index, 0].map(|index| folder.join(format!("output_{index}.pb")));
+            let output = floats(outputs.iter().find(|path| path.exists()).unwrap_or(&outputs[0]))?;
             Ok(Pair { folder, input, output })
         })
         .collect()

@@ -11,7 +11,8 @@ use tract_onnx::pb::{
 };
 
 use super::proto::{
-    described, fixed, float_tensor, free, int_attribute, int64_tensor, int64s, ints_attribute, value_info,
+    constant, described, fixed, float_tensor, free, int_attribute, int64_tensor, int64s, ints_attribute,
+    value_info,
 };
 
 /// Name of the input, as of every version.
@@ -64,10 +65,22 @@ pub enum Layout {
 
 /// What a network's output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// Before a softmax.
     Logits,
+    /// After a logarithmic softmax.
     LogProbabilities,
+    /// After a softmax.
     Probabilities,
+}
+
+/// Every name that a graph within a node takes from somewhere.
+fn names_in(graph: &GraphProto) -> Vec<String> {
+    let own = graph.node.iter().flat_map(|node| {
+        let inner = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)).flat_map(names_in);
+        node.input.iter().cloned().chain(inner).collect::<Vec<_>>()
+    });
+    own.chain(graph.output.iter().map(|value| value.name.clone())).collect()
 }
 
 /// The only input and output of a file, as it describes them.
@@ -78,6 +91,8 @@ pub(super) struct Ends {
     /// Lengths; `None` for those that are free.
     pub(super) shape: Vec<Option<usize>>,
     pub(super) output: String,
+    /// Which of the file's outputs that is, from 0.
+    pub(super) output_index: usize,
 }
 
 impl Ends {
@@ -112,6 +127,7 @@ impl Ends {
             element: tensor.elem_type,
             shape: dims.map(length).collect(),
             output: output.name.clone(),
+            output_index: graph.output.iter().position(|value| value.name == output.name).unwrap_or(0),
         })
     }
 }
@@ -127,18 +143,39 @@ impl Rewriter<'_> {
     pub(super) fn lift_constants(&mut self) {
         let graph = &mut *self.graph;
         let mut lifted = Vec::new();
-        graph.node.retain(|node| {
-            let value = node.attribute.iter().find(|attribute| attribute.name == "value");
-            let tensor = value.and_then(|attribute| attribute.t.clone());
-            match (node.op_type.as_str(), tensor, node.output.first()) {
-                ("Constant", Some(tensor), Some(name)) => {
-                    lifted.push(TensorProto { name: name.clone(), ..tensor });
-                    false
-                }
-                _ => true,
+        graph.node.retain(|node| match (node.op_type.as_str(), constant(node), node.output.first()) {
+            ("Constant", Some(tensor), Some(name)) => {
+                lifted.push(TensorProto { name: name.clone(), ..tensor });
+                false
             }
+            _ => true,
         });
         graph.initializer.extend(lifted);
+    }
+
+    /// Leaves out what the chosen output does not need, such as the label beside probabilities.
+    pub(super) fn keep_needed(&mut self, output: &str) {
+        let all = self.graph.node.len();
+        let mut needed: HashSet<String> = HashSet::from([output.to_owned()]);
+        let mut is_needed = vec![false; all];
+        // A node comes after what it needs.
+        for (node, is_needed) in self.graph.node.iter().zip(&mut is_needed).rev() {
+            *is_needed = node.output.iter().any(|name| needed.contains(name));
+            if *is_needed {
+                needed.extend(node.input.iter().cloned());
+                let inner = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs));
+                inner.for_each(|graph| needed.extend(names_in(graph)));
+            }
+        }
+        let mut is_needed = is_needed.into_iter();
+        self.graph.node.retain(|_| is_needed.next().unwrap_or(true));
+        self.graph.initializer.retain(|tensor| needed.contains(&tensor.name));
+        match all - self.graph.node.len() {
+            0 => {}
+            left_out => {
+                self.changes.push(format!("{left_out} nodes left out, which {output:?} does not need"))
+            }
+        }
     }
 
     /// Lets the first length of input, outputs and constant shapes be any number.
@@ -154,7 +191,11 @@ impl Rewriter<'_> {
                 let name = node.input.get(1)?;
                 let shape = self.graph.initializer.iter().find(|tensor| tensor.name == *name)?;
                 let mut lengths = int64s(shape);
-                if lengths.first() != Some(&(fixed as i64)) {
+                let is_empty =
+                    |node: &NodeProto| node.attribute.iter().any(|a| a.name == "allowzero" && a.i != 0);
+                if lengths.first() != Some(&(fixed as i64))
+                    || lengths.contains(&0) && is_empty(&self.graph.node[index])
+                {
                     return None;
                 }
                 // 0 is the length that goes in, -1 what is left.
@@ -164,8 +205,12 @@ impl Rewriter<'_> {
             })
             .collect();
         for (index, tensor) in shapes {
-            if let Some(place) = self.graph.node.get_mut(index).and_then(|node| node.input.get_mut(1)) {
-                *place = tensor.name.clone();
+            if let Some(node) = self.graph.node.get_mut(index) {
+                // PyTorch sets it always; with it, 0 would be a length of nothing, and none is that here.
+                node.attribute.retain(|attribute| attribute.name != "allowzero");
+                if let Some(place) = node.input.get_mut(1) {
+                    *place = tensor.name.clone();
+                }
             }
             self.graph.initializer.push(tensor);
         }
@@ -302,6 +347,7 @@ impl Rewriter<'_> {
         kind: Kind,
         order: Option<&[usize]>,
         classes: usize,
+        is_flat: bool,
     ) {
         let mut at = ends.output.clone();
         let mut add =
@@ -318,6 +364,9 @@ impl Rewriter<'_> {
                 };
                 self.graph.node.push(node);
             };
+        if !is_flat {
+            add("Flatten", None, vec![int_attribute("axis", 1)], "flat_output");
+        }
         match kind {
             Kind::Logits => add("Softmax", None, vec![int_attribute("axis", 1)], "softmax"),
             Kind::LogProbabilities => add("Exp", None, Vec::new(), "exp"),
@@ -330,6 +379,9 @@ impl Rewriter<'_> {
             self.changes.push(format!("classes put in the order {order:?}"));
         }
         add("Identity", None, Vec::new(), OUTPUT);
+        if !is_flat {
+            self.changes.push("output flattened".into());
+        }
         match kind {
             Kind::Logits => self.changes.push("softmax added: it gives logits".into()),
             Kind::LogProbabilities => self.changes.push("exp added: it gives log-probabilities".into()),

@@ -18,11 +18,11 @@ use prost::Message;
 use tract_onnx::pb::ModelProto;
 use zoo::{Adopted, VersionDir, Zoo};
 
-pub use graph::{Layout, Pixels};
+pub use graph::{Kind, Layout, Pixels};
 
 use crate::error::{Error, Result};
 use file::Original;
-use graph::{Ends, Kind, Rewriter};
+use graph::{Ends, Rewriter};
 use release::Release;
 
 /// What to adopt, and what the file does not say.
@@ -43,6 +43,8 @@ pub struct Request<'a> {
     pub labels: Option<Vec<String>>,
     /// Which output, if there are several.
     pub output: Option<&'a str>,
+    /// What that output is; `None` to see it on training images.
+    pub gives: Option<Kind>,
     /// Folder of golden data.
     pub golden: Option<&'a Path>,
 }
@@ -83,7 +85,7 @@ pub fn adopt(zoo: &Zoo, request: &Request<'_>) -> Result<VersionDir> {
     let training = request.dataset.load(Split::Train)?;
     let form = bring_into_form(request, original.model, &training)?;
     let shape = training.shape;
-    let golden = request.golden.map(golden::read).transpose()?;
+    let golden = request.golden.map(|dir| golden::read(dir, form.ends.output_index)).transpose()?;
     let golden = golden.map(|pairs| golden::in_zoo_form(&pairs, &form, request.pixels.as_ref(), shape));
     let golden = golden.transpose()?;
     let session = load(request, &form.model)?;
@@ -140,10 +142,11 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
         |pixels: Option<&Pixels>, model: &mut ModelProto| -> std::result::Result<Vec<String>, String> {
             let graph = model.graph.as_mut().ok_or("without a graph")?;
             let mut rewriter = Rewriter { graph, changes: Vec::new() };
+            rewriter.graph.output.retain(|value| value.name == ends.output);
+            rewriter.keep_needed(&ends.output);
             rewriter.lift_constants();
             rewriter.free_batch(&ends);
             rewriter.take_pixels(&ends, training.shape, request.layout, pixels)?;
-            rewriter.graph.output.retain(|value| value.name == ends.output);
             Ok(rewriter.changes)
         };
     let raw_element = i32::from(tract_onnx::pb::tensor_proto::DataType::Uint8);
@@ -157,10 +160,15 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
     let session = load(request, &model).map_err(|error| wrong(request, explained(&error, &before)))?;
     let outputs = outputs(request, &session, training)?;
     let classes = request.dataset.description.classes.len();
-    let kind = kind(&outputs, classes);
+    let kind = match request.gives {
+        Some(kind) => kind,
+        None => kind(&outputs, classes).map_err(|problem| wrong(request, problem))?,
+    };
+    let shapes = infer::shapes(&model.encode_to_vec(), training.shape).map_err(|e| wrong(request, e))?;
+    let is_flat = shapes.get(&ends.output).is_some_and(|shape| shape.split(" x ").count() == 2);
     let graph = model.graph.as_mut().ok_or_else(|| wrong(request, "without a graph"))?;
     let mut rewriter = Rewriter { graph, changes: Vec::new() };
-    rewriter.give_probabilities(&ends, kind, order.as_deref(), classes);
+    rewriter.give_probabilities(&ends, kind, order.as_deref(), classes, is_flat);
     found.append(&mut rewriter.changes);
     Ok(Form { model, changes: found, kind, ends, is_last, order, classes })
 }
@@ -201,20 +209,30 @@ fn outputs(request: &Request<'_>, session: &Session, training: &Samples) -> Resu
 }
 
 /// What rows of outputs are: probabilities add up to 1, log-probabilities do so after the exponential.
-fn kind(outputs: &[f32], classes: usize) -> Kind {
+///
+/// # Errors
+/// For values of 0 to 1 that do not add up to 1: a softmax over them would make every answer an unsure one.
+fn kind(outputs: &[f32], classes: usize) -> std::result::Result<Kind, String> {
     let rows = || outputs.chunks_exact(classes.max(1));
     let sums_to_one = |row: &[f32], of: fn(f64) -> f64| {
         (row.iter().map(|&value| of(value.into())).sum::<f64>() - 1.0).abs() < SUM_ERROR
     };
-    if rows()
-        .all(|row| row.iter().all(|value| (-1e-6..=1.0 + 1e-6).contains(value)) && sums_to_one(row, |v| v))
-    {
-        Kind::Probabilities
-    } else if rows().all(|row| row.iter().all(|&value| value <= 1e-6) && sums_to_one(row, f64::exp)) {
-        Kind::LogProbabilities
-    } else {
-        Kind::Logits
+    let is_share = |value: &f32| (-1e-6..=1.0 + 1e-6).contains(value);
+    if rows().all(|row| row.iter().all(is_share) && sums_to_one(row, |v| v)) {
+        return Ok(Kind::Probabilities);
     }
+    if rows().all(|row| row.iter().all(|&value| value <= 1e-6) && sums_to_one(row, f64::exp)) {
+        return Ok(Kind::LogProbabilities);
+    }
+    if outputs.iter().all(is_share) {
+        let sums: Vec<f32> = rows().map(|row| row.iter().sum()).collect();
+        let (least, most) = sums.iter().fold((f32::MAX, f32::MIN), |(l, m), &sum| (l.min(sum), m.max(sum)));
+        return Err(format!(
+            "gives values of 0 to 1 that add up to {least:.3} to {most:.3}, not to 1, as a sigmoid or a quantised softmax does: \
+             name the output before that by --output, or say by --gives what they are"
+        ));
+    }
+    Ok(Kind::Logits)
 }
 
 /// For every class of the dataset the output that is it; `None` if the outputs are in the dataset's order.
@@ -291,10 +309,16 @@ mod tests {
 
     #[test]
     fn outputs_tell_what_they_are() {
-        assert_eq!(kind(&[0.25, 0.75, 1.0, 0.0], 2), Kind::Probabilities);
-        assert_eq!(kind(&[0.25f32.ln(), 0.75f32.ln(), 0.5f32.ln(), 0.5f32.ln()], 2), Kind::LogProbabilities);
-        assert_eq!(kind(&[3.0, -1.0, 0.2, 0.8], 2), Kind::Logits);
+        assert_eq!(kind(&[0.25, 0.75, 1.0, 0.0], 2), Ok(Kind::Probabilities));
+        let logarithms = [0.25f32.ln(), 0.75f32.ln(), 0.5f32.ln(), 0.5f32.ln()];
+        assert_eq!(kind(&logarithms, 2), Ok(Kind::LogProbabilities));
+        assert_eq!(kind(&[3.0, -1.0, 0.2, 0.8], 2), Ok(Kind::Logits));
         // One row that adds up by accident is not enough.
-        assert_eq!(kind(&[0.5, 0.5, 2.0, -1.0], 2), Kind::Logits);
+        assert_eq!(kind(&[0.5, 0.5, 2.0, -1.0], 2), Ok(Kind::Logits));
+        // A sigmoid, and a softmax of 256 levels.
+        for outputs in [[0.9, 0.8, 0.1, 0.2], [0.25, 0.746, 0.996, 0.0]] {
+            let problem = kind(&outputs, 2).unwrap_err();
+            assert!(problem.contains("not to 1"), "{problem}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    AttributeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto, type_proto,
+    AttributeProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto,
+    type_proto,
 };
 
 /// Name of the free dimension.
@@ -37,6 +38,20 @@ pub(super) fn int64_tensor(name: &str, values: &[i64]) -> TensorProto {
         raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         ..TensorProto::default()
     }
+}
+
+/// The value of a `Constant` node, in whichever attribute it is; `None` for text and sparse tensors.
+pub(super) fn constant(node: &NodeProto) -> Option<TensorProto> {
+    let of = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
+    if let Some(attribute) = of("value") {
+        return attribute.t.clone();
+    }
+    let scalar = |tensor: TensorProto| TensorProto { dims: Vec::new(), ..tensor };
+    of("value_ints")
+        .map(|list| int64_tensor("", &list.ints))
+        .or_else(|| of("value_int").map(|one| scalar(int64_tensor("", &[one.i]))))
+        .or_else(|| of("value_floats").map(|list| float_tensor("", &[list.floats.len()], &list.floats)))
+        .or_else(|| of("value_float").map(|one| scalar(float_tensor("", &[1], &[one.f]))))
 }
 
 pub(super) fn int64s(tensor: &TensorProto) -> Vec<i64> {

@@ -11,7 +11,7 @@ use serde_json::json;
 use terminal::ExitStatus;
 use zoo::Zoo;
 
-use crate::adopt::{Layout, Pixels, Request, adopt as publish};
+use crate::adopt::{Kind, Layout, Pixels, Request, adopt as publish};
 use crate::error::{Error, Result};
 
 #[derive(clap::Args)]
@@ -48,6 +48,9 @@ pub(super) struct AdoptArgs {
     /// Which output, if there are several.
     #[arg(long)]
     output: Option<String>,
+    /// What that output is [default: seen on training images].
+    #[arg(long, value_enum)]
+    gives: Option<Gives>,
     /// Folder of golden data: `test_data_set_0/input_0.pb` and `output_0.pb`, made by the framework that exported the file.
     #[arg(long)]
     golden: Option<PathBuf>,
@@ -76,6 +79,17 @@ enum Like {
     Keras,
     /// As they are.
     Raw,
+}
+
+/// What a network's output is.
+#[derive(Clone, Copy, ValueEnum)]
+enum Gives {
+    /// Before a softmax.
+    Logits,
+    /// After a logarithmic softmax.
+    LogProbabilities,
+    /// After a softmax.
+    Probabilities,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -171,6 +185,11 @@ fn adopt_here(args: &AdoptArgs) -> Result<ExitStatus> {
         }),
         labels,
         output: args.output.as_deref(),
+        gives: args.gives.map(|gives| match gives {
+            Gives::Logits => Kind::Logits,
+            Gives::LogProbabilities => Kind::LogProbabilities,
+            Gives::Probabilities => Kind::Probabilities,
+        }),
         golden: args.golden.as_deref(),
     };
     let version = publish(&zoo, &request)?;

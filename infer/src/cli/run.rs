@@ -31,10 +31,11 @@ pub(super) struct RunArgs {
 pub(super) fn run_file(args: &RunArgs) -> Result<ExitStatus> {
     let read = |path: &Path| datasets::files::read(path, MAX_FILE_BYTES).map_err(Error::io(path));
     let mut inputs = Vec::new();
-    loop {
-        let path = args.inputs.join(format!("input_{}.pb", inputs.len()));
-        if !path.exists() {
-            break;
+    let files = input_files(&args.inputs)?;
+    for (index, (number, path)) in files.into_iter().enumerate() {
+        if number != index {
+            let problem = format!("{}: expected input_{index}.pb before it", path.display());
+            return Err(Error::Usage(problem));
         }
         inputs.push(read(&path)?);
     }
@@ -56,4 +57,19 @@ pub(super) fn run_file(args: &RunArgs) -> Result<ExitStatus> {
         }
     }
     Ok(ExitStatus::Success)
+}
+
+/// Every `input_<number>.pb` of a folder, in the order of the numbers.
+fn input_files(dir: &Path) -> Result<Vec<(usize, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
+        let path = entry.map_err(Error::io(dir))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let number = name.strip_prefix("input_").and_then(|rest| rest.strip_suffix(".pb"));
+        if let Some(number) = number.and_then(|number| number.parse().ok()) {
+            files.push((number, path));
+        }
+    }
+    files.sort();
+    Ok(files)
 }

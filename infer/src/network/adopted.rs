@@ -202,7 +202,10 @@ impl Totals {
     /// A tensor has as many values as it declares.
     fn tensor(&mut self, tensor: &TensorProto) -> TractResult<()> {
         let outside = tensor.data_location == Some(DataLocation::External as i32);
-        ensure!(!outside && tensor.external_data.is_empty(), "data in another file");
+        ensure!(
+            !outside && tensor.external_data.is_empty(),
+            "data in another file; expected all in one, as onnx.save writes it (`zoo adopt` takes both)"
+        );
         let count = count(tensor)?;
         let width = width(tensor)?;
         let found = if !tensor.raw_data.is_empty() {

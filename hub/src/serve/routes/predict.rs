@@ -31,6 +31,7 @@ const MAX_DECODED_BYTES: u64 = 160 << 20;
 const LARGE_PIXELS: u64 = 2 << 20;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PredictQuery {
     /// `NAME` or `NAME@VERSION`; the one of `infer predict`, or the first by name, if there is none.
     model: Option<String>,
@@ -110,7 +111,7 @@ pub(super) async fn predict(
     Ok(Json(answer))
 }
 
-/// The image in a body, and the room that it takes: the body itself, or the first file of a form
+/// The image in a body, and the room that it takes: the body itself, or the only file of a form
 /// (`curl -F image=@photo.jpg`).
 async fn uploaded(
     server: &Server,
@@ -132,13 +133,21 @@ async fn uploaded(
     DefaultBodyLimit::disable().apply(&mut request);
     let wrong = |problem: String| Problem::bad_request(format!("form: {problem}"));
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| wrong(e.body_text()))?;
+    let mut found = None;
     while let Some(field) = form.next_field().await.map_err(|e| wrong(e.body_text()))? {
-        if field.file_name().is_some() {
-            let file = field.bytes().await.map_err(|e| wrong(e.body_text()))?;
-            return Ok((file, body.room));
+        let name = field.name().unwrap_or_default().to_owned();
+        if field.file_name().is_none() {
+            let expected =
+                "expected only a file; what is asked for stands in the address, as ?model=NAME&top_k=3";
+            return Err(wrong(format!("field {name:?}: {expected}")));
         }
+        if found.is_some() {
+            return Err(wrong(format!("field {name:?}: another file, expected one")));
+        }
+        found = Some(field.bytes().await.map_err(|e| wrong(e.body_text()))?);
     }
-    Err(wrong("without a file; expected one, as `curl -F image=@photo.jpg` sends".into()))
+    let none = || wrong("without a file; expected one, as `curl -F image=@photo.jpg` sends".into());
+    Ok((found.ok_or_else(none)?, body.room))
 }
 
 /// What each convolution makes of an image.

@@ -26,15 +26,15 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_dir(dir)
 }
 
-/// Writes what a command made to where its user says: whole as [`write_atomic`] does, but into a device or a pipe, such
-/// as `/dev/stdout`, instead of putting a file in its place.
+/// Writes what a command made to where its user says: whole as [`write_atomic`] does, but into what a device, a pipe or a
+/// link stands for, such as `/dev/stdout`, instead of putting a file in its place.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
-    match std::fs::metadata(path) {
+    match std::fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() && !found.is_dir() => {
-            let file = File::options().write(true).open(path);
+            let file = File::options().write(true).create(true).truncate(true).open(path);
             file.and_then(|mut file| file.write_all(bytes)).map_err(Error::io(path))
         }
         _ => write_atomic(path, bytes),

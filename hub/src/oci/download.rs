@@ -161,7 +161,7 @@ impl Download {
                 None => Ok(None),
             }
         };
-        let late = |_| Err(format!("logging in: not done within {:?}", self.time));
+        let late = |_| Err(format!("logging in: timed out, not done within {:?}", self.time));
         tokio::time::timeout(self.time, ask).await.unwrap_or_else(late)
     }
 

@@ -67,7 +67,8 @@ impl Registry {
             protocol: if plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
             platform_resolver: None,
             connect_timeout: Some(time.min(Duration::from_secs(10))),
-            read_timeout: Some(time),
+            // Each request has its time from `in_time`: that of a chunk depends on its length.
+            read_timeout: None,
             ..ClientConfig::default()
         });
         let download = Download::new(plain_http, login.clone(), time);

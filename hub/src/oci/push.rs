@@ -76,7 +76,7 @@ impl Registry {
     ) -> std::result::Result<std::result::Result<T, String>, String> {
         let time = self.time + download::transfer_time(bytes as u64);
         let done = tokio::time::timeout(time, work).await;
-        let done = done.map_err(|_| format!("{what}: not done within {time:?}"))?;
+        let done = done.map_err(|_| format!("{what}: timed out, not done within {time:?}"))?;
         Ok(done.map_err(|error| format!("{what}: {}", download::message(&error))))
     }
 

@@ -187,20 +187,29 @@ fn compressed_bodies_have_the_limits_of_others() {
 fn forms_with_a_file_are_images() {
     let server = Server::start(&zoo(), &[]);
     let seven = std::fs::read(root().join("docs/seven.png")).unwrap();
-    let form = |disposition: &str| {
-        let start = format!(
-            "--b\r\ncontent-disposition: form-data; name=\"note\"\r\n\r\nhello\r\n--b\r\ncontent-disposition: form-data; {disposition}\r\n\r\n"
-        );
-        [start.as_bytes(), &seven, b"\r\n--b--\r\n"].concat()
+    let part = |disposition: &str, content: &[u8]| {
+        let start = format!("--b\r\ncontent-disposition: form-data; {disposition}\r\n\r\n");
+        [start.as_bytes(), content, b"\r\n"].concat()
     };
+    let form = |disposition: &str| [part(disposition, &seven), b"--b--\r\n".to_vec()].concat();
+    let image = "name=\"image\"; filename=\"seven.png\"";
+    let with = |other: Vec<u8>| [part(image, &seven), other, b"--b--\r\n".to_vec()].concat();
     let ask = |content_type: &str, body: &[u8]| {
         let headers = format!("content-type: {content_type}\r\nconnection: close\r\n");
         server.raw(&post("/predict", &headers, body))
     };
-    let said = ask("multipart/form-data; boundary=b", &form("name=\"image\"; filename=\"seven.png\""));
+    let said = ask("multipart/form-data; boundary=b", &form(image));
     assert!(said.starts_with("HTTP/1.1 200") && said.contains("\"label\":\"7\""), "{said}");
     for (content_type, body, expected) in [
-        ("multipart/form-data; boundary=b", form("name=\"image\""), "without a file"),
+        (
+            "multipart/form-data; boundary=b",
+            form("name=\"image\""),
+            "field \\\"image\\\": expected only a file",
+        ),
+        // What would be dropped: another model than the one that is asked for would answer.
+        ("multipart/form-data; boundary=b", with(part("name=\"model\"", b"x")), "?model=NAME"),
+        ("multipart/form-data; boundary=b", with(part(image, &seven)), "another file"),
+        ("multipart/form-data; boundary=b", b"--b--\r\n".to_vec(), "without a file"),
         ("multipart/form-data", form("name=\"image\"; filename=\"x\""), "form: "),
         ("multipart/form-data; boundary=c", form("name=\"image\"; filename=\"x\""), "form: "),
         ("multipart/form-data; boundary=b", b"--b\r\n".to_vec(), "form: "),
@@ -208,6 +217,8 @@ fn forms_with_a_file_are_images() {
         let said = ask(content_type, &body);
         assert!(said.starts_with("HTTP/1.1 400") && said.contains(expected), "{content_type}: {said}");
     }
+    let said = server.raw(&post("/predict?modle=x", "connection: close\r\n", &seven));
+    assert!(said.starts_with("HTTP/1.1 400") && said.contains("modle"), "{said}");
 }
 
 /// Steadily, but slowly: each time something is read, though not much.

@@ -87,6 +87,10 @@ fn of_several_signatures_the_trusted_one_about_this_version_is_kept() {
     let [old, new, stranger] = [1, 2, 3].map(signed);
     // A statement by the trusted key, about something else.
     let other = keys(2).0.sign(br#"{"subject": [], "predicateType": "x"}"#);
+    // And by the same about this version, but not that it is whole.
+    zoo.sign(&version, &keys(2).0).unwrap();
+    let signatures = zoo.signature_dir_of("mnist-cnn", 1);
+    let provenance = std::fs::read_to_string(signatures.join("provenance.sig")).unwrap();
     let policy_dir = dir.path().join("policy");
     std::fs::create_dir(&policy_dir).unwrap();
     for seed in [1u8, 2] {
@@ -99,10 +103,13 @@ fn of_several_signatures_the_trusted_one_about_this_version_is_kept() {
     let policy = Policy::read(&path).unwrap();
     let best = |bundles: &[&String], policy: Option<&Policy>| {
         let bundles: Vec<String> = bundles.iter().map(|text| (*text).clone()).collect();
-        zoo::signature::best(&version, &bundles, policy).map(str::to_owned)
+        zoo::signature::best(&version, "model.sig", &bundles, policy).map(str::to_owned)
     };
     let junk = "junk".to_owned();
-    for bundles in [[&new, &old, &stranger, &other, &junk], [&junk, &other, &stranger, &old, &new]] {
+    for bundles in [
+        [&new, &old, &stranger, &other, &junk, &provenance],
+        [&provenance, &junk, &other, &stranger, &old, &new],
+    ] {
         assert_eq!(best(&bundles, Some(&policy)).as_ref(), Some(&new));
     }
     assert_eq!(
@@ -111,7 +118,7 @@ fn of_several_signatures_the_trusted_one_about_this_version_is_kept() {
         "one of the policy's keys at least"
     );
     // Nobody says who is trusted: the newest that is about this version.
-    assert_eq!(best(&[&old, &new, &other, &junk], None).as_ref(), Some(&new));
+    assert_eq!(best(&[&old, &new, &other, &junk, &provenance], None).as_ref(), Some(&new));
     assert_eq!(best(&[], None), None);
 }
 

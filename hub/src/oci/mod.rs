@@ -15,7 +15,7 @@ use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
-use zoo::signature::Policy;
+use zoo::signature::{Attestation, Policy};
 use zoo::{MANIFEST, Manifest, VersionDir, Zoo};
 
 use crate::error::{Error, Result};
@@ -121,7 +121,8 @@ impl Registry {
         self.pull_files(&from, &layers, &work)?;
         let sha256 = Digest::of(text.as_bytes());
         let incoming = VersionDir { path: work.clone(), manifest, manifest_sha256: sha256 };
-        let attestations = one_of_each_name(&incoming, named, options.policy, &mut passed_over);
+        let here = zoo.attestations(&incoming)?.into_iter().flatten().collect();
+        let attestations = one_of_each_name(&incoming, named, here, options.policy, &mut passed_over);
         if let Some(policy) = options.policy {
             check_policy(policy, &incoming, &attestations)?;
         }
@@ -203,11 +204,17 @@ fn check_tag(reference: &Reference, manifest: &Manifest) -> std::result::Result<
 fn one_of_each_name(
     version: &VersionDir,
     named: BTreeMap<String, Vec<String>>,
+    here: Vec<Attestation>,
     policy: Option<&Policy>,
     passed_over: &mut Vec<String>,
 ) -> BTreeMap<String, String> {
-    let keep = |(name, texts): (String, Vec<String>)| {
-        let kept = zoo::signature::best(version, &texts, policy)?;
+    let keep = |(name, mut texts): (String, Vec<String>)| {
+        // What is in the zoo stays where nothing is better: the last of equals.
+        if let Some(own) = here.iter().find(|own| own.file == name) {
+            texts.retain(|text| *text != own.text);
+            texts.push(own.text.clone());
+        }
+        let kept = zoo::signature::best(version, &name, &texts, policy)?;
         if texts.len() > 1 {
             passed_over.push(format!("{} others that are called {name}", texts.len() - 1));
         }

@@ -232,13 +232,26 @@ impl Zoo {
     }
 }
 
-/// Of several bundles of one name the best, and of equal ones the last, which is the newest where lists grow at their end:
-/// statements about this version, then those that a policy trusts. Anybody may put another one beside a version.
-pub fn best<'a>(version: &VersionDir, bundles: &'a [String], policy: Option<&Policy>) -> Option<&'a str> {
+/// Of several bundles for one file the best, and of equal ones the last: statements about this version, of the kind that
+/// the name promises, then those that a policy trusts. Anybody may put another one beside a version, also one that a trusted
+/// key signed for something else.
+pub fn best<'a>(
+    version: &VersionDir,
+    file: &str,
+    bundles: &'a [String],
+    policy: Option<&Policy>,
+) -> Option<&'a str> {
     let files = statement::digests(version);
+    // Who retrained a version need not be one who may sign it.
+    let most = if file.starts_with("reproduction-") { 1 } else { 2 };
     let worth = |text: &&String| {
         let about = bundle::unchecked(text).and_then(|(_, payload)| statement::kind_of(&payload, &files));
-        about.map_or(0, |_| 1 + policy.map_or(0, |policy| policy.trust(text)))
+        let is_of_kind =
+            |kind: &String| statement::kind_of_file(file).is_none_or(|expected| kind == expected);
+        about
+            .ok()
+            .filter(is_of_kind)
+            .map_or(0, |_| 1 + policy.map_or(0, |policy| policy.trust(text).min(most)))
     };
     bundles.iter().max_by_key(worth).map(String::as_str)
 }

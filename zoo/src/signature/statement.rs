@@ -244,6 +244,17 @@ struct AnyStatement {
     predicate_type: String,
 }
 
+/// The predicate type that a file's name promises; `None` for names that promise none.
+pub(super) fn kind_of_file(file: &str) -> Option<&'static str> {
+    match file {
+        super::SIGNATURE => Some(MODEL_SIGNATURE),
+        super::PROVENANCE => Some(PROVENANCE),
+        super::TEST_RESULT => Some(TEST_RESULT),
+        _ if file.starts_with("reproduction-") => Some(TEST_RESULT),
+        _ => None,
+    }
+}
+
 /// What kind of statement about a version with these files a payload is.
 pub(super) fn kind_of(
     payload: &[u8],

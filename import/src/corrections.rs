@@ -91,7 +91,7 @@ fn read(path: &Path, column: Option<&str>) -> Result<HashMap<Digest, (u64, Strin
     let text = datasets::files::read_text(path, MAX_BYTES).map_err(Error::io(path))?;
     let text = text.trim_start_matches('\u{feff}');
     // Programs for tables save what they read with semicolons, in much of the world.
-    let first = text.lines().next().unwrap_or_default();
+    let first = text.split(['\r', '\n']).next().unwrap_or_default();
     let delimiter = if first.contains(';') && !first.contains(',') { b';' } else { b',' };
     let lines = Newlines::new(text.as_bytes());
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(lines);

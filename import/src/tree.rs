@@ -139,7 +139,9 @@ impl Tree {
                 false => self.push(name, place, PathBuf::new())?,
             }
         }
-        folders.retain(|folder| !folder.is_empty() && !common.starts_with(folder) && !is_litter(folder));
+        folders.retain(|folder| {
+            !folder.is_empty() && !common.starts_with(&format!("{folder}/")) && !is_litter(folder)
+        });
         self.note_empty(folders);
         Ok(())
     }

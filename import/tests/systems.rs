@@ -102,6 +102,14 @@ fn whole_numbers_beside_missing_ones_are_classes() {
         });
         assert_eq!(counts(&found.unwrap()), expect(&[("no", 2, 0, 1), ("yes", 2, 0, 1)]), "{source}");
     }
+    // Names that look like numbers stay as they are.
+    let listed: Vec<_> = six(&place)
+        .into_iter()
+        .map(|(file, label)| (file, if label == "cat" { "1.0" } else { "1.5" }))
+        .collect();
+    place.write("own/list.csv", csv(&listed));
+    let found = place.import("own/list.csv", |request| request.name = "names".into()).unwrap();
+    assert_eq!(counts(&found), expect(&[("1.0", 2, 0, 1), ("1.5", 2, 0, 1)]));
 }
 
 #[test]
@@ -139,6 +147,19 @@ fn a_folder_of_idx_files_as_torchvision_leaves_it() {
     set("emnist/emnist-letters-train", 8, 4, true);
     set("emnist/emnist-digits-train", 8, 5, true);
     let refused = place.import("emnist", |_| {}).unwrap_err();
+    // An unpacking that broke off hides nothing, and folders of classes beside such files are meant.
+    std::fs::write(place.path("MNIST/raw/train-images-idx3-ubyte"), "").unwrap();
+    let found = place.import("MNIST", |request| request.name = "broken".into()).unwrap();
+    assert_eq!(counts(&found), expect(&[("0", 4, 0, 2), ("1", 4, 0, 2)]));
+    for (class, seed) in [("cat", 7), ("dog", 8)] {
+        place.images(&format!("both/{class}"), 8, seed);
+    }
+    for set in ["emnist", "half"] {
+        std::fs::rename(place.path(set), place.path("both/raw")).unwrap();
+        let found = place.import("both", |request| request.name = format!("beside-{set}")).unwrap();
+        assert_eq!(counts(&found), expect(&[("cat", 6, 0, 2), ("dog", 6, 0, 2)]), "{set}");
+        std::fs::rename(place.path("both/raw"), place.path(set)).unwrap();
+    }
     assert!(
         refused.contains("IDX files of several sets") && refused.contains("emnist-digits-train-images"),
         "{refused}"

@@ -287,7 +287,6 @@ fn studies_that_cannot_be_are_refused_before_anything_is_trained() {
         ("no base", "base: recipe.yaml", "base: nothing.yaml", "nothing.yaml"),
         ("no seeds", "seeds: [1, 2]", "seeds: []", "seeds"),
         ("seeds without end", "seeds: [1, 2]", "seeds: {looks: [1000000000000]}", "at most 1000 seeds"),
-        ("no seed", "seeds: [1, 2]", "seeds: []", "at least one"),
         ("a seed twice", "seeds: [1, 2]", "seeds: [1, 1]", "each once"),
         ("a knob named like a column", "knob: batch size", "knob: seconds", "a column of the results"),
         ("one value", "values: [25, 50, 100]", "values: [25]", "two values or more"),

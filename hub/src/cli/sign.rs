@@ -21,6 +21,9 @@ pub(super) struct SignArgs {
     zoo: ZooArgs,
 }
 
+/// What signing writes; everything else stays beside it.
+const WRITTEN: [&str; 3] = ["model.sig", "provenance.sig", "test_result.sig"];
+
 /// Signs a version and prints the folder of its signatures.
 pub(super) fn sign(args: &SignArgs) -> Result<ExitStatus> {
     let spec: Spec = args.model.parse().map_err(Error::Usage)?;
@@ -30,11 +33,12 @@ pub(super) fn sign(args: &SignArgs) -> Result<ExitStatus> {
     let version = zoo.version(&spec)?;
     let own = key.public().hint();
     let earlier = zoo.attestations(&version)?.into_iter().flatten();
-    // Reports of retraining stay beside each other.
-    for other in earlier.filter(|other| !other.file.starts_with("reproduction-") && other.key != own) {
+    let replaced: Vec<_> =
+        earlier.filter(|other| other.key != own && WRITTEN.contains(&other.file.as_str())).collect();
+    let folder = zoo.sign(&version, &key)?;
+    for other in replaced {
         terminal::log(format_args!("{} was signed with the key {}: replaced", other.file, other.key));
     }
-    let folder = zoo.sign(&version, &key)?;
     if args.zoo.json {
         let (name, number) = (&version.manifest.name, version.manifest.version);
         terminal::json(

@@ -100,8 +100,12 @@ impl List {
             Some(split) => parts(path, &table, split)?,
             None => vec![Part::All; table.len()],
         };
+        // Of a column of whole numbers alone: `1.0` beside `1.5` is a name.
+        let labels = || table.iter().map(|row| row.field(class)).filter(|label| !label.is_empty());
+        let are_whole = labels().all(|label| whole(label).parse::<i64>().is_ok());
         let listed = |(row, part): (Row, Part)| {
-            let (line, name) = (row.line, row.field(file));
+            let (line, name, label) = (row.line, row.field(file), row.field(class));
+            let label = if are_whole { whole(label) } else { label };
             let path = folders.only(name).map_err(|[one, other]| {
                 let (one, other) = (one.display(), other.display());
                 Error::new(
@@ -109,7 +113,7 @@ impl List {
                     format!("line {line}: {name:?} is {one} or {other}; --images names the folder"),
                 )
             })?;
-            Ok(Listed { path, name: name.to_owned(), label: whole(row.field(class)).to_owned(), part, line })
+            Ok(Listed { path, name: name.to_owned(), label: label.to_owned(), part, line })
         };
         let listed = table.into_iter().zip(parts).map(listed).collect::<Result<Vec<Listed>>>()?;
         let name =

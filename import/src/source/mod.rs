@@ -350,7 +350,7 @@ fn idx_in(tree: &Tree) -> Result<Vec<idx::Files>> {
         let name = file.name.rsplit('/').next().unwrap_or_default();
         let path = tree.root.join(&file.name);
         // torchvision leaves each file twice, as it came and unpacked.
-        let is_twin = name.ends_with(".gz") && path.with_extension("").is_file();
+        let is_twin = name.ends_with(".gz") && idx::is_idx(&path.with_extension(""));
         if is_twin || !name.contains("images") || !name.contains("idx") || !idx::is_idx(&path) {
             continue;
         }
@@ -364,6 +364,11 @@ fn idx_in(tree: &Tree) -> Result<Vec<idx::Files>> {
         }
     }
     let count = |part: Part| splits.iter().filter(|files| files.part == part).count();
+    let is_set = count(Part::Train) == 1 && count(Part::Test) <= 1;
+    if !is_set && !layout(tree, 1).places.is_empty() {
+        // Folders of classes are meant, beside which they lie.
+        return Ok(Vec::new());
+    }
     if count(Part::Train) > 1 || count(Part::Test) > 1 {
         let names: Vec<_> = splits.iter().take(8).map(|files| files.images.display().to_string()).collect();
         let problem = format!(

@@ -115,8 +115,7 @@ impl Download {
         let request = || self.authorised(self.http.get(&url).header(ACCEPT, accept));
         let mut response = request().send().await.map_err(failed)?;
         if response.status() == StatusCode::UNAUTHORIZED {
-            let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-            if let Some(challenge) = challenge.and_then(Challenge::parse) {
+            if let Some(challenge) = Challenge::of(&response) {
                 let token = self.fetch_token(&challenge, from, "pull").await.map_err(Missing::Transport)?;
                 *self.token() = Some(token);
                 response = request().send().await.map_err(failed)?;
@@ -155,8 +154,7 @@ impl Download {
         let ask = async {
             let url = format!("{}://{}/v2/", self.scheme, to.resolve_registry());
             let response = self.http.get(&url).send().await.map_err(|e| message(&e))?;
-            let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-            match challenge.and_then(Challenge::parse) {
+            match Challenge::of(&response) {
                 Some(challenge) => self.fetch_token(&challenge, to, "pull,push").await.map(Some),
                 None => Ok(None),
             }
@@ -200,12 +198,16 @@ struct Challenge {
 }
 
 impl Challenge {
+    /// The first in an answer's headers, of which each may name several ways to log in.
+    fn of(response: &Response) -> Option<Challenge> {
+        let headers = response.headers().get_all(WWW_AUTHENTICATE).iter();
+        headers.filter_map(|value| value.to_str().ok()).find_map(Challenge::parse)
+    }
+
     /// `None` for other ways to log in.
     fn parse(text: &str) -> Option<Challenge> {
-        let (scheme, parameters) = text.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
-        }
+        let start = text.to_ascii_lowercase().find("bearer ")?;
+        let parameters = &text[start + "bearer ".len()..];
         let value = |name: &str| {
             let start = parameters.find(&format!("{name}=\""))? + name.len() + 2;
             Some(parameters[start..].split('"').next()?.to_owned())
@@ -256,7 +258,8 @@ mod tests {
         let text = "Bearer realm=\"https://auth.example/token\",service=\"registry.example\",scope=\"a\"";
         let expected =
             Challenge { realm: "https://auth.example/token".into(), service: "registry.example".into() };
-        assert_eq!(Challenge::parse(text), Some(expected));
+        assert_eq!(Challenge::parse(text).as_ref(), Some(&expected));
+        assert_eq!(Challenge::parse(&format!("Basic realm=\"x\", {text}")), Some(expected));
         for text in ["", "Bearer", "Basic realm=\"x\"", "Bearer service=\"x\"", "Bearer realm=x"] {
             assert_eq!(Challenge::parse(text), None, "{text}");
         }

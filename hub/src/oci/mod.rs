@@ -8,7 +8,8 @@ mod referrers;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use datasets::{Digest, yaml};
 use oci_client::client::{ClientConfig, ClientProtocol};
@@ -32,6 +33,8 @@ pub struct Registry {
     auth: RegistryAuth,
     /// How long anything may take that is small.
     time: Duration,
+    /// When the last token to push with was had.
+    logged_in: Mutex<Instant>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -79,7 +82,7 @@ impl Registry {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Error::system("threads"))?;
-        Ok(Registry { client, download, auth, time, runtime })
+        Ok(Registry { client, download, auth, time, logged_in: Mutex::new(Instant::now()), runtime })
     }
 
     /// Copies a version from a registry into a zoo, under its own name and number, and what was signed about it. Every

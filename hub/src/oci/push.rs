@@ -1,5 +1,8 @@
 //! Copying a version into a registry.
 
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
 use axum::http::HeaderValue;
 use datasets::Digest;
 use oci_client::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
@@ -10,6 +13,9 @@ use zoo::{FileRecord, MANIFEST, VersionDir, Zoo};
 
 use super::{Registry, check_tag, download, modelpack, parse, referrers};
 use crate::error::{Error, Result};
+
+/// How long a token is used.
+const TOKEN_TIME: Duration = Duration::from_secs(30);
 
 /// Where a version went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +70,18 @@ impl Registry {
     async fn log_in(&self, to: &Reference) -> std::result::Result<(), String> {
         let token = self.download.token_for_push(to).await?;
         let auth = token.map_or_else(|| self.auth.clone(), RegistryAuth::Bearer);
-        self.in_time(0, "logging in", self.client.auth(to, &auth, RegistryOperation::Push)).await?.map(|_| ())
+        // The client asks for each by itself, and keeps what it was first given.
+        for operation in [RegistryOperation::Push, RegistryOperation::Pull] {
+            self.in_time(0, "logging in", self.client.auth(to, &auth, operation)).await??;
+        }
+        *self.logged_in.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Ok(())
+    }
+
+    /// Tokens hold for a minute at least, by the specification; a push may take longer.
+    async fn stay_logged_in(&self, to: &Reference) -> std::result::Result<(), String> {
+        let since = *self.logged_in.lock().unwrap_or_else(PoisonError::into_inner);
+        if since.elapsed() < TOKEN_TIME { Ok(()) } else { self.log_in(to).await }
     }
 
     /// Waits for what the client does, with so many bytes to send. The outer result is the time's.
@@ -87,6 +104,7 @@ impl Registry {
         bytes: Vec<u8>,
         layer: &OciDescriptor,
     ) -> std::result::Result<(), String> {
+        self.stay_logged_in(to).await?;
         let digest = layer.digest.as_str();
         // Where the registry does not say, it gets the blob.
         if !self.in_time(0, digest, self.client.blob_exists(to, digest)).await?.unwrap_or(false) {
@@ -101,6 +119,7 @@ impl Registry {
         text: Vec<u8>,
         media_type: &'static str,
     ) -> std::result::Result<(), String> {
+        self.stay_logged_in(to).await?;
         let media_type = HeaderValue::from_static(media_type);
         self.in_time(0, "manifest", self.client.push_manifest_raw(to, text, media_type)).await??;
         Ok(())

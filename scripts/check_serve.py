@@ -181,7 +181,7 @@ def check_metrics(url):
 
 def check_form(url):
     form = subprocess.run(
-        ["curl", "-sf", "-F", "comment=a seven", "-F", f"image=@{ROOT}/docs/seven.png", url + "/predict"],
+        ["curl", "-sf", "-F", f"image=@{ROOT}/docs/seven.png", url + "/predict"],
         check=True,
         capture_output=True,
     )

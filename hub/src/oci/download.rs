@@ -114,12 +114,12 @@ impl Download {
         let url = format!("{}://{}/v2/{}/{path}", self.scheme, from.resolve_registry(), from.repository());
         let request = || self.authorised(self.http.get(&url).header(ACCEPT, accept));
         let mut response = request().send().await.map_err(failed)?;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            if let Some(challenge) = Challenge::of(&response) {
-                let token = self.fetch_token(&challenge, from, "pull").await.map_err(Missing::Transport)?;
-                *self.token() = Some(token);
-                response = request().send().await.map_err(failed)?;
-            }
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(challenge) = Challenge::of(&response)
+        {
+            let token = self.fetch_token(&challenge, from, "pull").await.map_err(Missing::Transport)?;
+            *self.token() = Some(token);
+            response = request().send().await.map_err(failed)?;
         }
         match response.status() {
             StatusCode::OK => Ok(Some(response)),

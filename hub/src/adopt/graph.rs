@@ -1,15 +1,11 @@
 //! Bringing an ONNX graph into the zoo's form: raw pixels in, probabilities out, any number of images.
 
-use std::collections::HashSet;
-
 use datasets::ImageShape;
 use infer::ADDED;
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto,
-};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
+use super::ends::{self, Ends};
 use super::proto::{
     constant, described, fixed, float_tensor, free, int_attribute, int64_tensor, int64s, ints_attribute,
     value_info,
@@ -74,64 +70,6 @@ pub enum Kind {
     Probabilities,
 }
 
-/// Every name that a graph within a node takes from somewhere.
-fn names_in(graph: &GraphProto) -> Vec<String> {
-    let own = graph.node.iter().flat_map(|node| {
-        let inner = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)).flat_map(names_in);
-        node.input.iter().cloned().chain(inner).collect::<Vec<_>>()
-    });
-    own.chain(graph.output.iter().map(|value| value.name.clone())).collect()
-}
-
-/// The only input and output of a file, as it describes them.
-pub(super) struct Ends {
-    pub(super) input: String,
-    /// ONNX's number of the element type.
-    pub(super) element: i32,
-    /// Lengths; `None` for those that are free.
-    pub(super) shape: Vec<Option<usize>>,
-    pub(super) output: String,
-    /// Which of the file's outputs that is, from 0.
-    pub(super) output_index: usize,
-}
-
-impl Ends {
-    /// Finds them; `output` chooses where there are several.
-    pub(super) fn find(graph: &GraphProto, output: Option<&str>) -> Result<Ends, String> {
-        let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
-        let inputs: Vec<&ValueInfoProto> =
-            graph.input.iter().filter(|input| !constants.contains(input.name.as_str())).collect();
-        let names = |values: &[&ValueInfoProto]| {
-            values.iter().map(|value| format!("{:?}", value.name)).collect::<Vec<_>>().join(", ")
-        };
-        let [input] = inputs.as_slice() else {
-            return Err(format!("inputs {}, expected one", names(&inputs)));
-        };
-        let outputs: Vec<&ValueInfoProto> =
-            graph.output.iter().filter(|value| output.is_none_or(|name| value.name == name)).collect();
-        let [output] = outputs.as_slice() else {
-            let all: Vec<&ValueInfoProto> = graph.output.iter().collect();
-            return Err(format!("outputs {}, expected one; --output NAME chooses", names(&all)));
-        };
-        let kind = input.r#type.as_ref().and_then(|kind| kind.value.as_ref());
-        let Some(type_proto::Value::TensorType(tensor)) = kind else {
-            return Err(format!("input {:?}: no type, expected a tensor", input.name));
-        };
-        let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
-        let length = |dim: &Dimension| match dim.value {
-            Some(dimension::Value::DimValue(length)) if length > 0 => usize::try_from(length).ok(),
-            _ => None,
-        };
-        Ok(Ends {
-            input: input.name.clone(),
-            element: tensor.elem_type,
-            shape: dims.map(length).collect(),
-            output: output.name.clone(),
-            output_index: graph.output.iter().position(|value| value.name == output.name).unwrap_or(0),
-        })
-    }
-}
-
 /// Changes to a graph, and what they are in words.
 pub(super) struct Rewriter<'a> {
     pub(super) graph: &'a mut GraphProto,
@@ -155,22 +93,7 @@ impl Rewriter<'_> {
 
     /// Leaves out what the chosen output does not need, such as the label beside probabilities.
     pub(super) fn keep_needed(&mut self, output: &str) {
-        let all = self.graph.node.len();
-        let mut needed: HashSet<String> = HashSet::from([output.to_owned()]);
-        let mut is_needed = vec![false; all];
-        // A node comes after what it needs.
-        for (node, is_needed) in self.graph.node.iter().zip(&mut is_needed).rev() {
-            *is_needed = node.output.iter().any(|name| needed.contains(name));
-            if *is_needed {
-                needed.extend(node.input.iter().cloned());
-                let inner = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs));
-                inner.for_each(|graph| needed.extend(names_in(graph)));
-            }
-        }
-        let mut is_needed = is_needed.into_iter();
-        self.graph.node.retain(|_| is_needed.next().unwrap_or(true));
-        self.graph.initializer.retain(|tensor| needed.contains(&tensor.name));
-        match all - self.graph.node.len() {
+        match ends::keep_needed(self.graph, output) {
             0 => {}
             left_out => {
                 self.changes.push(format!("{left_out} nodes left out, which {output:?} does not need"))
@@ -191,11 +114,8 @@ impl Rewriter<'_> {
                 let name = node.input.get(1)?;
                 let shape = self.graph.initializer.iter().find(|tensor| tensor.name == *name)?;
                 let mut lengths = int64s(shape);
-                let is_empty =
-                    |node: &NodeProto| node.attribute.iter().any(|a| a.name == "allowzero" && a.i != 0);
-                if lengths.first() != Some(&(fixed as i64))
-                    || lengths.contains(&0) && is_empty(&self.graph.node[index])
-                {
+                let is_empty = node.attribute.iter().any(|a| a.name == "allowzero" && a.i != 0);
+                if lengths.first() != Some(&(fixed as i64)) || is_empty && lengths.contains(&0) {
                     return None;
                 }
                 // 0 is the length that goes in, -1 what is left.

@@ -4,6 +4,7 @@
 //! are is seen on training images.
 
 mod card;
+mod ends;
 mod file;
 mod golden;
 mod graph;
@@ -21,8 +22,9 @@ use zoo::{Adopted, VersionDir, Zoo};
 pub use graph::{Kind, Layout, Pixels};
 
 use crate::error::{Error, Result};
+use ends::Ends;
 use file::Original;
-use graph::{Ends, Rewriter};
+use graph::Rewriter;
 use release::Release;
 
 /// What to adopt, and what the file does not say.

@@ -1,0 +1,131 @@
+//! What a file takes and gives, and which of its nodes are between.
+
+use std::collections::HashSet;
+
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+
+/// The only input and output of a file, as it describes them.
+pub(super) struct Ends {
+    pub(super) input: String,
+    /// ONNX's number of the element type.
+    pub(super) element: i32,
+    /// Lengths; `None` for those that are free.
+    pub(super) shape: Vec<Option<usize>>,
+    pub(super) output: String,
+    /// Which of the file's outputs that is, from 0.
+    pub(super) output_index: usize,
+}
+
+impl Ends {
+    /// Finds them; `output` chooses where there are several.
+    pub(super) fn find(graph: &GraphProto, output: Option<&str>) -> Result<Ends, String> {
+        let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+        let inputs: Vec<&ValueInfoProto> =
+            graph.input.iter().filter(|input| !constants.contains(input.name.as_str())).collect();
+        let names = |values: &[&ValueInfoProto]| {
+            values.iter().map(|value| format!("{:?}", value.name)).collect::<Vec<_>>().join(", ")
+        };
+        let [input] = inputs.as_slice() else {
+            return Err(format!("inputs {}, expected one", names(&inputs)));
+        };
+        let outputs: Vec<(usize, &ValueInfoProto)> = graph
+            .output
+            .iter()
+            .enumerate()
+            .filter(|(_, value)| output.is_none_or(|name| value.name == name))
+            .collect();
+        let &[(output_index, output)] = outputs.as_slice() else {
+            let all: Vec<&ValueInfoProto> = graph.output.iter().collect();
+            return Err(format!("outputs {}, expected one; --output NAME chooses", names(&all)));
+        };
+        let kind = input.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+        let Some(type_proto::Value::TensorType(tensor)) = kind else {
+            return Err(format!("input {:?}: no type, expected a tensor", input.name));
+        };
+        let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
+        let length = |dim: &Dimension| match dim.value {
+            Some(dimension::Value::DimValue(length)) if length > 0 => usize::try_from(length).ok(),
+            _ => None,
+        };
+        Ok(Ends {
+            input: input.name.clone(),
+            element: tensor.elem_type,
+            shape: dims.map(length).collect(),
+            output: output.name.clone(),
+            output_index,
+        })
+    }
+}
+
+/// Leaves out the nodes and constants that an output does not need; returns how many nodes.
+pub(super) fn keep_needed(graph: &mut GraphProto, output: &str) -> usize {
+    let all = graph.node.len();
+    let mut needed = HashSet::from([output.to_owned()]);
+    let mut kept = Vec::with_capacity(all);
+    // A node comes after what it needs.
+    for node in std::mem::take(&mut graph.node).into_iter().rev() {
+        if node.output.iter().any(|name| needed.contains(name)) {
+            needed.extend(taken(&node));
+            kept.push(node);
+        }
+    }
+    kept.reverse();
+    graph.node = kept;
+    graph.initializer.retain(|tensor| needed.contains(&tensor.name));
+    all - graph.node.len()
+}
+
+/// Every name that a node takes, graphs within it too.
+fn taken(node: &NodeProto) -> Vec<String> {
+    let inner = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    let within = inner.flat_map(|graph| {
+        let outputs = graph.output.iter().map(|value| value.name.clone());
+        graph.node.iter().flat_map(taken).chain(outputs).collect::<Vec<_>>()
+    });
+    node.input.iter().cloned().chain(within).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::{AttributeProto, TensorProto};
+
+    use super::*;
+
+    fn node(inputs: &[&str], output: &str, inner: Option<GraphProto>) -> NodeProto {
+        let attribute = inner.map(|graph| AttributeProto { g: Some(graph), ..AttributeProto::default() });
+        NodeProto {
+            input: inputs.iter().map(|&name| name.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            attribute: attribute.into_iter().collect(),
+            ..NodeProto::default()
+        }
+    }
+
+    #[test]
+    fn what_an_output_needs_stays_also_what_graphs_within_nodes_take() {
+        let value = |name: &str| ValueInfoProto { name: name.into(), ..ValueInfoProto::default() };
+        let branch = GraphProto {
+            node: vec![node(&["outside"], "within", None)],
+            output: vec![value("within"), value("passed")],
+            ..GraphProto::default()
+        };
+        let constant = |name: &str| TensorProto { name: name.into(), ..TensorProto::default() };
+        let mut graph = GraphProto {
+            node: vec![
+                node(&["x"], "outside", None),
+                node(&["x"], "passed", None),
+                node(&["x", "unused"], "label", None),
+                node(&["x", "used"], "logits", None),
+                node(&["logits"], "probabilities", Some(branch)),
+            ],
+            initializer: vec![constant("used"), constant("unused")],
+            ..GraphProto::default()
+        };
+        assert_eq!(keep_needed(&mut graph, "probabilities"), 1);
+        let outputs: Vec<&str> = graph.node.iter().map(|node| node.output[0].as_str()).collect();
+        assert_eq!(outputs, ["outside", "passed", "logits", "probabilities"]);
+        assert_eq!(graph.initializer, [constant("used")]);
+        assert_eq!(keep_needed(&mut graph, "logits"), 3);
+    }
+}

@@ -159,6 +159,7 @@ impl Zoo {
     /// Refuses to go on where manifests or the alias log are not those of the index: writing a new index would take a
     /// change over that somebody made by hand. What is gone, or cannot be read, is left to `verify`.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
+        // A log that cannot be read is told before anything is compared.
         self.alias_history()?;
         let written = match self.written_index() {
             Err(Error::NotFound { .. }) => return Ok(()),

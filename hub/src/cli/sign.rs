@@ -6,7 +6,7 @@ use infer::cli::ZooArgs;
 use serde_json::json;
 use terminal::ExitStatus;
 use zoo::Spec;
-use zoo::signature::PrivateKey;
+use zoo::signature::{PrivateKey, SIGNED};
 
 use crate::error::{Error, Result};
 
@@ -21,9 +21,6 @@ pub(super) struct SignArgs {
     zoo: ZooArgs,
 }
 
-/// What signing writes; everything else stays beside it.
-const WRITTEN: [&str; 3] = ["model.sig", "provenance.sig", "test_result.sig"];
-
 /// Signs a version and prints the folder of its signatures.
 pub(super) fn sign(args: &SignArgs) -> Result<ExitStatus> {
     let spec: Spec = args.model.parse().map_err(Error::Usage)?;
@@ -34,7 +31,7 @@ pub(super) fn sign(args: &SignArgs) -> Result<ExitStatus> {
     let own = key.public().hint();
     let earlier = zoo.attestations(&version)?.into_iter().flatten();
     let replaced: Vec<_> =
-        earlier.filter(|other| other.key != own && WRITTEN.contains(&other.file.as_str())).collect();
+        earlier.filter(|other| other.key != own && SIGNED.contains(&other.file.as_str())).collect();
     let folder = zoo.sign(&version, &key)?;
     for other in replaced {
         terminal::log(format_args!("{} was signed with the key {}: replaced", other.file, other.key));

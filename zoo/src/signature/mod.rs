@@ -33,6 +33,10 @@ pub(crate) const SIGNATURE: &str = "model.sig";
 pub(crate) const PROVENANCE: &str = "provenance.sig";
 /// File name of the test result attestation.
 pub(crate) const TEST_RESULT: &str = "test_result.sig";
+/// Every file that [`Zoo::sign`] writes.
+pub const SIGNED: [&str; 3] = [SIGNATURE, PROVENANCE, TEST_RESULT];
+/// How names of signed reports of retraining begin.
+const REPRODUCTION: &str = "reproduction-";
 
 /// Signature files are small; larger ones are refused.
 const MAX_BYTES: u64 = 4 << 20;
@@ -97,7 +101,7 @@ impl Zoo {
         let hint = key.public().hint();
         // A weaker claim, or one from another machine, stands beside a stronger one.
         let kind = Digest::of(format!("{}\n{}", report.test, report.processor).as_bytes()).to_string();
-        let name = format!("reproduction-{}-{}.sig", &hint[..8], &kind[..8]);
+        let name = format!("{REPRODUCTION}{}-{}.sig", &hint[..8], &kind[..8]);
         let _lock = self.lock()?;
         let path = self.clean_signature_dir(version)?.join(name);
         write_signed(&path, &statement::reproduction(version, &files, report), key)?;
@@ -116,7 +120,7 @@ impl Zoo {
         }
         let names = list_files(&dir)?.into_iter();
         let names: Vec<String> =
-            names.filter(|name| name.starts_with("reproduction-") && name.ends_with(".sig")).collect();
+            names.filter(|name| name.starts_with(REPRODUCTION) && name.ends_with(".sig")).collect();
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -243,7 +247,7 @@ pub fn best<'a>(
 ) -> Option<&'a str> {
     let files = statement::digests(version);
     // Who retrained a version need not be one who may sign it.
-    let most = if file.starts_with("reproduction-") { 1 } else { 2 };
+    let most = if file.starts_with(REPRODUCTION) { 1 } else { 2 };
     let worth = |text: &&String| {
         let about = bundle::unchecked(text).and_then(|(_, payload)| statement::kind_of(&payload, &files));
         let is_of_kind =

@@ -250,7 +250,7 @@ pub(super) fn kind_of_file(file: &str) -> Option<&'static str> {
         super::SIGNATURE => Some(MODEL_SIGNATURE),
         super::PROVENANCE => Some(PROVENANCE),
         super::TEST_RESULT => Some(TEST_RESULT),
-        _ if file.starts_with("reproduction-") => Some(TEST_RESULT),
+        _ if file.starts_with(super::REPRODUCTION) => Some(TEST_RESULT),
         _ => None,
     }
 }

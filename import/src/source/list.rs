@@ -33,6 +33,8 @@ const FILES: [&str; 14] = [
 const PARTS: [&str; 4] = ["split", "set", "subset", "partition"];
 /// Endings that lists leave out.
 const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "JPG", "bmp", "tif", "webp"];
+/// Longest file of JSON lines.
+const MAX_JSON: u64 = 1 << 30;
 /// Most names in all lines of JSON: each line has a field for each.
 const MAX_COLUMNS: usize = 1024;
 /// Rows that are looked at to see what a table is.
@@ -61,10 +63,15 @@ impl List {
     /// If it cannot be read.
     pub(crate) fn open(path: &Path, images: Option<&Path>, label: Option<&str>) -> Result<Option<List>> {
         let ending = path.extension().and_then(|ending| ending.to_str());
-        let is_json = matches!(ending, Some("jsonl" | "ndjson"));
-        let read = |most: usize, wants: &dyn Fn(usize) -> bool| match is_json {
-            true => json_lines(path, most, wants),
-            false => text(path, most, wants),
+        let json = match ending {
+            Some("jsonl" | "ndjson") => {
+                Some(datasets::files::read_text(path, MAX_JSON).map_err(Error::io(path))?)
+            }
+            _ => None,
+        };
+        let read = |most: usize, wants: &dyn Fn(usize) -> bool| match &json {
+            Some(lines) => json_lines(path, lines, most, wants),
+            None => text(path, most, wants),
         };
         let beside = path.parent().unwrap_or(Path::new(""));
         let folders = Folders::of(images.unwrap_or(beside));
@@ -73,7 +80,7 @@ impl List {
         let Some(file) = file_column(&header, &start, &folders) else {
             return missing_files(path, &header, &start, &folders).map(|()| None);
         };
-        if is_json {
+        if json.is_some() {
             // Any line may have a name that no line before it has.
             (header, _) = read(usize::MAX, &|_| false)?;
         }
@@ -188,8 +195,7 @@ fn text(path: &Path, most: usize, wants: &dyn Fn(usize) -> bool) -> Result<Table
     Ok((header.unwrap_or_else(|| (1..=width).map(|n| n.to_string()).collect()), table))
 }
 
-fn json_lines(path: &Path, most: usize, wants: &dyn Fn(usize) -> bool) -> Result<Table> {
-    let text = datasets::files::read_text(path, 1 << 30).map_err(Error::io(path))?;
+fn json_lines(path: &Path, text: &str, most: usize, wants: &dyn Fn(usize) -> bool) -> Result<Table> {
     let mut header: Vec<String> = Vec::new();
     let mut table = Vec::new();
     let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
@@ -363,12 +369,11 @@ mod tests {
     /// A line may name a thousand columns; those that follow must not take room for them.
     #[test]
     fn rows_hold_only_the_fields_that_are_wanted_and_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.jsonl");
         let names: Vec<String> = (0..1022).map(|n| format!("\"n{n}\": \"x\"")).collect();
         let last = "{\"label\": \"cat\", \"file\": \"1.png\"}\n";
-        std::fs::write(&path, format!("{{{}}}\n{}{last}", names.join(","), "{}\n".repeat(1000))).unwrap();
-        let (header, rows) = json_lines(&path, usize::MAX, &|column| column >= 1022).unwrap();
+        let text = format!("{{{}}}\n{}{last}", names.join(","), "{}\n".repeat(1000));
+        let (header, rows) =
+            json_lines(Path::new("x.jsonl"), &text, usize::MAX, &|column| column >= 1022).unwrap();
         assert_eq!((header.len(), rows.len(), rows[1001].line), (1024, 1002, 1002));
         assert_eq!(rows.iter().map(|row| row.fields.len()).sum::<usize>(), 2);
         let place = |name: &str| header.iter().position(|known| known == name).unwrap();

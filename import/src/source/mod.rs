@@ -365,7 +365,7 @@ fn idx_in(tree: &Tree) -> Result<Vec<idx::Files>> {
     }
     let count = |part: Part| splits.iter().filter(|files| files.part == part).count();
     let is_set = count(Part::Train) == 1 && count(Part::Test) <= 1;
-    if !is_set && !layout(tree, 1).places.is_empty() {
+    if splits.is_empty() || !is_set && !layout(tree, 1).places.is_empty() {
         // Folders of classes are meant, beside which they lie.
         return Ok(Vec::new());
     }

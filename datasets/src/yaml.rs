@@ -4,12 +4,17 @@
 //! these functions, so that it can be swapped here. Enums are written as
 //! `name` or `name: {fields}`, not with YAML tags.
 
+mod expansion;
+mod unique;
+
 use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_yaml::with::singleton_map_recursive;
 
 use crate::message::plain;
+pub use unique::{unique, unique_if_any};
+
 use crate::{Error, Result, files};
 
 /// YAML files larger than this are refused: recipes and manifests are small.
@@ -22,7 +27,10 @@ pub const MAX_BYTES: u64 = 4 << 20;
 pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
     let wrong =
         |error: serde_yaml::Error| Error::Yaml { path: path.to_owned(), message: plain(&error.to_string()) };
-    check_depth(text).map_err(|message| Error::Yaml { path: path.to_owned(), message })?;
+    // Editors of Windows begin files with a byte order mark, by which the library counts the first key's column wrong.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let refused = check_depth(text).and_then(|()| expansion::check(text));
+    refused.map_err(|message| Error::Yaml { path: path.to_owned(), message })?;
     let empty = || Error::Yaml { path: path.to_owned(), message: "the file is empty".into() };
     let mut documents = serde_yaml::Deserializer::from_str(text);
     let first = documents.next().filter(|_| !text.trim().is_empty()).ok_or_else(empty)?;
@@ -148,6 +156,54 @@ mod tests {
             assert!(parse_file(&text).unwrap_err().contains("nested too deep"));
         }
         assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn aliases_stand_for_no_more_than_a_file_may_have() {
+        let file: File =
+            parse("name: &a relu\nlayers: [*a, *a, conv: {kernel: 5}]\n", Path::new("f.yaml")).unwrap();
+        assert_eq!(file.layers, [Layer::Relu, Layer::Relu, Layer::Conv { kernel: 5 }]);
+        let long = "x".repeat(1 << 20);
+        let nested: String = (1..12)
+            .map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")))
+            .collect();
+        let texts = [
+            format!("name: &a {long}\nlayers:\n{}", "- *a\n".repeat(300_000)),
+            format!("name: &a {long}\nlayers: [{}*a]\n", "*a,".repeat(5_000)),
+            format!("name: &a \"{long}\"\nlayers: {{{}}}\n", "*a : *a,".repeat(50)),
+            format!("a0: &a0 {long}\n{nested}name: b\nlayers: []\n"),
+        ];
+        let start = std::time::Instant::now();
+        for text in texts {
+            let message = parse_file(&text).unwrap_err();
+            assert!(message.contains("aliases"), "{message}");
+        }
+        assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_byte_order_mark_changes_nothing() {
+        let text = "name: a\nlayers: []\n";
+        assert_eq!(parse_file(&format!("\u{feff}{text}")), parse_file(text));
+    }
+
+    #[test]
+    fn a_key_twice_is_refused_in_maps_as_in_structures() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only read")]
+        struct Maps {
+            #[serde(deserialize_with = "unique")]
+            files: std::collections::BTreeMap<String, u32>,
+            #[serde(default, deserialize_with = "unique_if_any")]
+            more: Option<std::collections::BTreeMap<String, Vec<u32>>>,
+        }
+        let parse = |text: &str| parse::<Maps>(text, Path::new("f.yaml")).map_err(|e| e.to_string());
+        parse("files: {a: 1, b: 1}\nmore: {a: [1]}\n").unwrap();
+        parse("files: {}\n").unwrap();
+        for text in ["files: {a: 1, a: 2}\n", "files: {}\nmore:\n  a: [1]\n  a: [1]\n"] {
+            let message = parse(text).unwrap_err();
+            assert!(message.contains("\"a\" twice") && message.contains("line "), "{message}");
+        }
     }
 
     #[test]

@@ -27,6 +27,37 @@ fn soon(dir: &Path, program: &str, arguments: &[&str]) -> Outcome {
     outcome
 }
 
+/// Somebody unpacked a folder of pictures beside a model: all are named, however long the line.
+#[test]
+fn a_thousand_files_too_many_are_a_failed_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_zoo, version) = zoo_copy(dir.path());
+    std::fs::create_dir(version.join("data")).unwrap();
+    for number in 0..1200 {
+        std::fs::write(version.join(format!("data/a-long-name-of-a-picture-{number}.png")), "").unwrap();
+    }
+    let outcome = soon(dir.path(), "infer", &["verify", "mnist-lite"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stdout.contains("data/a-long-name-of-a-picture-0.png"), "{outcome:?}");
+}
+
+/// Aliases of YAML, by which a megabyte becomes hundreds of gigabytes.
+#[test]
+fn a_manifest_that_grows_as_it_is_read_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_zoo, version) = zoo_copy(dir.path());
+    let path = version.join(zoo::MANIFEST);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let long = "x".repeat(1 << 20);
+    let grown = format!("description: &a {long}\nlabels:\n{}", "- *a\n".repeat(300_000));
+    std::fs::write(&path, format!("{text}{grown}")).unwrap();
+    for arguments in [&["verify", "mnist-lite"][..], &["list"], &["show", "mnist-lite"]] {
+        let outcome = soon(dir.path(), "infer", arguments);
+        assert!([Some(0), Some(1), Some(2)].contains(&outcome.code), "{arguments:?}: {:?}", outcome.code);
+        assert!(format!("{outcome:?}").contains("aliases"), "{arguments:?}: {outcome:?}");
+    }
+}
+
 /// Every file of a version, replaced by what would never end or keep a reader waiting.
 #[test]
 fn nothing_but_regular_files_is_read() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use datasets::{Digest, Preprocessing};
+use datasets::{Digest, Preprocessing, yaml};
 use serde::{Deserialize, Serialize};
 
 use crate::Count;
@@ -57,7 +57,7 @@ pub struct Manifest {
     pub confidence: Option<Confidence>,
     /// Right answers on the damaged test split, by kind of damage, for strengths 1 to 5; absent where not
     /// measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "yaml::unique_if_any")]
     pub corruptions: Option<BTreeMap<String, Vec<Count>>>,
     /// Size of the network.
     pub network: NetworkInfo,
@@ -72,8 +72,10 @@ pub struct Manifest {
     /// What was checked before it was published.
     pub self_check: SelfCheckInfo,
     /// Versions of the programs that made it.
+    #[serde(deserialize_with = "yaml::unique")]
     pub tools: BTreeMap<String, String>,
     /// Every other file of the version, by path.
+    #[serde(deserialize_with = "yaml::unique")]
     pub files: BTreeMap<String, FileRecord>,
 }
 
@@ -109,6 +111,7 @@ pub struct DatasetInfo {
     /// Name of the dataset.
     pub name: String,
     /// sha256 of each file's decompressed bytes, by file name.
+    #[serde(deserialize_with = "yaml::unique")]
     pub files: BTreeMap<String, Digest>,
 }
 

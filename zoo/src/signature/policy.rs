@@ -17,6 +17,7 @@ use crate::{VersionDir, Zoo};
 #[serde(deny_unknown_fields)]
 struct File {
     /// Names, and the files of their P-256 public keys (PEM), relative to the policy's folder.
+    #[serde(deserialize_with = "yaml::unique")]
     keys: BTreeMap<String, String>,
     /// Names of which one must have signed the version.
     #[serde(default)]

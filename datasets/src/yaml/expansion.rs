@@ -1,0 +1,112 @@
+//! How long a document is with its aliases written out.
+//!
+//! The library bounds how often aliases are followed by a hundred times the document's nodes, whatever they stand for: a
+//! megabyte of text could become hundreds of gigabytes.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::MAX_BYTES;
+
+/// Refuses a document whose aliases (`*name`) make it longer than a file may be.
+pub(super) fn check(text: &str) -> Result<(), String> {
+    if !may_have_alias(text) {
+        return Ok(());
+    }
+    let mut length = 0;
+    for document in serde_yaml::Deserializer::from_str(text) {
+        // What else is wrong is said where the document is read.
+        if Length(&mut length).deserialize(document).is_err() && length > MAX_BYTES {
+            return Err(format!("with its aliases written out longer than {MAX_BYTES} bytes"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a word begins with `*` anywhere, also in texts and comments.
+fn may_have_alias(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let follows = |at: usize| bytes.get(at + 1).is_some_and(|next| !next.is_ascii_whitespace());
+    bytes.iter().enumerate().any(|(at, &byte)| byte == b'*' && follows(at))
+}
+
+/// Adds the bytes of all scalars to a sum, and one for each node, without keeping any; fails when it is too large.
+struct Length<'a>(&'a mut u64);
+
+impl Length<'_> {
+    fn add<E: Error>(self, bytes: usize) -> Result<(), E> {
+        *self.0 += bytes as u64 + 1;
+        if *self.0 > MAX_BYTES { Err(E::custom("too long")) } else { Ok(()) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Length<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Length<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        self.add(8)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        self.add(8)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        self.add(8)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        self.add(8)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.add(text.len())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.add(0)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        self.add(0)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        while sequence.next_element_seed(Length(self.0))?.is_some() {}
+        self.add(0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key_seed(Length(self.0))?.is_some() {
+            map.next_value_seed(Length(self.0))?;
+        }
+        self.add(0)
+    }
+
+    fn visit_enum<A: serde::de::EnumAccess<'de>>(self, tagged: A) -> Result<(), A::Error> {
+        use serde::de::VariantAccess;
+        let ((), value) = tagged.variant_seed(Length(self.0))?;
+        value.newtype_variant_seed(Length(self.0))
+    }
+}

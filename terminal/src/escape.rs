@@ -28,6 +28,16 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     replaced(text, |character| character == '\n' || character == '\t', |c| c.escape_default().to_string())
 }
 
+/// A text with spaces behind it, to be `width` characters wide. Rust's own `{:width$}` panics from 65,536 on, and texts
+/// from outside may be as long.
+pub fn padded(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(text.chars().count());
+    let mut out = String::with_capacity(text.len() + missing);
+    out.push_str(text);
+    out.extend(std::iter::repeat_n(' ', missing));
+    out
+}
+
 fn replaced(text: &str, is_bad: fn(char) -> bool, written: impl Fn(char) -> String) -> Cow<'_, str> {
     if !text.contains(is_bad) {
         return Cow::Borrowed(text);
@@ -55,6 +65,8 @@ mod tests {
             assert_eq!(shown(text), expected);
         }
         assert_eq!(one_line("a\nb\tc"), "a\\nb\\tc");
+        assert_eq!((padded("größe", 7), padded("größe", 2)), ("größe  ".into(), "größe".into()));
+        assert_eq!(padded("", 70_000).len(), 70_000);
     }
 
     #[test]

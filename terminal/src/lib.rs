@@ -21,6 +21,6 @@ mod escape;
 mod exit;
 mod output;
 
-pub use escape::one_line;
+pub use escape::{one_line, padded};
 pub use exit::{ExitStatus, catch_panic, log_panics, moved, run};
 pub use output::{error, json, line, log, print};

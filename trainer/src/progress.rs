@@ -75,7 +75,7 @@ impl StudyTable {
             if let Ok(style) = &style {
                 line.set_style(style.clone());
             }
-            line.set_prefix(format!("{:width$}", point.label()));
+            line.set_prefix(terminal::padded(&point.label(), width));
             line
         });
         StudyTable { lines: lines.collect(), runs: plan.trials().len(), _all: all }

@@ -78,11 +78,13 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..count).map(width).collect();
+    // Nothing stands behind the last one.
+    let widths: Vec<usize> =
+        (0..count).map(|column| if column + 1 < count { width(column) } else { 0 }).collect();
     let mut out = String::new();
-    for row in rows {
+    for row in &rows {
         let line: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+            row.iter().zip(&widths).map(|(cell, &width)| terminal::padded(cell, width)).collect();
         out.push_str(line.join("  ").trim_end());
         out.push('\n');
     }

@@ -214,7 +214,8 @@ fn print(imported: &Imported) {
         } else {
             String::new()
         };
-        terminal::line(format_args!("{:width$}  {train:>8}{middle}  {test:>6}", terminal::one_line(name)));
+        let name = terminal::padded(&terminal::one_line(name), width);
+        terminal::line(format_args!("{name}  {train:>8}{middle}  {test:>6}"));
     };
     row("class", "training", "validation", "test");
     for class in &imported.classes {

@@ -102,14 +102,15 @@ pub(super) fn inspect_command(args: &InspectArgs) -> Result<()> {
 /// How much of the image each value sees.
 fn fields(inspection: &Inspection) -> String {
     let width = inspection.layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0).max(5);
-    let header = format!("{:width$}  sees      step\n", "layer");
+    let header = format!("{}  sees      step\n", terminal::padded("layer", width));
     let lines = inspection.layers.iter().map(|layer| {
         let [rows, columns] = layer.receptive_field;
         let step = match layer.stride {
             [down, right] if down == right => down.to_string(),
             [down, right] => format!("{down}x{right}"),
         };
-        format!("{:width$}  {:8}  {step}\n", layer.name, format!("{rows}x{columns}"))
+        let name = terminal::padded(&layer.name, width);
+        format!("{name}  {:8}  {step}\n", format!("{rows}x{columns}"))
     });
     std::iter::once(header).chain(lines).collect()
 }

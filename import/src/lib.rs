@@ -160,6 +160,14 @@ fn made(
     let duplicates = check::remove_duplicates(records);
     let leaked = check::remove_leaked(records);
     let mut notes = Vec::new();
+    if collected.several > 0 {
+        let files = if collected.several == 1 {
+            "1 file has".into()
+        } else {
+            format!("{} files have", collected.several)
+        };
+        notes.push(format!("{files} several images (pages or frames), of which the first was taken"));
+    }
     let has_test = records.iter().any(|record| record.part == Part::Test);
     let asked = [
         ("--test-share", request.test_share.is_some()),

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -58,6 +59,8 @@ pub(crate) struct Collected {
     pub(crate) unreadable: Vec<LeftOut>,
     /// Files that are no images.
     pub(crate) left_out: Vec<LeftOut>,
+    /// Files of several images, of which the first was taken.
+    pub(crate) several: usize,
 }
 
 /// Told how many images were read.
@@ -91,7 +94,8 @@ pub(crate) fn collect(
     if let Some(size_given) = form.size {
         size.get_or_init(|| (size_given, None));
     }
-    let maker = Maker { form, size: &size, room: &room };
+    let several = AtomicUsize::new(0);
+    let maker = Maker { form, size: &size, room: &room, several: &several };
     let mut spool = Spool::create(dir)?;
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -108,6 +112,7 @@ pub(crate) fn collect(
         Ok(gathered)
     })
     .and_then(|gathered| gathered.collected(form, &size, spool))
+    .map(|collected| Collected { several: several.load(Ordering::Relaxed), ..collected })
 }
 
 /// Size that all have, and the image that decided it.
@@ -198,7 +203,7 @@ impl Gathered {
             record.digest = Digest::of(&spool.read(record.stored)?);
         }
         let shape = ImageShape { channels, height, width };
-        Ok(Collected { shape, labels: self.labels, records, spool, unreadable, left_out })
+        Ok(Collected { shape, labels: self.labels, records, spool, unreadable, left_out, several: 0 })
     }
 }
 
@@ -234,6 +239,7 @@ struct Maker<'a> {
     form: &'a Form,
     size: &'a Size,
     room: &'a Room,
+    several: &'a AtomicUsize,
 }
 
 impl Maker<'_> {
@@ -275,6 +281,7 @@ impl Maker<'_> {
             }
             Content::File(bytes) => match self.decode(&bytes, &origin) {
                 Ok(photo) => {
+                    self.several.fetch_add(photo.has_more.into(), Ordering::Relaxed);
                     let (width, height) = photo.size();
                     (photo.image, [height, width])
                 }

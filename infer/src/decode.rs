@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::{Error, Result};
-use crate::jpeg;
+use crate::{frames, jpeg};
 
 /// Larger files are refused.
 pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -28,6 +28,8 @@ pub struct Photo {
     pub image: DynamicImage,
     /// How many of the file's pixels one of the image's is along each side.
     pub scale: f64,
+    /// Whether the file has further images, of which none is looked at: pages of a TIFF file, frames of an animation.
+    pub has_more: bool,
 }
 
 impl std::ops::Deref for Photo {
@@ -92,6 +94,7 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Photo>
     if reader.format() == Some(ImageFormat::Jpeg) {
         return jpeg::decode(bytes, max_bytes).map_err(|problem| Error::image(path, problem));
     }
+    let has_more = reader.format().is_some_and(|format| frames::has_more(bytes, format));
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
@@ -109,7 +112,7 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Photo>
     if image.width() == 0 || image.height() == 0 {
         return Err(Error::image(path, "the image has no pixels"));
     }
-    Ok(Photo { image, scale: 1.0 })
+    Ok(Photo { image, scale: 1.0, has_more })
 }
 
 /// How many pixels an image file says that it has.

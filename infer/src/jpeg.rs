@@ -55,7 +55,7 @@ pub(crate) fn decode(bytes: &[u8], max_bytes: u64) -> Result<Photo, String> {
     };
     let mut image = image.ok_or("a JPEG file with another number of pixels than it says")?;
     image.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    Ok(Photo { image, scale: f64::from(width) / f64::from(scaled_width) })
+    Ok(Photo { image, scale: f64::from(width) / f64::from(scaled_width), has_more: false })
 }
 
 /// Asks for the smallest size that is no smaller than [`LARGE`]; gives the size that comes.

@@ -24,6 +24,7 @@ mod error;
 mod evaluate;
 mod executor;
 mod explain;
+mod frames;
 pub mod golden;
 mod jpeg;
 mod network;

@@ -8,7 +8,7 @@ use datasets::{ImageShape, Preprocessing};
 use image::GrayImage;
 use zoo::Manifest;
 
-use super::args::image_files;
+use super::args::{image_files, say_more};
 use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
 use crate::preprocess::{Prepared, prepare};
@@ -94,6 +94,7 @@ fn work(
 
 impl Form {
     fn prepare(&self, file: PathBuf, image: &Photo, wants_steps: bool) -> Image {
+        say_more(&file, image);
         let mut steps = Vec::new();
         let prepared = prepare(image, &self.preprocessing, self.shape, wants_steps.then_some(&mut steps));
         Image { file, size: image.size(), scale: image.scale, prepared, steps }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// Which zoo, and how to print.
 #[derive(clap::Args)]
 pub struct ZooArgs {
-    /// The zoo [default: ./zoo; `predict` and `serve` use the built-in model if that is not there].
+    /// The zoo [default: ./zoo; `predict`, `read` and `zoo serve` use the built-in model if that is not there].
     #[arg(long, env = "INFER_ZOO")]
     zoo: Option<PathBuf>,
     /// Print the result as JSON.
@@ -58,6 +58,14 @@ pub(super) fn image_files(path: &Path) -> Result<Vec<PathBuf>> {
         terminal::log(format_args!("{name}: not looked at: {}", others.join(" and ")));
     }
     Ok(files)
+}
+
+/// Says what a file has beside the image that is looked at.
+pub(super) fn say_more(path: &Path, photo: &decode::Photo) {
+    if photo.has_more {
+        let name = terminal::one_line(&path.display().to_string()).into_owned();
+        terminal::log(format_args!("{name}: several images (pages or frames); the first is looked at"));
+    }
 }
 
 /// Tells an error; returns the exit status for it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use terminal::ExitStatus;
 
-use super::args::{image_files, report};
+use super::args::{image_files, report, say_more};
 use super::predict::{ModelArgs, find_model};
 use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
@@ -48,6 +48,7 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
                 continue;
             }
         };
+        say_more(file, &image);
         if let Some(path) = &args.picture {
             write_picture(path, &image, &reading)?;
         }

@@ -7,6 +7,8 @@ use crate::pipeline::Record;
 
 /// Most classes of a dataset: labels are bytes.
 pub(crate) const MOST: usize = 256;
+/// Longest name of a class, in characters: a longer one is another column's text.
+const LONGEST: usize = 200;
 
 /// Names of labels that are numbers.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +69,14 @@ pub(crate) fn number(
     if !(2..=MOST).contains(&classes.len()) {
         let shown: Vec<&String> = classes.iter().take(5).collect();
         let problem = format!("{} classes {shown:?}, expected 2 to {MOST}", classes.len());
+        return Err(Error::new(source, problem));
+    }
+    if let Some(long) = classes.iter().find(|name| name.chars().count() > LONGEST) {
+        let start: String = long.chars().take(40).collect();
+        let problem = format!(
+            "a label of {} characters, {start:?}..., expected at most {LONGEST}",
+            long.chars().count()
+        );
         return Err(Error::new(source, problem));
     }
     let mut lower: Vec<String> = classes.iter().map(|name| name.to_lowercase()).collect();

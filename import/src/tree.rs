@@ -1,7 +1,7 @@
 //! Files below a folder, or in a zip or tar file, under one view: their names with `/`, in a fixed order.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -201,11 +201,18 @@ impl Tree {
         let root = self.root.clone();
         let mut archive = self.zip()?;
         let (mut found, mut folders) = (Vec::new(), Vec::new());
+        // The library knows entries by their names: the last of each.
+        let hidden = entries(&root)?.saturating_sub(archive.len());
+        if hidden > 0 {
+            let name = format!("{hidden} entries");
+            self.left_out
+                .push(LeftOut { name, why: "another one of the same name is in the archive".into() });
+        }
         for place in 0..archive.len() {
             let file = archive.by_index_raw(place).map_err(|error| Error::new(&root, error.to_string()))?;
             let name = match file.name() {
                 Ok(name) => name.replace('\\', "/"),
-                Err(_) => String::from_utf8_lossy(file.name_raw()).replace('\\', "/"),
+                Err(_) => readable(file.name_raw()).replace('\\', "/"),
             };
             let name = plain(&name);
             if file.is_dir() {
@@ -225,7 +232,7 @@ impl Tree {
         let (mut folders, mut left_out) = (Vec::new(), Vec::new());
         self.each_of_tar(&mut |place, entry| {
             let name = entry.path_bytes();
-            let name = plain(&String::from_utf8_lossy(&name));
+            let name = plain(&readable(&name));
             match entry.header().entry_type() {
                 tar::EntryType::Regular | tar::EntryType::Continuous => found.push((name, place)),
                 tar::EntryType::Directory => folders.push(name),
@@ -310,8 +317,33 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 fn name_of(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
-    let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    let parts: Vec<_> =
+        below.components().map(|part| readable(part.as_os_str().as_encoded_bytes())).collect();
     parts.join("/")
+}
+
+/// How many entries a zip file says that it has (APPNOTE.TXT 4.3.16, its last record); 0 where that record does not say.
+fn entries(path: &Path) -> Result<usize> {
+    let mut file = open(path)?;
+    let length = file.metadata().map_err(Error::io(path))?.len();
+    // The record's 22 bytes and the longest comment.
+    file.seek(SeekFrom::Start(length.saturating_sub(22 + 65_535))).map_err(Error::io(path))?;
+    let mut end = Vec::new();
+    file.take(22 + 65_535).read_to_end(&mut end).map_err(Error::io(path))?;
+    let record = end.windows(22).rev().find(|record| record.starts_with(b"PK\x05\x06"));
+    let count = record.map_or(0, |record| usize::from(u16::from_le_bytes([record[10], record[11]])));
+    // So many stand for more, which another record says.
+    Ok(if count == 0xffff { 0 } else { count })
+}
+
+/// A name as text. What is no UTF-8 is written as `%E9`: were it left out, two names could become one.
+fn readable(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("%{byte:02X}")));
+    }
+    text
 }
 
 fn bytes_of(reader: &mut impl Read) -> std::result::Result<Vec<u8>, String> {

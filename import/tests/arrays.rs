@@ -265,6 +265,29 @@ fn arrays_of_numpy() {
     let image = train.image(0);
     assert!((0..144).all(|at| image[at] == 255 - image[144 + at] && image[288 + at] == image[at] / 2));
 
+    // What belongs to no split is told; what is called a split's and has no images is refused.
+    let pair = |extra: Vec<(&'static str, Vec<u8>)>| {
+        let labels = npy("|u1", "(8,)", &[0, 1, 0, 1, 0, 1, 0, 1]);
+        [vec![("x_train", images(8, 1)), ("y_train", labels)], extra].concat()
+    };
+    let statistics = vec![("class_names", npy("|u1", "(2,)", b"ab")), ("mean", npy("|u1", "()", b"x"))];
+    npz(&place.path("extra.npz"), &pair(statistics));
+    let found = place.import("extra.npz", |request| request.name = "extra".into()).unwrap();
+    let left: Vec<&str> = found.left_out.iter().map(|out| out.name.as_str()).collect();
+    assert_eq!(left, ["class_names", "mean"]);
+    for extra in [
+        vec![("y_test", npy("|u1", "(4,)", &[0, 1, 0, 1]))],
+        vec![("x_test", npy("|u1", "(4,)", &[0, 1, 0, 1])), ("y_test", npy("|u1", "(4,)", &[0, 1, 0, 1]))],
+    ] {
+        npz(&place.path("extra.npz"), &pair(extra));
+        let refused = place.import("extra.npz", |request| request.name = "e".into()).unwrap_err();
+        assert!(refused.contains("has the images of") && refused.contains("_test"), "{refused}");
+    }
+    let large: Vec<u8> = (0..8i64).flat_map(|i| (1_740_000_000_000_000_000 + i % 2).to_le_bytes()).collect();
+    npz(&place.path("large.npz"), &[("x", images(8, 1)), ("y", npy("<i8", "(8,)", &large))]);
+    let refused = place.import("large.npz", |request| request.name = "large".into()).unwrap_err();
+    assert!(refused.contains("below 2^53"), "{refused}");
+
     place.write("objects.npy", npy("|O", "(8,)", b"\x80\x04"));
     let refused = place.import("objects.npy", |request| {
         request.name = "o".into();

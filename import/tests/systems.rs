@@ -5,7 +5,7 @@ mod common;
 
 use std::io::Write;
 
-use common::{Place, counts, expect, idx, pixels, png, rows};
+use common::{Place, counts, expect, idx, picture, pixels, png, rows};
 
 /// Six pictures in `own/images`, with what a list is to say about them.
 fn six(place: &Place) -> Vec<(String, &'static str)> {
@@ -144,12 +144,22 @@ fn a_folder_of_idx_files_as_torchvision_leaves_it() {
     set("half/t10k", 8, 3, false);
     let found = place.import("half", |request| request.name = "half".into()).unwrap();
     assert_eq!(counts(&found), expect(&[("0", 3, 0, 1), ("1", 3, 0, 1)]));
+    set("part/raw/t10k", 8, 3, false);
+    let found = place.import("part", |request| request.name = "part".into()).unwrap();
+    assert_eq!(counts(&found), expect(&[("0", 3, 0, 1), ("1", 3, 0, 1)]), "in a folder of their own");
+    set("two/MNIST/raw/train", 8, 9, false);
+    set("two/FashionMNIST/raw/train", 8, 10, false);
+    let two = place.import("two", |_| {}).unwrap_err();
+    assert!(two.contains("IDX files of several sets"), "{two}");
     set("emnist/emnist-letters-train", 8, 4, true);
     set("emnist/emnist-digits-train", 8, 5, true);
     let refused = place.import("emnist", |_| {}).unwrap_err();
     // An unpacking that broke off hides nothing, and folders of classes beside such files are meant.
     std::fs::write(place.path("MNIST/raw/train-images-idx3-ubyte"), "").unwrap();
     let found = place.import("MNIST", |request| request.name = "broken".into()).unwrap();
+    assert_eq!(counts(&found), expect(&[("0", 4, 0, 2), ("1", 4, 0, 2)]));
+    std::fs::write(place.path("MNIST/raw/t10k-labels-idx1-ubyte"), "").unwrap();
+    let found = place.import("MNIST", |request| request.name = "no-labels".into()).unwrap();
     assert_eq!(counts(&found), expect(&[("0", 4, 0, 2), ("1", 4, 0, 2)]));
     for (class, seed) in [("cat", 7), ("dog", 8)] {
         place.images(&format!("both/{class}"), 8, seed);
@@ -237,4 +247,106 @@ fn archives_of_hidden_folders_and_with_odd_names() {
     place.images("own/.keras/cat", 3, 1);
     let refused = place.import("own", |_| {}).unwrap_err();
     assert!(refused.contains("no files but 1 with hidden names"), "{refused}");
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_no_utf8_stay_apart() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let names: [&[u8]; 3] = [b"caf\xe9", b"caf\xe8", b"tee"];
+    let mut tar = tar::Builder::new(std::fs::File::create(place.path("a.tar")).unwrap());
+    for (number, name) in (0u32..).zip(names) {
+        let folder = place.path("own").join(std::ffi::OsStr::from_bytes(name));
+        std::fs::create_dir_all(&folder).unwrap();
+        for image in 0..4 {
+            let bytes = png(1000 * number + image);
+            std::fs::write(folder.join(format!("{image}.png")), &bytes).unwrap();
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            let path = [name, format!("/{image}.png").as_bytes()].concat();
+            header.as_old_mut().name[..path.len()].copy_from_slice(&path);
+            header.set_cksum();
+            tar.append(&header, bytes.as_slice()).unwrap();
+        }
+    }
+    tar.finish().unwrap();
+    for source in ["own", "a.tar"] {
+        let found = place.import(source, |request| request.name = format!("x{}", source.len())).unwrap();
+        assert_eq!(counts(&found), expect(&[("caf%E8", 3, 0, 1), ("caf%E9", 3, 0, 1), ("tee", 3, 0, 1)]));
+    }
+}
+
+#[test]
+fn files_of_several_images_are_noted() {
+    let place = Place::new();
+    for (class, seed) in [("cat", 1), ("dog", 2)] {
+        place.images(&format!("own/{class}"), 3, seed);
+    }
+    for (name, frames) in [("own/cat/1.gif", 1), ("own/cat/2.gif", 2), ("own/dog/3.gif", 3)] {
+        let mut bytes = Vec::new();
+        let mut encoder = image::codecs::gif::GifEncoder::new(&mut bytes);
+        for frame in 0..frames {
+            let image = image::DynamicImage::from(picture(90 + 10 * frames + frame)).to_rgba8();
+            encoder.encode_frame(image::Frame::new(image)).unwrap();
+        }
+        drop(encoder);
+        place.write(name, bytes);
+    }
+    let found = place.import("own", |_| {}).unwrap();
+    assert_eq!(counts(&found), expect(&[("cat", 4, 0, 1), ("dog", 3, 0, 1)]));
+    assert!(
+        found.notes.iter().any(|note| note.starts_with("2 files have several images")),
+        "{:?}",
+        found.notes
+    );
+}
+
+#[test]
+fn what_is_nearly_a_list_or_a_table_is_named() {
+    let place = Place::new();
+    place.images("own", 6, 1);
+    let utf16: Vec<u8> =
+        "\u{feff}file\tlabel\n0.png\t1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let long = format!("file,label\n0.png,{}\n1.png,b\n", "y".repeat(70_000));
+    for (name, bytes, expected) in [
+        ("own.json", br#" [ {"file": "0.png", "label": 1}]"#.to_vec(), "a JSON array"),
+        ("own.csv", utf16, "text in UTF-16"),
+        ("own.csv", b"file,label\n".to_vec(), "no rows"),
+        ("own.csv", long.into_bytes(), "a label of 70000 characters"),
+    ] {
+        place.write(&format!("own/{name}"), bytes);
+        let refused = place.import(&format!("own/{name}"), |_| {}).unwrap_err();
+        assert!(refused.contains(expected) && refused.len() < 1000, "{expected}: {refused}");
+        assert!(!place.path("datasets/x").exists());
+    }
+}
+
+#[test]
+fn a_zip_file_that_has_a_name_twice_says_so() {
+    let place = Place::new();
+    place.images("own/cat", 4, 1);
+    place.images("own/dog", 4, 2);
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(place.path("a.zip")).unwrap());
+    for name in ["cat/0.png", "cat/1.png", "cat/2.png", "cat/x.png", "dog/0.png", "dog/1.png", "dog/2.png"] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        let image =
+            if name == "cat/x.png" { png(77) } else { std::fs::read(place.path("own").join(name)).unwrap() };
+        zip.write_all(&image).unwrap();
+    }
+    zip.finish().unwrap();
+    let bytes = std::fs::read(place.path("a.zip")).unwrap();
+    let found = place.import("a.zip", |_| {}).unwrap();
+    assert!(found.left_out.is_empty(), "{:?}", found.left_out);
+    // As Python's zipfile writes it where a name is given twice.
+    let mut twice = bytes;
+    for at in 0..twice.len() - 9 {
+        if &twice[at..at + 9] == b"cat/x.png" {
+            twice[at + 4] = b'0';
+        }
+    }
+    place.write("b.zip", twice);
+    let found = place.import("b.zip", |request| request.name = "y".into()).unwrap();
+    let left: Vec<&str> = found.left_out.iter().map(|out| out.name.as_str()).collect();
+    assert_eq!(left, ["1 entries"]);
 }

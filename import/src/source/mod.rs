@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
-use crate::layout::{Layout, layout};
+use crate::layout::{Layout, Place, layout};
 use crate::report::LeftOut;
 use crate::request::Request;
 use crate::tree::Tree;
@@ -61,8 +61,8 @@ impl Source {
     pub(crate) fn open(request: &Request) -> Result<Source> {
         let path = request.source.as_path();
         if path.is_file() {
-            if let Some(splits) = numpy_splits(request)? {
-                return Source::of_numpy(splits, request);
+            if let Some((splits, left_out)) = numpy_splits(request)? {
+                return Ok(Source { left_out, ..Source::of_numpy(splits, request)? });
             }
             if parquet::is_parquet(path)? {
                 return Source::of_parquet(shards::files(path, request.test.as_deref())?, request);
@@ -271,11 +271,11 @@ fn allow(request: &Request, what: &str, allowed: &[&str]) -> Result<()> {
 }
 
 /// The arrays of a source, if it is a file of numpy's.
-fn numpy_splits(request: &Request) -> Result<Option<Vec<numpy::Split>>> {
+fn numpy_splits(request: &Request) -> Result<Option<(Vec<numpy::Split>, Vec<LeftOut>)>> {
     let test = request.test.as_deref().map(|test| (test, request.test_labels.as_deref()));
     let found = numpy::npy(&request.source, request.labels.as_deref(), test)?;
-    if found.is_some() {
-        return Ok(found);
+    if let Some(found) = found {
+        return Ok(Some((found, Vec::new())));
     }
     numpy::npz(&request.source)
 }
@@ -296,6 +296,12 @@ fn lone(path: &Path) -> Result<Option<&'static str>> {
     Ok(match start.as_slice() {
         [] => Some("an empty file"),
         start if image::guess_format(start).is_ok() => Some("one image"),
+        start if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") => {
+            Some("text in UTF-16, as Excel's \"Unicode text\", which is not read here: save it as UTF-8")
+        }
+        start if is_json_array(start) => {
+            Some("a JSON array, which is not read here: write one object to a line, as jq -c '.[]' does")
+        }
         start if start.starts_with(b"\x80") => Some(
             "Python's pickle, which can run programs and is not read here: save its arrays with numpy.savez",
         ),
@@ -307,6 +313,13 @@ fn lone(path: &Path) -> Result<Option<&'static str>> {
         }
         _ => None,
     })
+}
+
+/// Whether a text begins with a list of objects.
+fn is_json_array(start: &[u8]) -> bool {
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    let mut words = start.iter().filter(|byte| !byte.is_ascii_whitespace());
+    words.next() == Some(&b'[') && words.next() == Some(&b'{')
 }
 
 /// The files of one or two splits, as they are named.
@@ -337,7 +350,9 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
     let mut labels: Vec<String> =
         names.filter(|other| other.starts_with(&format!("{start}labels"))).collect();
     labels.sort();
-    Some(images.with_file_name(labels.first()?))
+    // An unpacking that broke off hides no packed file.
+    let readable = labels.iter().find(|name| idx::is_idx(&images.with_file_name(name)));
+    Some(images.with_file_name(readable.or(labels.first())?))
 }
 
 /// Pairs of IDX files in a folder: those of MNIST and its relatives.
@@ -365,7 +380,9 @@ fn idx_in(tree: &Tree) -> Result<Vec<idx::Files>> {
     }
     let count = |part: Part| splits.iter().filter(|files| files.part == part).count();
     let is_set = count(Part::Train) == 1 && count(Part::Test) <= 1;
-    if splits.is_empty() || !is_set && !layout(tree, 1).places.is_empty() {
+    // IDX files have no extension, as images may have none.
+    let is_image = |place: &Place| !idx::is_idx(&tree.root.join(&tree.files[place.file].name));
+    if splits.is_empty() || !is_set && layout(tree, 1).places.iter().any(is_image) {
         // Folders of classes are meant, beside which they lie.
         return Ok(Vec::new());
     }

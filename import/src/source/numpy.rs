@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
 use crate::layout::part;
 use crate::range::{Range, Scale};
+use crate::report::LeftOut;
 
 /// Words in the name of an array of labels.
 const LABELS: [&str; 7] = ["y", "label", "labels", "target", "targets", "class", "classes"];
@@ -43,7 +44,7 @@ pub(crate) struct Split {
 ///
 /// # Errors
 /// If arrays cannot be told apart.
-pub(crate) fn npz(path: &Path) -> Result<Option<Vec<Split>>> {
+pub(crate) fn npz(path: &Path) -> Result<Option<(Vec<Split>, Vec<LeftOut>)>> {
     if !super::starts_with(path, b"PK\x03\x04")? {
         return Ok(None);
     }
@@ -116,7 +117,8 @@ fn zip(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {
 }
 
 /// Pairs images with labels by the words in their names: `x_train` and `y_train`, `val_images` and `val_labels`.
-fn splits(path: &Path, arrays: Vec<Array>) -> Result<Vec<Split>> {
+/// What belongs to no split is left out.
+fn splits(path: &Path, arrays: Vec<Array>) -> Result<(Vec<Split>, Vec<LeftOut>)> {
     let names: Vec<String> = arrays.iter().map(Array::name).collect();
     let is_label = |array: &Array| {
         let name = array.name().to_lowercase();
@@ -125,8 +127,23 @@ fn splits(path: &Path, arrays: Vec<Array>) -> Result<Vec<Split>> {
     };
     let (labels, images): (Vec<Array>, Vec<Array>) = arrays.into_iter().partition(is_label);
     let of = |array: &Array| part(&array.name()).unwrap_or(Part::All);
+    let (images, others): (Vec<Array>, Vec<Array>) =
+        images.into_iter().partition(|array| array.shape.len() >= 2);
+    let lonely = labels.iter().filter(|labels| !images.iter().any(|images| of(images) == of(labels)));
+    // What is called a split's was meant to be used.
+    if let Some(one) = lonely.clone().find(|labels| part(&labels.name()).is_some()) {
+        let problem = format!(
+            "which array has the images of {:?}, shape {:?}? There are {names:?}",
+            one.name(),
+            one.shape
+        );
+        return Err(Error::new(path, problem));
+    }
+    let why = |array: &Array| format!("shape {:?}, not images and not their labels", array.shape);
+    let left_out =
+        lonely.chain(&others).map(|array| LeftOut { name: array.name(), why: why(array) }).collect();
     let mut splits = Vec::new();
-    for images in images.into_iter().filter(|array| array.shape.len() >= 2) {
+    for images in images {
         let part = of(&images);
         let mut fitting = labels.iter().filter(|labels| of(labels) == part);
         let (Some(labels), None) = (fitting.next(), fitting.next()) else {
@@ -147,7 +164,7 @@ fn splits(path: &Path, arrays: Vec<Array>) -> Result<Vec<Split>> {
     if let [only] = splits.as_mut_slice() {
         only.part = Part::All;
     }
-    Ok(splits)
+    Ok((splits, left_out))
 }
 
 impl Array {
@@ -324,7 +341,9 @@ fn labels(array: &Array) -> Result<Vec<i64>> {
         values.push(value);
         Ok(())
     })?;
-    let whole = |value: f64| (value.fract() == 0.0).then_some(value as i64);
+    // Beyond, two whole numbers may be one float.
+    let is_exact = |value: f64| value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0;
+    let whole = |value: f64| is_exact(value).then_some(value as i64);
     let label = |(index, row): (usize, &[f64])| {
         let label = match row {
             [value] => whole(*value),
@@ -335,7 +354,9 @@ fn labels(array: &Array) -> Result<Vec<i64>> {
             }
         };
         label.ok_or_else(|| {
-            array.error(format!("label {index}: {row:?}, expected a whole number, or a 1 among zeros"))
+            array.error(format!(
+                "label {index}: {row:?}, expected a whole number below 2^53, or a 1 among zeros"
+            ))
         })
     };
     values.chunks_exact(columns).enumerate().map(label).collect()

@@ -90,6 +90,12 @@ fn look(path: &Path, form: &Form) -> Result<Found> {
         }
         Ok(())
     })?;
+    if count == 0 {
+        return Err(Error::new(
+            path,
+            "no rows, expected a row for each image, or each image's file and class",
+        ));
+    }
     let count = count.saturating_sub(1);
     let plane = count / form.channels.max(1);
     let [height, width] = form.size.unwrap_or([plane.isqrt(); 2]);

@@ -37,6 +37,44 @@ fn a_reader_that_leaves_ends_nothing_in_a_panic() {
     }
 }
 
+/// A picture into what a descriptor or a link stands for.
+#[test]
+fn pictures_go_where_their_path_leads() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let show = |picture: &std::path::Path, output: Stdio| {
+        let arguments = ["show", "mnist-lite", "--graph", picture.to_str().unwrap()];
+        assert!(command("infer", &root()).args(arguments).stdout(output).status().unwrap().success());
+    };
+    let text = |name: &str| std::fs::read_to_string(path(name)).unwrap();
+    // Standard output is a file that has something already, as with `>>`.
+    std::fs::write(path("log"), "before\n").unwrap();
+    let log = std::fs::File::options().append(true).open(path("log")).unwrap();
+    show("/dev/stdout".as_ref(), log.into());
+    let found = text("log");
+    let drawing = &found["before\n".len()..];
+    assert!(
+        found.starts_with("before\n") && drawing.contains("<svg") && drawing.contains("</svg>"),
+        "{found}"
+    );
+    assert!(drawing.contains("## First layer"), "the card too: {found}");
+    // And one from its beginning, as with `>`: what is printed does not lie over the picture.
+    show("/dev/stdout".as_ref(), std::fs::File::create(path("new")).unwrap().into());
+    assert_eq!(text("new"), drawing);
+    // Links to a file, relative too, and to what is not there yet.
+    std::fs::create_dir(path("below")).unwrap();
+    std::fs::write(path("below/old.svg"), "old").unwrap();
+    std::os::unix::fs::symlink("below/old.svg", path("link.svg")).unwrap();
+    std::os::unix::fs::symlink("below/new.svg", path("ahead.svg")).unwrap();
+    for (link, file) in [("link.svg", "below/old.svg"), ("ahead.svg", "below/new.svg")] {
+        show(&path(link), Stdio::null());
+        assert!(text(file).starts_with("<svg"), "{file}");
+        assert!(path(link).is_symlink());
+    }
+    show("/dev/null".as_ref(), Stdio::null());
+    assert!(!std::path::Path::new("/dev/null").is_file());
+}
+
 #[test]
 fn a_failed_check_is_told_by_the_exit_code_though_nobody_reads() {
     let dir = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -26,19 +26,43 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_dir(dir)
 }
 
-/// Writes what a command made to where its user says: whole as [`write_atomic`] does, but into what a device, a pipe or a
-/// link stands for, such as `/dev/stdout`, instead of putting a file in its place.
+/// Writes what a command made to where its user says: whole as [`write_atomic`] does, through links too; a device or a pipe
+/// gets the bytes. What a descriptor such as `/dev/stdout` has already is kept, also where it is a file.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if !found.is_file() && !found.is_dir() => {
-            let file = File::options().write(true).create(true).truncate(true).open(path);
-            file.and_then(|mut file| file.write_all(bytes)).map_err(Error::io(path))
+    // Opened anew, such a file would be written from its beginning, over what the process printed.
+    match path.to_str() {
+        Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => {
+            return write_all(std::io::stdout().lock(), bytes).map_err(Error::io(path));
         }
-        _ => write_atomic(path, bytes),
+        Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => {
+            return write_all(std::io::stderr().lock(), bytes).map_err(Error::io(path));
+        }
+        _ => {}
     }
+    let is_descriptor = path.starts_with("/dev/fd") || path.starts_with("/proc");
+    match std::fs::metadata(path) {
+        Ok(found) if is_descriptor || !found.is_file() && !found.is_dir() => {
+            let file = File::options().append(true).open(path);
+            file.and_then(|file| write_all(file, bytes)).map_err(Error::io(path))
+        }
+        Ok(_) => write_atomic(&path.canonicalize().map_err(Error::io(path))?, bytes),
+        // Not there yet, or a link to what is not there yet.
+        Err(_) => write_atomic(&target(path), bytes),
+    }
+}
+
+fn write_all(mut file: impl Write, bytes: &[u8]) -> std::io::Result<()> {
+    file.write_all(bytes)?;
+    file.flush()
+}
+
+/// What a link names, relative to its folder; other paths name themselves.
+fn target(path: &Path) -> PathBuf {
+    let named = std::fs::read_link(path).ok();
+    named.map_or(path.to_owned(), |to| path.parent().unwrap_or(Path::new("")).join(to))
 }
 
 /// Temporary files are private to the user; published ones are for everybody.

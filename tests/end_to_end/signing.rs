@@ -122,6 +122,45 @@ fn of_several_signatures_the_trusted_one_about_this_version_is_kept() {
     assert_eq!(best(&[], None), None);
 }
 
+/// What is called a report of one witness, and is another's, or the publisher's own test result.
+#[test]
+fn a_report_is_not_displaced_by_what_is_called_so() {
+    let (_dir, zoo, version) = copied();
+    let report = |seed: u8, processor: &str| {
+        let details = json!({ "processor": processor });
+        let report = Report { test: WHOLE, passed: true, processor, details: &details };
+        let path = zoo.sign_reproduction(&version, &keys(seed).0, &report).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, std::fs::read_to_string(path).unwrap())
+    };
+    let (name, genuine) = report(5, "a");
+    let (_, of_another_processor) = report(5, "b");
+    let (_, of_another_key) = report(6, "a");
+    let signatures = zoo.sign(&version, &keys(1).0).unwrap();
+    let own = std::fs::read_to_string(signatures.join("test_result.sig")).unwrap();
+    for other in [of_another_processor, of_another_key, own, "junk".into()] {
+        for bundles in [[genuine.clone(), other.clone()], [other.clone(), genuine.clone()]] {
+            assert_eq!(zoo::signature::best(&version, &name, &bundles, None), Some(genuine.as_str()));
+        }
+    }
+}
+
+/// Nothing is written where one of several is in the way.
+#[test]
+fn attestations_are_added_all_or_none() {
+    let (_dir, zoo, version) = copied();
+    let signatures = zoo.sign(&version, &keys(1).0).unwrap();
+    let read = |name: &str| std::fs::read_to_string(signatures.join(name)).unwrap();
+    let [model, result] = ["model.sig", "test_result.sig"].map(read);
+    zoo.sign(&version, &keys(2).0).unwrap();
+    let texts = [("a.sig".to_owned(), result.clone()), ("model.sig".to_owned(), model)].into();
+    let problem = zoo.add_attestations(&version, &texts).unwrap_err().to_string();
+    assert!(problem.contains("model.sig") && problem.contains("another one is there"), "{problem}");
+    assert!(!signatures.join("a.sig").exists());
+    zoo.add_attestations(&version, &[("a.sig".to_owned(), result)].into()).unwrap();
+    assert!(signatures.join("a.sig").exists());
+}
+
 /// Two reproducers who are not the publisher, on two kinds of processor.
 #[test]
 fn a_policy_asks_for_independent_reproductions() {

@@ -8,14 +8,12 @@ mod referrers;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use datasets::{Digest, yaml};
-use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::Reference;
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
 use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference};
 use zoo::signature::{Attestation, Policy};
 use zoo::{MANIFEST, Manifest, VersionDir, Zoo};
 
@@ -28,13 +26,11 @@ const ATTESTATIONS_TIME: Duration = Duration::from_secs(300);
 
 /// A client for OCI registries.
 pub struct Registry {
-    client: Client,
+    plain_http: bool,
     download: Download,
     auth: RegistryAuth,
     /// How long anything may take that is small.
     time: Duration,
-    /// When the last token to push with was had.
-    logged_in: Mutex<Instant>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -66,14 +62,6 @@ impl Registry {
     pub fn new(plain_http: bool, login: Option<(String, String)>, time: Duration) -> Result<Registry> {
         // Another one may be in place already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::new(ClientConfig {
-            protocol: if plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
-            platform_resolver: None,
-            connect_timeout: Some(time.min(Duration::from_secs(10))),
-            // Each request has its time from `in_time`: that of a chunk depends on its length.
-            read_timeout: None,
-            ..ClientConfig::default()
-        });
         let download = Download::new(plain_http, login.clone(), time);
         let download = download.map_err(|problem| Error::Registry { reference: "client".into(), problem })?;
         let auth = match login {
@@ -82,7 +70,7 @@ impl Registry {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Error::system("threads"))?;
-        Ok(Registry { client, download, auth, time, logged_in: Mutex::new(Instant::now()), runtime })
+        Ok(Registry { plain_http, download, auth, time, runtime })
     }
 
     /// Copies a version from a registry into a zoo, under its own name and number, and what was signed about it. Every
@@ -124,8 +112,8 @@ impl Registry {
         self.pull_files(&from, &layers, &work)?;
         let sha256 = Digest::of(text.as_bytes());
         let incoming = VersionDir { path: work.clone(), manifest, manifest_sha256: sha256 };
-        let here = zoo.attestations(&incoming)?.into_iter().flatten().collect();
-        let attestations = one_of_each_name(&incoming, named, here, options.policy, &mut passed_over);
+        let here: Vec<_> = zoo.attestations(&incoming)?.into_iter().flatten().collect();
+        let attestations = one_of_each_name(&incoming, &named, &here, options.policy, &mut passed_over);
         if let Some(policy) = options.policy {
             check_policy(policy, &incoming, &attestations)?;
         }
@@ -134,7 +122,8 @@ impl Registry {
             layers.keys().try_for_each(|path| move_file(&work.join(path), &dir.join(path)))
         })?;
         let damaged = zoo.add_attestations(&version, &attestations)?;
-        let taken = attestations.len() - damaged.len();
+        let came = attestations.iter().filter(|(name, text)| named[*name].contains(text)).count();
+        let taken = came - damaged.len();
         passed_over.extend(damaged.iter().map(ToString::to_string));
         Ok(Pulled { version, attestations: taken, passed_over })
     }
@@ -206,24 +195,31 @@ fn check_tag(reference: &Reference, manifest: &Manifest) -> std::result::Result<
 /// Of several attestations of one name, as of a version that was signed again with another key, the one to keep.
 fn one_of_each_name(
     version: &VersionDir,
-    named: BTreeMap<String, Vec<String>>,
-    here: Vec<Attestation>,
+    named: &BTreeMap<String, Vec<String>>,
+    here: &[Attestation],
     policy: Option<&Policy>,
     passed_over: &mut Vec<String>,
 ) -> BTreeMap<String, String> {
-    let keep = |(name, mut texts): (String, Vec<String>)| {
+    let keep = |(name, texts): (&String, &Vec<String>)| {
+        let mut texts = texts.clone();
         // What is in the zoo stays where nothing is better: the last of equals.
-        if let Some(own) = here.iter().find(|own| own.file == name) {
+        let own = here.iter().find(|own| own.file == *name);
+        if let Some(own) = own {
             texts.retain(|text| *text != own.text);
             texts.push(own.text.clone());
         }
-        let kept = zoo::signature::best(version, &name, &texts, policy)?;
-        if texts.len() > 1 {
-            passed_over.push(format!("{} others that are called {name}", texts.len() - 1));
+        let kept = zoo::signature::best(version, name, &texts, policy)?;
+        let others = texts.len() - 1;
+        if others > 0 && own.is_some_and(|own| own.text == kept) {
+            passed_over.push(format!(
+                "{others} others that are called {name}: the one that is here stays; remove it to take another"
+            ));
+        } else if others > 0 {
+            passed_over.push(format!("{others} others that are called {name}"));
         }
-        Some((name, kept.to_owned()))
+        Some((name.clone(), kept.to_owned()))
     };
-    named.into_iter().filter_map(keep).collect()
+    named.iter().filter_map(keep).collect()
 }
 
 /// Whether a version that is not in a zoo yet fulfils a policy.

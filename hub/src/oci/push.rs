@@ -1,13 +1,13 @@
 //! Copying a version into a registry.
 
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
 use datasets::Digest;
+use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
 use oci_client::secrets::RegistryAuth;
-use oci_client::{Reference, RegistryOperation};
+use oci_client::{Client, Reference, RegistryOperation};
 use zoo::signature::Attestation;
 use zoo::{FileRecord, MANIFEST, VersionDir, Zoo};
 
@@ -48,40 +48,64 @@ impl Registry {
         let wrong = |problem: String| Error::Registry { reference: to.to_string(), problem };
         check_tag(&to, &version.manifest).map_err(wrong)?;
         let push = async {
-            self.log_in(&to).await.map_err(wrong)?;
+            let mut sender = Sender::log_in(self, &to).await.map_err(wrong)?;
             for (path, layer) in files.keys().zip(&pack.layers) {
-                self.push_blob(&to, version.read(path)?, layer).await.map_err(wrong)?;
+                sender.blob(version.read(path)?, layer).await.map_err(wrong)?;
             }
-            self.push_blob(&to, config, &pack.config).await.map_err(wrong)?;
+            sender.blob(config, &pack.config).await.map_err(wrong)?;
             let text = canonical(&pack);
             // The tag last: whoever pulls it finds the attestations.
             let digest = format!("sha256:{}", Digest::of(&text));
-            let untagged = Reference::with_digest(to.registry().into(), to.repository().into(), digest);
-            self.push_manifest(&untagged, text.clone(), OCI_IMAGE_MEDIA_TYPE).await.map_err(wrong)?;
-            self.push_attestations(&to, &text, &attestations).await.map_err(wrong)?;
-            self.push_manifest(&to, text.clone(), OCI_IMAGE_MEDIA_TYPE).await.map_err(wrong)?;
-            Ok::<_, Error>(format!("sha256:{}", Digest::of(&text)))
+            let untagged = sender.at(digest.clone());
+            sender.manifest(&untagged, text.clone(), OCI_IMAGE_MEDIA_TYPE).await.map_err(wrong)?;
+            sender.attestations(&text, &attestations).await.map_err(wrong)?;
+            sender.manifest(&to, text, OCI_IMAGE_MEDIA_TYPE).await.map_err(wrong)?;
+            Ok::<_, Error>(digest)
         };
         let digest = self.runtime.block_on(push)?;
         Ok(Pushed { reference: to.to_string(), digest, attestations: attestations.len() })
     }
 
+    fn client(&self) -> Client {
+        Client::new(ClientConfig {
+            protocol: if self.plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
+            platform_resolver: None,
+            connect_timeout: Some(self.time.min(Duration::from_secs(10))),
+            // Each request has its time from `in_time`: that of a chunk depends on its length.
+            read_timeout: None,
+            ..ClientConfig::default()
+        })
+    }
+}
+
+/// One push: a client that has a token, and where it sends.
+struct Sender<'a> {
+    registry: &'a Registry,
+    to: &'a Reference,
+    client: Client,
+    logged_in: Instant,
+}
+
+impl<'a> Sender<'a> {
     /// Gets what the registry wants to know whoever pushes by. The client would read a token of any length.
-    async fn log_in(&self, to: &Reference) -> std::result::Result<(), String> {
-        let token = self.download.token_for_push(to).await?;
-        let auth = token.map_or_else(|| self.auth.clone(), RegistryAuth::Bearer);
-        // The client asks for each by itself, and keeps what it was first given.
+    async fn log_in(registry: &'a Registry, to: &'a Reference) -> std::result::Result<Sender<'a>, String> {
+        let token = registry.download.token_for_push(to).await?;
+        let auth = token.map_or_else(|| registry.auth.clone(), RegistryAuth::Bearer);
+        // A client keeps the first token that it gets, and goes back to it where its copy of a later one is a minute old.
+        let sender = Sender { registry, to, client: registry.client(), logged_in: Instant::now() };
+        // The client asks for each by itself.
         for operation in [RegistryOperation::Push, RegistryOperation::Pull] {
-            self.in_time(0, "logging in", self.client.auth(to, &auth, operation)).await??;
+            sender.in_time(0, "logging in", sender.client.auth(to, &auth, operation)).await??;
         }
-        *self.logged_in.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        Ok(())
+        Ok(sender)
     }
 
     /// Tokens hold for a minute at least, by the specification; a push may take longer.
-    async fn stay_logged_in(&self, to: &Reference) -> std::result::Result<(), String> {
-        let since = *self.logged_in.lock().unwrap_or_else(PoisonError::into_inner);
-        if since.elapsed() < TOKEN_TIME { Ok(()) } else { self.log_in(to).await }
+    async fn stay_logged_in(&mut self) -> std::result::Result<(), String> {
+        if self.logged_in.elapsed() >= TOKEN_TIME {
+            *self = Sender::log_in(self.registry, self.to).await?;
+        }
+        Ok(())
     }
 
     /// Waits for what the client does, with so many bytes to send. The outer result is the time's.
@@ -91,72 +115,67 @@ impl Registry {
         what: &str,
         work: impl Future<Output = oci_client::errors::Result<T>>,
     ) -> std::result::Result<std::result::Result<T, String>, String> {
-        let time = self.time + download::transfer_time(bytes as u64);
+        let time = self.registry.time + download::transfer_time(bytes as u64);
         let done = tokio::time::timeout(time, work).await;
         let done = done.map_err(|_| format!("{what}: timed out, not done within {time:?}"))?;
         Ok(done.map_err(|error| format!("{what}: {}", download::message(&error))))
     }
 
+    /// A manifest in the same repository.
+    fn at(&self, digest: String) -> Reference {
+        Reference::with_digest(self.to.registry().into(), self.to.repository().into(), digest)
+    }
+
     /// Sends what the registry does not have yet. It checks the digest.
-    async fn push_blob(
-        &self,
-        to: &Reference,
-        bytes: Vec<u8>,
-        layer: &OciDescriptor,
-    ) -> std::result::Result<(), String> {
-        self.stay_logged_in(to).await?;
-        let digest = layer.digest.as_str();
+    async fn blob(&mut self, bytes: Vec<u8>, layer: &OciDescriptor) -> std::result::Result<(), String> {
+        self.stay_logged_in().await?;
+        let (client, to, digest) = (&self.client, self.to, layer.digest.as_str());
         // Where the registry does not say, it gets the blob.
-        if !self.in_time(0, digest, self.client.blob_exists(to, digest)).await?.unwrap_or(false) {
-            self.in_time(bytes.len(), digest, self.client.push_blob(to, bytes, digest)).await??;
+        if !self.in_time(0, digest, client.blob_exists(to, digest)).await?.unwrap_or(false) {
+            self.in_time(bytes.len(), digest, client.push_blob(to, bytes, digest)).await??;
         }
         Ok(())
     }
 
-    async fn push_manifest(
-        &self,
+    async fn manifest(
+        &mut self,
         to: &Reference,
         text: Vec<u8>,
         media_type: &'static str,
     ) -> std::result::Result<(), String> {
-        self.stay_logged_in(to).await?;
+        self.stay_logged_in().await?;
         let media_type = HeaderValue::from_static(media_type);
         self.in_time(0, "manifest", self.client.push_manifest_raw(to, text, media_type)).await??;
         Ok(())
     }
 
     /// Sends attestations about the manifest `subject`, and lists them under a tag if the registry does not list them.
-    async fn push_attestations(
-        &self,
-        to: &Reference,
+    async fn attestations(
+        &mut self,
         subject: &[u8],
         attestations: &[Attestation],
     ) -> std::result::Result<(), String> {
         let mut manifests = Vec::new();
-        let at = |place: String| Reference::with_digest(to.registry().into(), to.repository().into(), place);
         for attestation in attestations {
             let manifest = referrers::manifest(&attestation.file, &attestation.text, subject);
             for layer in &manifest.layers {
-                self.push_blob(to, attestation.text.clone().into_bytes(), layer).await?;
+                self.blob(attestation.text.clone().into_bytes(), layer).await?;
             }
-            self.push_blob(to, referrers::EMPTY_CONFIG.to_vec(), &manifest.config).await?;
+            self.blob(referrers::EMPTY_CONFIG.to_vec(), &manifest.config).await?;
             let text = canonical(&manifest);
-            let place = at(format!("sha256:{}", Digest::of(&text)));
-            self.push_manifest(&place, text.clone(), OCI_IMAGE_MEDIA_TYPE).await?;
+            let place = self.at(format!("sha256:{}", Digest::of(&text)));
+            self.manifest(&place, text.clone(), OCI_IMAGE_MEDIA_TYPE).await?;
             manifests.push(text);
         }
         let subject = Digest::of(subject);
-        let (lists, old) = referrers::list(&self.download, to, &subject).await?;
+        let (lists, old) = referrers::list(&self.registry.download, self.to, &subject).await?;
         if lists || manifests.is_empty() {
             return Ok(());
         }
         let index = canonical(&referrers::extended(old, &manifests));
-        let tag = Reference::with_tag(
-            to.registry().into(),
-            to.repository().into(),
-            referrers::fallback_tag(&subject),
-        );
-        self.push_manifest(&tag, index, OCI_IMAGE_INDEX_MEDIA_TYPE).await
+        let (registry, repository) = (self.to.registry().into(), self.to.repository().into());
+        let tag = Reference::with_tag(registry, repository, referrers::fallback_tag(&subject));
+        self.manifest(&tag, index, OCI_IMAGE_INDEX_MEDIA_TYPE).await
     }
 }
 

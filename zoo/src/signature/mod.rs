@@ -98,10 +98,7 @@ impl Zoo {
         report: &Report<'_>,
     ) -> Result<PathBuf> {
         let files = undamaged_files(version)?;
-        let hint = key.public().hint();
-        // A weaker claim, or one from another machine, stands beside a stronger one.
-        let kind = Digest::of(format!("{}\n{}", report.test, report.processor).as_bytes()).to_string();
-        let name = format!("{REPRODUCTION}{}-{}.sig", &hint[..8], &kind[..8]);
+        let name = reproduction_file(&key.public().hint(), report.test, report.processor);
         let _lock = self.lock()?;
         let path = self.clean_signature_dir(version)?.join(name);
         write_signed(&path, &statement::reproduction(version, &files, report), key)?;
@@ -181,21 +178,25 @@ impl Zoo {
         let _lock = self.lock()?;
         let dir = self.clean_signature_dir(version)?;
         let files = statement::digests(version);
+        // Before any is written.
+        for (file, text) in texts.iter().filter(|(file, _)| is_attestation_name(file)) {
+            let path = dir.join(file);
+            if path.exists() && read_small(&path)? != *text {
+                let problem = "another one is there under this name; remove it to take the other".into();
+                return Err(Error::Damaged { path, problem });
+            }
+        }
         for (file, text) in texts {
             let path = dir.join(file);
-            let damaged = |problem: String| Error::Damaged { path: path.clone(), problem };
             let about = if is_attestation_name(file) {
                 bundle::unchecked(text).and_then(|(_, payload)| statement::kind_of(&payload, &files))
             } else {
                 Err("not the name of an attestation".into())
             };
             if let Err(problem) = about {
-                passed_over.push(damaged(problem));
+                passed_over.push(Error::Damaged { path, problem });
             } else if !path.exists() {
                 write_atomic(&path, text.as_bytes())?;
-            } else if read_small(&path)? != *text {
-                let problem = "another one is there under this name; remove it to take the other";
-                return Err(damaged(problem.into()));
             }
         }
         Ok(passed_over)
@@ -249,13 +250,18 @@ pub fn best<'a>(
     // Who retrained a version need not be one who may sign it.
     let most = if file.starts_with(REPRODUCTION) { 1 } else { 2 };
     let worth = |text: &&String| {
-        let about = bundle::unchecked(text).and_then(|(_, payload)| statement::kind_of(&payload, &files));
-        let is_of_kind =
-            |kind: &String| statement::kind_of_file(file).is_none_or(|expected| kind == expected);
-        about
-            .ok()
-            .filter(is_of_kind)
-            .map_or(0, |_| 1 + policy.map_or(0, |policy| policy.trust(text).min(most)))
+        let Ok((key, payload)) = bundle::unchecked(text) else { return 0 };
+        let is_of_kind = if file.starts_with(REPRODUCTION) {
+            statement::read_reproduction(&payload, &files, file.into(), key).is_ok_and(|report| {
+                report
+                    .processor
+                    .is_some_and(|processor| reproduction_file(&report.key, &report.test, &processor) == file)
+            })
+        } else {
+            let expected = statement::kind_of_file(file);
+            statement::kind_of(&payload, &files).is_ok_and(|kind| expected.is_none_or(|it| it == kind))
+        };
+        if is_of_kind { 1 + policy.map_or(0, |policy| policy.trust(text).min(most)) } else { 0 }
     };
     bundles.iter().max_by_key(worth).map(String::as_str)
 }
@@ -271,6 +277,13 @@ pub struct Attestation {
     pub predicate_type: String,
     /// The bundle.
     pub text: String,
+}
+
+/// The file of a report, by the hint of its key, what was tested and the processor: a weaker claim, or one from another
+/// machine, stands beside a stronger one.
+fn reproduction_file(hint: &str, test: &str, processor: &str) -> String {
+    let kind = Digest::of(format!("{test}\n{processor}").as_bytes()).to_string();
+    format!("{REPRODUCTION}{}-{}.sig", hint.get(..8).unwrap_or(hint), &kind[..8])
 }
 
 /// `model.sig`, `reproduction-0123abcd-4567cdef.sig`.

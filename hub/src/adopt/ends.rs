@@ -13,12 +13,12 @@ pub(super) struct Ends {
     /// Lengths; `None` for those that are free.
     pub(super) shape: Vec<Option<usize>>,
     pub(super) output: String,
-    /// Which of the file's outputs that is, from 0.
-    pub(super) output_index: usize,
+    /// Which of the file's outputs that is, from 0; `None` for a value within.
+    pub(super) output_index: Option<usize>,
 }
 
 impl Ends {
-    /// Finds them; `output` chooses where there are several.
+    /// Finds them; `output` chooses where there are several, also a value that a node gives on the way to them.
     pub(super) fn find(graph: &GraphProto, output: Option<&str>) -> Result<Ends, String> {
         let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
         let inputs: Vec<&ValueInfoProto> =
@@ -29,15 +29,21 @@ impl Ends {
         let [input] = inputs.as_slice() else {
             return Err(format!("inputs {}, expected one", names(&inputs)));
         };
-        let outputs: Vec<(usize, &ValueInfoProto)> = graph
-            .output
-            .iter()
-            .enumerate()
-            .filter(|(_, value)| output.is_none_or(|name| value.name == name))
-            .collect();
-        let &[(output_index, output)] = outputs.as_slice() else {
-            let all: Vec<&ValueInfoProto> = graph.output.iter().collect();
-            return Err(format!("outputs {}, expected one; --output NAME chooses", names(&all)));
+        let (output, output_index) = match (output, graph.output.as_slice()) {
+            (None, [only]) => (only.name.clone(), Some(0)),
+            (None, all) => {
+                let names = names(&all.iter().collect::<Vec<_>>());
+                return Err(format!("outputs {names}, expected one; --output NAME chooses"));
+            }
+            (Some(name), all) => {
+                let index = all.iter().position(|value| value.name == name);
+                let is_given = || graph.node.iter().flat_map(|node| &node.output).any(|given| given == name);
+                if index.is_none() && !is_given() {
+                    let names = names(&all.iter().collect::<Vec<_>>());
+                    return Err(format!("no output and no inner value {name:?}; outputs are {names}"));
+                }
+                (name.to_owned(), index)
+            }
         };
         let kind = input.r#type.as_ref().and_then(|kind| kind.value.as_ref());
         let Some(type_proto::Value::TensorType(tensor)) = kind else {
@@ -52,7 +58,7 @@ impl Ends {
             input: input.name.clone(),
             element: tensor.elem_type,
             shape: dims.map(length).collect(),
-            output: output.name.clone(),
+            output,
             output_index,
         })
     }
@@ -127,5 +133,33 @@ mod tests {
         assert_eq!(outputs, ["outside", "passed", "logits", "probabilities"]);
         assert_eq!(graph.initializer, [constant("used")]);
         assert_eq!(keep_needed(&mut graph, "logits"), 3);
+    }
+
+    #[test]
+    fn an_output_is_the_only_one_or_a_named_one_or_a_value_within() {
+        let value = |name: &str| ValueInfoProto {
+            name: name.into(),
+            r#type: Some(tract_onnx::pb::TypeProto {
+                value: Some(type_proto::Value::TensorType(type_proto::Tensor::default())),
+                ..tract_onnx::pb::TypeProto::default()
+            }),
+            ..ValueInfoProto::default()
+        };
+        let mut graph = GraphProto {
+            node: vec![node(&["x"], "logits", None), node(&["logits"], "shares", None)],
+            input: vec![value("x")],
+            output: vec![value("shares")],
+            ..GraphProto::default()
+        };
+        let found = |graph: &GraphProto, output| {
+            Ends::find(graph, output).map(|ends| (ends.output, ends.output_index))
+        };
+        assert_eq!(found(&graph, None), Ok(("shares".into(), Some(0))));
+        assert_eq!(found(&graph, Some("logits")), Ok(("logits".into(), None)));
+        let problem = found(&graph, Some("logit")).unwrap_err();
+        assert!(problem.contains("\"logit\"") && problem.contains("\"shares\""), "{problem}");
+        graph.output.insert(0, value("label"));
+        assert_eq!(found(&graph, Some("shares")), Ok(("shares".into(), Some(1))));
+        assert!(found(&graph, None).unwrap_err().contains("--output NAME"));
     }
 }

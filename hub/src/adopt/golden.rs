@@ -9,6 +9,7 @@ use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::Form;
+use super::ends::Ends;
 use super::graph::{Kind, Pixels};
 use crate::error::{Error, Result};
 
@@ -29,11 +30,11 @@ pub(super) struct Pair {
 }
 
 /// Reads every `test_data_set_*` of a folder, or the folder itself if it is one. Of several outputs it takes that of
-/// `index`, or the only one that is there.
+/// the network's index, or the only one that is there.
 ///
 /// # Errors
 /// [`Error::Usage`] naming the file.
-pub(super) fn read(dir: &Path, index: usize) -> Result<Vec<Pair>> {
+pub(super) fn read(dir: &Path, ends: &Ends) -> Result<Vec<Pair>> {
     let mut folders = Vec::new();
     if dir.join("input_0.pb").exists() {
         folders.push(dir.to_owned());
@@ -56,11 +57,33 @@ pub(super) fn read(dir: &Path, index: usize) -> Result<Vec<Pair>> {
         .into_iter()
         .map(|folder| {
             let input = floats(&folder.join("input_0.pb"))?;
-            let outputs = [index, 0].map(|index| folder.join(format!("output_{index}.pb")));
-            let output = floats(outputs.iter().find(|path| path.exists()).unwrap_or(&outputs[0]))?;
+            let output = floats(&output_file(&folder, ends)?)?;
             Ok(Pair { folder, input, output })
         })
         .collect()
+}
+
+/// The file of the output that is looked at.
+fn output_file(folder: &Path, ends: &Ends) -> Result<PathBuf> {
+    let Some(index) = ends.output_index else {
+        return Err(Error::Usage(format!(
+            "{}: golden data are of the file's outputs, not of the inner value {:?}",
+            folder.display(),
+            ends.output
+        )));
+    };
+    let expected = folder.join(format!("output_{index}.pb"));
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?.flatten().map(|entry| entry.path());
+    let is_output = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("output_") && name.ends_with(".pb")
+    };
+    let there: Vec<PathBuf> = entries.filter(is_output).collect();
+    match there.as_slice() {
+        [only] if !expected.exists() => Ok(only.clone()),
+        // Reading says what is wrong where it is not there.
+        _ => Ok(expected),
+    }
 }
 
 fn floats(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {

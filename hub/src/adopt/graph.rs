@@ -3,7 +3,7 @@
 use datasets::ImageShape;
 use infer::ADDED;
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 use super::ends::{self, Ends};
 use super::proto::{
@@ -91,8 +91,13 @@ impl Rewriter<'_> {
         graph.initializer.extend(lifted);
     }
 
-    /// Leaves out what the chosen output does not need, such as the label beside probabilities.
-    pub(super) fn keep_needed(&mut self, output: &str) {
+    /// Leaves out other outputs and what the chosen one does not need, such as the label beside probabilities.
+    pub(super) fn keep_only_output(&mut self, output: &str) {
+        self.graph.output.retain(|value| value.name == output);
+        if self.graph.output.is_empty() {
+            // A value within, whose shape follows from the nodes.
+            self.graph.output.push(ValueInfoProto { name: output.into(), ..ValueInfoProto::default() });
+        }
         match ends::keep_needed(self.graph, output) {
             0 => {}
             left_out => {

@@ -43,7 +43,7 @@ pub struct Request<'a> {
     pub layout: Option<Layout>,
     /// The class of each output, if they are not in the dataset's order.
     pub labels: Option<Vec<String>>,
-    /// Which output, if there are several.
+    /// Which output, if there are several, or a value within.
     pub output: Option<&'a str>,
     /// What that output is; `None` to see it on training images.
     pub gives: Option<Kind>,
@@ -87,7 +87,7 @@ pub fn adopt(zoo: &Zoo, request: &Request<'_>) -> Result<VersionDir> {
     let training = request.dataset.load(Split::Train)?;
     let form = bring_into_form(request, original.model, &training)?;
     let shape = training.shape;
-    let golden = request.golden.map(|dir| golden::read(dir, form.ends.output_index)).transpose()?;
+    let golden = request.golden.map(|dir| golden::read(dir, &form.ends)).transpose()?;
     let golden = golden.map(|pairs| golden::in_zoo_form(&pairs, &form, request.pixels.as_ref(), shape));
     let golden = golden.transpose()?;
     let session = load(request, &form.model)?;
@@ -144,8 +144,7 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
         |pixels: Option<&Pixels>, model: &mut ModelProto| -> std::result::Result<Vec<String>, String> {
             let graph = model.graph.as_mut().ok_or("without a graph")?;
             let mut rewriter = Rewriter { graph, changes: Vec::new() };
-            rewriter.graph.output.retain(|value| value.name == ends.output);
-            rewriter.keep_needed(&ends.output);
+            rewriter.keep_only_output(&ends.output);
             rewriter.lift_constants();
             rewriter.free_batch(&ends);
             rewriter.take_pixels(&ends, training.shape, request.layout, pixels)?;
@@ -163,7 +162,7 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
     let outputs = outputs(request, &session, training)?;
     let classes = request.dataset.description.classes.len();
     let kind = match request.gives {
-        Some(kind) => kind,
+        Some(kind) => check_kind(kind, &outputs).map_or(Ok(kind), |problem| Err(wrong(request, problem)))?,
         None => kind(&outputs, classes).map_err(|problem| wrong(request, problem))?,
     };
     let shapes = infer::shapes(&model.encode_to_vec(), training.shape).map_err(|e| wrong(request, e))?;
@@ -219,7 +218,6 @@ fn kind(outputs: &[f32], classes: usize) -> std::result::Result<Kind, String> {
     let sums_to_one = |row: &[f32], of: fn(f64) -> f64| {
         (row.iter().map(|&value| of(value.into())).sum::<f64>() - 1.0).abs() < SUM_ERROR
     };
-    let is_share = |value: &f32| (-1e-6..=1.0 + 1e-6).contains(value);
     if rows().all(|row| row.iter().all(is_share) && sums_to_one(row, |v| v)) {
         return Ok(Kind::Probabilities);
     }
@@ -231,10 +229,27 @@ fn kind(outputs: &[f32], classes: usize) -> std::result::Result<Kind, String> {
         let (least, most) = sums.iter().fold((f32::MAX, f32::MIN), |(l, m), &sum| (l.min(sum), m.max(sum)));
         return Err(format!(
             "gives values of 0 to 1 that add up to {least:.3} to {most:.3}, not to 1, as a sigmoid or a quantised softmax does: \
-             name the output before that by --output, or say by --gives what they are"
+             name the value before that by --output (infer show --graph draws them), or say by --gives what they are"
         ));
     }
     Ok(Kind::Logits)
+}
+
+fn is_share(value: &f32) -> bool {
+    (-1e-6..=1.0 + 1e-6).contains(value)
+}
+
+/// What is wrong with what a caller says that outputs are, if it cannot be.
+fn check_kind(kind: Kind, outputs: &[f32]) -> Option<String> {
+    let (named, expected, holds): (_, _, fn(&f32) -> bool) = match kind {
+        Kind::Logits => return None,
+        Kind::Probabilities => ("probabilities", "0 to 1", is_share),
+        Kind::LogProbabilities => ("log-probabilities", "at most 0", |value| *value <= 1e-6),
+    };
+    let (least, most) = outputs.iter().fold((f32::MAX, f32::MIN), |(l, m), &v| (l.min(v), m.max(v)));
+    let problem =
+        || format!("gives values of {least} to {most}, no {named}: expected {expected}; see --gives");
+    (!outputs.iter().all(holds)).then(problem)
 }
 
 /// For every class of the dataset the output that is it; `None` if the outputs are in the dataset's order.
@@ -321,6 +336,17 @@ mod tests {
         for outputs in [[0.9, 0.8, 0.1, 0.2], [0.25, 0.746, 0.996, 0.0]] {
             let problem = kind(&outputs, 2).unwrap_err();
             assert!(problem.contains("not to 1"), "{problem}");
+        }
+        // What a caller says is believed where it can be.
+        let sigmoids = [0.9, 0.8, 0.1, 0.2];
+        for (said, outputs, can_be) in [
+            (Kind::Probabilities, sigmoids, true),
+            (Kind::Probabilities, [14.3, -6.1, 0.2, 0.8], false),
+            (Kind::LogProbabilities, [-0.5, -3.0, 0.0, -9.0], true),
+            (Kind::LogProbabilities, sigmoids, false),
+            (Kind::Logits, sigmoids, true),
+        ] {
+            assert_eq!(check_kind(said, &outputs).is_none(), can_be, "{said:?} {outputs:?}");
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct AdoptArgs {
     /// A text file with the class of each output, a line each [default: the dataset's order].
     #[arg(long)]
     labels: Option<PathBuf>,
-    /// Which output, if there are several.
+    /// Which output, if there are several, or a value within, such as the logits before a sigmoid.
     #[arg(long)]
     output: Option<String>,
     /// What that output is [default: seen on training images].

@@ -111,6 +111,25 @@ fn layouts_batches_and_types_of_other_frameworks() {
             "softmax added",
         ),
         (
+            "a value before sigmoids",
+            changed(&|graph| {
+                graph.node[1].output[0] = "logits".into();
+                graph.node.push(node("Sigmoid", &["logits"], "y", vec![]));
+            }),
+            vec!["--like", "keras", "--output", "logits"],
+            "1 nodes left out",
+        ),
+        (
+            "a value before sigmoids for one image",
+            changed(&|graph| {
+                graph.input[0] = value("x", DataType::Float, &[1, 1, 28, 28]);
+                graph.node[1].output[0] = "logits".into();
+                graph.node.push(node("Sigmoid", &["logits"], "y", vec![]));
+            }),
+            vec!["--like", "keras", "--output", "logits", "--gives", "logits"],
+            "softmax added",
+        ),
+        (
             "one of two outputs",
             changed(&|graph| graph.output.push(value("flat", DataType::Float, &[-1, 784]))),
             vec!["--like", "keras", "--output", "y"],
@@ -183,4 +202,27 @@ fn external_data_are_taken_in_from_the_folder_alone() {
     graph.node.insert(0, node("Constant", &[], "bias", vec![tensor_attribute(constant)]));
     write(dir, &model);
     assert_refused("in a node", &adopt(dir, &["--like", "keras"]), &["data in another file"]);
+}
+
+/// What a caller says of outputs is believed where it can be.
+#[test]
+fn what_outputs_are_said_to_be_is_checked() {
+    let dir = workspace();
+    let dir = dir.path();
+    let mut model = perceptron();
+    write(dir, &model);
+    for gives in ["probabilities", "log-probabilities"] {
+        let outcome = adopt(dir, &["--like", "keras", "--gives", gives]);
+        assert_refused(gives, &outcome, &["gives values of", gives, "--gives"]);
+    }
+    assert_refused("a name", &adopt(dir, &["--like", "keras", "--output", "z"]), &["\"z\"", "\"y\""]);
+    let graph = model.graph.as_mut().unwrap();
+    graph.node[1].output[0] = "logits".into();
+    graph.node.push(node("Sigmoid", &["logits"], "y", vec![]));
+    write(dir, &model);
+    let outcome = adopt(dir, &["--like", "keras"]);
+    assert_refused("sigmoids", &outcome, &["not to 1", "--output", "--gives"]);
+    let outcome = adopt(dir, &["--like", "keras", "--gives", "log-probabilities"]);
+    assert_refused("sigmoids", &outcome, &["expected at most 0"]);
+    assert_eq!(adopt(dir, &["--like", "keras", "--gives", "probabilities"]).code, Some(0));
 }

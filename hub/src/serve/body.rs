@@ -126,12 +126,14 @@ enum Coding {
 
 impl Coding {
     fn of(value: Option<&HeaderValue>) -> Result<Coding, Problem> {
-        match value.map(HeaderValue::as_bytes) {
-            None | Some(b"" | b"identity") => Ok(Coding::Identity),
-            Some(b"gzip" | b"x-gzip") => Ok(Coding::Gzip),
-            Some(b"deflate") => Ok(Coding::Deflate),
-            Some(_) => {
-                let message = format!("content-encoding {value:?}, expected gzip, deflate or none");
+        // Any case of letters (RFC 9110, 8.4.1).
+        let name = value.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase());
+        match name.as_deref() {
+            None | Some("" | "identity") => Ok(Coding::Identity),
+            Some("gzip" | "x-gzip") => Ok(Coding::Gzip),
+            Some("deflate") => Ok(Coding::Deflate),
+            Some(name) => {
+                let message = format!("content-encoding {name:?}, expected gzip, deflate or none");
                 Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
             }
         }

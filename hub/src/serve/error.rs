@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::batching::Refusal;
@@ -46,6 +49,20 @@ impl Problem {
     /// The time is over.
     pub(super) fn timeout(limit: Duration) -> Problem {
         Problem::busy(StatusCode::SERVICE_UNAVAILABLE, &format!("no answer within {limit:?}"))
+    }
+}
+
+/// What a route takes from the path. axum's own [`Path`] refuses `%ff` in plain text.
+pub(super) struct InPath<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<InPath<T>, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(found)) => Ok(InPath(found)),
+            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) struct Request {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `inputs`")]
 struct Body {
     id: Option<String>,
     parameters: Option<Parameters>,
@@ -75,7 +76,8 @@ impl Request {
         let Some((json, binary)) = body.split_at_checked(end) else {
             return Err(format!("{HEADER_LENGTH}: {end}, but the body has {} bytes", body.len()));
         };
-        let mut request: Body = serde_json::from_slice(json).map_err(|e| format!("request: {e}"))?;
+        let mut request: Body = serde_json::from_slice(json)
+            .map_err(|e| format!("request: {}", datasets::plain_message(&e.to_string())))?;
         if request.id.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES) {
             return Err(format!("an id of more than {MAX_ID_BYTES} bytes"));
         }

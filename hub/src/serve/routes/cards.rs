@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use zoo::MANIFEST;
 
 use super::predict::planes;
 use crate::serve::body::holding;
-use crate::serve::error::Problem;
+use crate::serve::error::{InPath, Problem};
 use crate::serve::model::Model;
 use crate::serve::state::{Server, aside};
 
@@ -36,7 +36,7 @@ pub(super) async fn models(State(server): State<Arc<Server>>) -> Result<Json<Val
 /// A file of a version, its hash checked. Only names that the manifest lists are looked for.
 pub(super) async fn file(
     State(server): State<Arc<Server>>,
-    Path((name, version, file)): Path<(String, String, String)>,
+    InPath((name, version, file)): InPath<(String, String, String)>,
 ) -> Result<Response, Problem> {
     let model = server.repository.find(&name, Some(&version))?;
     let missing = || Problem::new(StatusCode::NOT_FOUND, format!("{name} version {version} has no {file:?}"));

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::serve::body::{BoundedBody, holding};
-use crate::serve::error::Problem;
+use crate::serve::error::{InPath, Problem};
 use crate::serve::model::Model;
 use crate::serve::protocol;
 use crate::serve::state::Server;
@@ -46,7 +46,7 @@ impl Name {
 
 pub(super) async fn metadata(
     State(server): State<Arc<Server>>,
-    Path(name): Path<Name>,
+    InPath(name): InPath<Name>,
 ) -> Result<Json<Value>, Problem> {
     let model = name.find(&server)?;
     let versions = server.repository.versions(&name.model);
@@ -55,7 +55,7 @@ pub(super) async fn metadata(
 
 pub(super) async fn model_ready(
     State(server): State<Arc<Server>>,
-    Path(name): Path<Name>,
+    InPath(name): InPath<Name>,
 ) -> Result<Json<Value>, Problem> {
     let model = name.find(&server)?;
     Ok(Json(json!({ "name": model.name(), "ready": true })))
@@ -63,7 +63,7 @@ pub(super) async fn model_ready(
 
 pub(super) async fn config(
     State(server): State<Arc<Server>>,
-    Path(name): Path<Name>,
+    InPath(name): InPath<Name>,
 ) -> Result<Json<Value>, Problem> {
     Ok(Json(protocol::config(name.find(&server)?.predictor.manifest())))
 }
@@ -71,7 +71,7 @@ pub(super) async fn config(
 /// Of one version, or of all ready ones of a model.
 pub(super) async fn statistics(
     State(server): State<Arc<Server>>,
-    Path(name): Path<Name>,
+    InPath(name): InPath<Name>,
 ) -> Result<Json<Value>, Problem> {
     // The newest, or why there is none.
     let found = name.find(&server)?;
@@ -95,7 +95,7 @@ fn statistics_of(models: &[Arc<Model>]) -> Json<Value> {
 
 pub(super) async fn infer(
     State(server): State<Arc<Server>>,
-    Path(name): Path<Name>,
+    InPath(name): InPath<Name>,
     Start(start): Start,
     headers: HeaderMap,
     body: BoundedBody,

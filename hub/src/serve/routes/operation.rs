@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::inference::Name;
 use crate::serve::body::BoundedBody;
-use crate::serve::error::Problem;
+use crate::serve::error::{InPath, Problem};
 use crate::serve::metrics;
 use crate::serve::state::{Server, aside};
 
@@ -38,6 +38,7 @@ pub(super) async fn metrics(State(server): State<Arc<Server>>, headers: HeaderMa
 }
 
 #[derive(Default, Deserialize)]
+#[serde(expecting = "an object")]
 struct IndexRequest {
     #[serde(default)]
     ready: bool,
@@ -46,7 +47,9 @@ struct IndexRequest {
 pub(super) async fn index(State(server): State<Arc<Server>>, body: BoundedBody) -> Result<Response, Problem> {
     let request: IndexRequest = match body.bytes.as_slice() {
         [] => IndexRequest::default(),
-        bytes => serde_json::from_slice(bytes).map_err(|e| Problem::bad_request(format!("request: {e}")))?,
+        bytes => serde_json::from_slice(bytes).map_err(|e| {
+            Problem::bad_request(format!("request: {}", datasets::plain_message(&e.to_string())))
+        })?,
     };
     let mut index = server.repository.index();
     index.retain(|entry| !request.ready || entry.state == "READY");
@@ -55,7 +58,7 @@ pub(super) async fn index(State(server): State<Arc<Server>>, body: BoundedBody) 
 
 pub(super) async fn load(
     State(server): State<Arc<Server>>,
-    Path(name): Path<Name>,
+    InPath(name): InPath<Name>,
 ) -> Result<StatusCode, Problem> {
     if !server.repository.may_have(&name.model) {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("no model {:?}", name.model)));
@@ -71,7 +74,7 @@ pub(super) async fn load(
 
 pub(super) async fn unload(
     State(server): State<Arc<Server>>,
-    Path(name): Path<Name>,
+    InPath(name): InPath<Name>,
 ) -> Result<StatusCode, Problem> {
     server.repository.unload(&name.model)?;
     Ok(StatusCode::OK)

@@ -33,8 +33,8 @@ pub enum Isa {
     /// The same bytes on every x86-64 processor with AVX2 and FMA (servers since about 2015): libtorch is
     /// capped to them, and what it would take from MKL is computed by the trainer itself.
     Portable,
-    /// The same, and convolutions of 3x3, 4x4 and 5x5 windows of stride 1 on one channel or multiples of 16, with
-    /// multiples of 16 features, are computed by the trainer too, in about half of the time. Other bytes than
+    /// The same, and convolutions of 3x3, 4x4 and 5x5 windows of stride 1 on multiples of 16 channels, and of 3x3 and 5x5 on
+    /// one, with multiples of 16 features, are computed by the trainer too, in about half of the time. Other bytes than
     /// `portable`.
     Portable2,
     /// libtorch capped to SSE4.1: every x86-64 processor since about 2008. Slow.

@@ -182,6 +182,13 @@ mod tests {
     }
 
     #[test]
+    fn broken_documents_with_aliases_end() {
+        for text in ["name: *a\n", "name: [*a\n", "*a: &a *a\n", "name: a\n---\n*a\n", "%*a\n---\n", "\"*a"] {
+            parse_file(text).unwrap_err();
+        }
+    }
+
+    #[test]
     fn a_byte_order_mark_changes_nothing() {
         let text = "name: a\nlayers: []\n";
         assert_eq!(parse_file(&format!("\u{feff}{text}")), parse_file(text));

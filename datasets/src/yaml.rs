@@ -172,6 +172,11 @@ mod tests {
             format!("name: &a {long}\nlayers: [{}*a]\n", "*a,".repeat(5_000)),
             format!("name: &a \"{long}\"\nlayers: {{{}}}\n", "*a : *a,".repeat(50)),
             format!("a0: &a0 {long}\n{nested}name: b\nlayers: []\n"),
+            // Numbers of more than 64 bits are texts where a text is expected.
+            format!(
+                "n: 99999999999999999999\nm: -99999999999999999999\nname: &a {long}\nlayers: [{}*a]\n",
+                "*a,".repeat(50)
+            ),
         ];
         let start = std::time::Instant::now();
         for text in texts {
@@ -179,6 +184,21 @@ mod tests {
             assert!(message.contains("aliases"), "{message}");
         }
         assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused_where_aliases_may_be() {
+        let long = "x".repeat(1 << 20);
+        for tag in ["!!int x", "!!bool x", "!!float x", "!!null x"] {
+            let text = format!("name: {tag}\nlayers:\n- &a {long}\n{}", "- *a\n".repeat(300_000));
+            parse_file(&text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_no_alias() {
+        let text = format!("# **all** of them\n[{}0]\n", "0,".repeat(1_900_000));
+        assert_eq!(parse::<Vec<u8>>(&text, Path::new("f.yaml")).unwrap().len(), 1_900_001);
     }
 
     #[test]

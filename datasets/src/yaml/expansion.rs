@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::MAX_BYTES;
+use crate::message::plain;
 
 /// Refuses a document whose aliases (`*name`) make it longer than a file may be.
 pub(super) fn check(text: &str) -> Result<(), String> {
@@ -17,12 +18,12 @@ pub(super) fn check(text: &str) -> Result<(), String> {
     // Only the first is read; the library gives a broken one again and again.
     let Some(document) = serde_yaml::Deserializer::from_str(text).next() else { return Ok(()) };
     let mut length = 0;
-    // What else is wrong is said where the document is read.
     let read = Length(&mut length).deserialize(document);
-    if read.is_err() && length > MAX_BYTES {
-        return Err(format!("with its aliases written out longer than {MAX_BYTES} bytes"));
-    }
-    Ok(())
+    read.map_err(|error| match length > MAX_BYTES {
+        true => format!("with its aliases written out longer than {MAX_BYTES} bytes"),
+        // What cannot be measured is not read.
+        false => plain(&error.to_string()),
+    })
 }
 
 /// Whether a word begins with `*` anywhere, also in texts and comments.
@@ -58,19 +59,27 @@ impl<'de> Visitor<'de> for Length<'_> {
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        self.add(8)
+        self.add(0)
     }
 
     fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        self.add(8)
+        self.add(0)
     }
 
     fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        self.add(8)
+        self.add(0)
+    }
+
+    fn visit_i128<E: Error>(self, _: i128) -> Result<(), E> {
+        self.add(0)
+    }
+
+    fn visit_u128<E: Error>(self, _: u128) -> Result<(), E> {
+        self.add(0)
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.add(8)
+        self.add(0)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {

@@ -71,6 +71,24 @@ fn pictures_go_where_their_path_leads() {
         assert!(text(file).starts_with("<svg"), "{file}");
         assert!(path(link).is_symlink());
     }
+    // A link to a link, one to standard output, and a file below /proc.
+    std::os::unix::fs::symlink("more.svg", path("below/next.svg")).unwrap();
+    std::os::unix::fs::symlink("below/next.svg", path("two.svg")).unwrap();
+    show(&path("two.svg"), Stdio::null());
+    assert!(text("below/more.svg").starts_with("<svg") && path("below/next.svg").is_symlink());
+    std::os::unix::fs::symlink("/dev/stdout", path("out.svg")).unwrap();
+    show(&path("out.svg"), std::fs::File::create(path("new")).unwrap().into());
+    assert_eq!(text("new"), drawing);
+    let through = std::path::Path::new("/proc").join(std::process::id().to_string()).join("root");
+    show(&through.join(path("below/old.svg").strip_prefix("/").unwrap()), Stdio::null());
+    assert_eq!(text("below/old.svg"), text("below/new.svg"));
+    // Links in a circle.
+    std::os::unix::fs::symlink("round.svg", path("round.svg")).unwrap();
+    let arguments = ["show", "mnist-lite", "--graph", path("round.svg").to_str().unwrap()].map(str::to_owned);
+    assert_eq!(
+        command("infer", &root()).args(arguments).stdout(Stdio::null()).status().unwrap().code(),
+        Some(2)
+    );
     show("/dev/null".as_ref(), Stdio::null());
     assert!(!std::path::Path::new("/dev/null").is_file());
 }

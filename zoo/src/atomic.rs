@@ -32,37 +32,54 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Io`].
 pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
-    // Opened anew, such a file would be written from its beginning, over what the process printed.
-    match path.to_str() {
-        Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => {
-            return write_all(std::io::stdout().lock(), bytes).map_err(Error::io(path));
+    let place = place(path).map_err(Error::io(path))?;
+    let written = match descriptor(&place) {
+        // Opened anew, a file would be written from its beginning, over what the process printed.
+        Some("1") => write_all(std::io::stdout().lock(), bytes),
+        Some("2") => write_all(std::io::stderr().lock(), bytes),
+        None if !std::fs::metadata(&place).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
+            return write_atomic(&place, bytes);
         }
-        Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => {
-            return write_all(std::io::stderr().lock(), bytes).map_err(Error::io(path));
-        }
+        Some(_) | None => File::options().append(true).open(&place).and_then(|file| write_all(file, bytes)),
+    };
+    written.map_err(Error::io(path))
+}
+
+/// Most links that lead to each other, as on Linux.
+const MOST_LINKS: usize = 40;
+
+/// Where links lead, if need be to what is not there yet.
+fn place(path: &Path) -> std::io::Result<PathBuf> {
+    // The system follows them first: it may forbid a link that somebody else left in a shared folder.
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let is_descriptor = path.starts_with("/dev/fd") || path.starts_with("/proc");
-    match std::fs::metadata(path) {
-        Ok(found) if is_descriptor || !found.is_file() && !found.is_dir() => {
-            let file = File::options().append(true).open(path);
-            file.and_then(|file| write_all(file, bytes)).map_err(Error::io(path))
+    let mut place = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        if descriptor(&place).is_some() || !place.is_symlink() {
+            return Ok(place);
         }
-        Ok(_) => write_atomic(&path.canonicalize().map_err(Error::io(path))?, bytes),
-        // Not there yet, or a link to what is not there yet.
-        Err(_) => write_atomic(&target(path), bytes),
+        let to = std::fs::read_link(&place)?;
+        place = place.parent().unwrap_or(Path::new("")).join(to);
+    }
+    Err(std::io::Error::other(format!("more than {MOST_LINKS} links that lead to each other")))
+}
+
+/// The number of an open file that a path stands for: `/dev/stdout`, `/dev/fd/3`, `/proc/self/fd/3`.
+fn descriptor(path: &Path) -> Option<&str> {
+    let parts: Vec<&str> = path.to_str()?.split('/').collect();
+    match parts.as_slice() {
+        ["", "dev", "stdout"] => Some("1"),
+        ["", "dev", "stderr"] => Some("2"),
+        ["", "dev", "fd", number] | ["", "proc", _, "fd", number] => Some(number),
+        _ => None,
     }
 }
 
 fn write_all(mut file: impl Write, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.flush()
-}
-
-/// What a link names, relative to its folder; other paths name themselves.
-fn target(path: &Path) -> PathBuf {
-    let named = std::fs::read_link(path).ok();
-    named.map_or(path.to_owned(), |to| path.parent().unwrap_or(Path::new("")).join(to))
 }
 
 /// Temporary files are private to the user; published ones are for everybody.

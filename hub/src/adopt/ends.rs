@@ -37,7 +37,13 @@ impl Ends {
             }
             (Some(name), all) => {
                 let index = all.iter().position(|value| value.name == name);
-                let is_given = || graph.node.iter().flat_map(|node| &node.output).any(|given| given == name);
+                let is_given = || {
+                    graph
+                        .node
+                        .iter()
+                        .flat_map(|node| &node.output)
+                        .any(|given| given == name && !name.is_empty())
+                };
                 if index.is_none() && !is_given() {
                     let names = names(&all.iter().collect::<Vec<_>>());
                     return Err(format!("no output and no inner value {name:?}; outputs are {names}"));
@@ -62,6 +68,12 @@ impl Ends {
             output_index,
         })
     }
+}
+
+/// The value that the node of an output makes it from.
+pub(super) fn before<'a>(graph: &'a GraphProto, output: &str) -> Option<&'a str> {
+    let node = graph.node.iter().find(|node| node.output.iter().any(|name| name == output))?;
+    node.input.first().map(String::as_str)
 }
 
 /// Leaves out the nodes and constants that an output does not need; returns how many nodes.

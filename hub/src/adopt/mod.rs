@@ -136,9 +136,11 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
     let order = order(request)?;
     let ends = {
         let graph = model.graph.as_ref().ok_or_else(|| wrong(request, "without a graph"))?;
-        let output =
-            request.output.map(|name| if name == graph::OUTPUT { "original.probabilities" } else { name });
-        Ends::find(graph, output).map_err(|problem| wrong(request, problem))?
+        let output = request.output.map(|name| match name {
+            graph::INPUT | graph::OUTPUT => format!("original.{name}"),
+            _ => name.to_owned(),
+        });
+        Ends::find(graph, output.as_deref()).map_err(|problem| wrong(request, problem))?
     };
     let changes =
         |pixels: Option<&Pixels>, model: &mut ModelProto| -> std::result::Result<Vec<String>, String> {
@@ -163,7 +165,13 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
     let classes = request.dataset.description.classes.len();
     let kind = match request.gives {
         Some(kind) => check_kind(kind, &outputs).map_or(Ok(kind), |problem| Err(wrong(request, problem)))?,
-        None => kind(&outputs, classes).map_err(|problem| wrong(request, problem))?,
+        None => kind(&outputs, classes).map_err(|problem| {
+            let before = before.graph.as_ref().and_then(|graph| ends::before(graph, &ends.output));
+            wrong(
+                request,
+                problem + &before.map_or(String::new(), |name| format!("; before it comes {name:?}")),
+            )
+        })?,
     };
     let shapes = infer::shapes(&model.encode_to_vec(), training.shape).map_err(|e| wrong(request, e))?;
     let is_flat = shapes.get(&ends.output).is_some_and(|shape| shape.split(" x ").count() == 2);
@@ -229,7 +237,7 @@ fn kind(outputs: &[f32], classes: usize) -> std::result::Result<Kind, String> {
         let (least, most) = sums.iter().fold((f32::MAX, f32::MIN), |(l, m), &sum| (l.min(sum), m.max(sum)));
         return Err(format!(
             "gives values of 0 to 1 that add up to {least:.3} to {most:.3}, not to 1, as a sigmoid or a quantised softmax does: \
-             name the value before that by --output (infer show --graph draws them), or say by --gives what they are"
+             name the value before that by --output, or say by --gives what they are"
         ));
     }
     Ok(Kind::Logits)

@@ -221,7 +221,7 @@ fn what_outputs_are_said_to_be_is_checked() {
     graph.node.push(node("Sigmoid", &["logits"], "y", vec![]));
     write(dir, &model);
     let outcome = adopt(dir, &["--like", "keras"]);
-    assert_refused("sigmoids", &outcome, &["not to 1", "--output", "--gives"]);
+    assert_refused("sigmoids", &outcome, &["not to 1", "--output", "--gives", "before it comes \"logits\""]);
     let outcome = adopt(dir, &["--like", "keras", "--gives", "log-probabilities"]);
     assert_refused("sigmoids", &outcome, &["expected at most 0"]);
     assert_eq!(adopt(dir, &["--like", "keras", "--gives", "probabilities"]).code, Some(0));

@@ -270,11 +270,15 @@ fn arrays_of_numpy() {
         let labels = npy("|u1", "(8,)", &[0, 1, 0, 1, 0, 1, 0, 1]);
         [vec![("x_train", images(8, 1)), ("y_train", labels)], extra].concat()
     };
-    let statistics = vec![("class_names", npy("|u1", "(2,)", b"ab")), ("mean", npy("|u1", "()", b"x"))];
+    let statistics = vec![
+        ("class_names", npy("|u1", "(2,)", b"ab")),
+        ("test_idx", npy("|u1", "(2,)", b"ab")),
+        ("mean", npy("|u1", "()", b"x")),
+    ];
     npz(&place.path("extra.npz"), &pair(statistics));
     let found = place.import("extra.npz", |request| request.name = "extra".into()).unwrap();
     let left: Vec<&str> = found.left_out.iter().map(|out| out.name.as_str()).collect();
-    assert_eq!(left, ["class_names", "mean"]);
+    assert_eq!(left, ["class_names", "test_idx", "mean"]);
     for extra in [
         vec![("y_test", npy("|u1", "(4,)", &[0, 1, 0, 1]))],
         vec![("x_test", npy("|u1", "(4,)", &[0, 1, 0, 1])), ("y_test", npy("|u1", "(4,)", &[0, 1, 0, 1]))],

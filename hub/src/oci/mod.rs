@@ -123,7 +123,7 @@ impl Registry {
         })?;
         let damaged = zoo.add_attestations(&version, &attestations)?;
         let came = attestations.iter().filter(|(name, text)| named[*name].contains(text)).count();
-        let taken = came - damaged.len();
+        let taken = came.saturating_sub(damaged.len());
         passed_over.extend(damaged.iter().map(ToString::to_string));
         Ok(Pulled { version, attestations: taken, passed_over })
     }

@@ -120,18 +120,19 @@ fn zip(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {
 /// What belongs to no split is left out.
 fn splits(path: &Path, arrays: Vec<Array>) -> Result<(Vec<Split>, Vec<LeftOut>)> {
     let names: Vec<String> = arrays.iter().map(Array::name).collect();
-    let is_label = |array: &Array| {
-        let name = array.name().to_lowercase();
-        let mut words = name.split(|c: char| !c.is_alphanumeric());
-        words.any(|word| LABELS.contains(&word)) || array.shape.len() == 1
+    let has_word = |name: &str| {
+        name.to_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| LABELS.contains(&word))
     };
+    let is_label = |array: &Array| has_word(&array.name()) || array.shape.len() == 1;
     let (labels, images): (Vec<Array>, Vec<Array>) = arrays.into_iter().partition(is_label);
     let of = |array: &Array| part(&array.name()).unwrap_or(Part::All);
     let (images, others): (Vec<Array>, Vec<Array>) =
         images.into_iter().partition(|array| array.shape.len() >= 2);
     let lonely = labels.iter().filter(|labels| !images.iter().any(|images| of(images) == of(labels)));
-    // What is called a split's was meant to be used.
-    if let Some(one) = lonely.clone().find(|labels| part(&labels.name()).is_some()) {
+    // What is called a split's labels was meant to be used.
+    if let Some(one) =
+        lonely.clone().find(|labels| has_word(&labels.name()) && part(&labels.name()).is_some())
+    {
         let problem = format!(
             "which array has the images of {:?}, shape {:?}? There are {names:?}",
             one.name(),

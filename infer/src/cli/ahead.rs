@@ -23,6 +23,8 @@ pub(super) struct Image {
     pub(super) size: (u32, u32),
     /// How many of the file's pixels one of the decoded image's is along each side.
     pub(super) scale: f64,
+    /// Whether the file has further images.
+    pub(super) has_more: bool,
     pub(super) prepared: Prepared,
     /// What each step of the preprocessing made, if that was asked for.
     pub(super) steps: Vec<(&'static str, GrayImage)>,
@@ -97,7 +99,8 @@ impl Form {
         say_more(&file, image);
         let mut steps = Vec::new();
         let prepared = prepare(image, &self.preprocessing, self.shape, wants_steps.then_some(&mut steps));
-        Image { file, size: image.size(), scale: image.scale, prepared, steps }
+        let has_more = image.has_more;
+        Image { file, size: image.size(), scale: image.scale, has_more, prepared, steps }
     }
 }
 

@@ -133,7 +133,7 @@ fn as_json(file: &str, image: &Image, prediction: &Prediction, top_k: usize, set
         "status": prediction.status,
         "label": prediction.label,
         "classes": prediction.classes.iter().take(top_k).collect::<Vec<_>>(),
-        "image": { "width": image.size.0, "height": image.size.1 },
+        "image": { "width": image.size.0, "height": image.size.1, "has_more": image.has_more },
         "objects": prediction.objects.iter().map(|bounds| bounds.scaled(image.scale)).collect::<Vec<_>>(),
     });
     if let Some(set) = set {

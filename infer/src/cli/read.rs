@@ -55,7 +55,7 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
         if args.model.zoo.json {
             results.push(json!({
                 "file": file.display().to_string(),
-                "image": { "width": image.size().0, "height": image.size().1 },
+                "image": { "width": image.size().0, "height": image.size().1, "has_more": image.has_more },
                 "text": reading.text(),
                 "reading": reading,
             }));

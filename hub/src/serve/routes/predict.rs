@@ -87,7 +87,7 @@ pub(super) async fn predict(
         "label": prediction.label,
         "classes": prediction.classes.iter().take(top_k).collect::<Vec<_>>(),
     });
-    answer["image"] = json!({ "width": image.width, "height": image.height });
+    answer["image"] = json!({ "width": image.width, "height": image.height, "has_more": image.has_more });
     answer["objects"] = prediction.objects.iter().map(|bounds| json!(bounds.scaled(image.scale))).collect();
     if let Some(reading) = &image.reading {
         answer["reading"] = json!({ "text": reading.text(), "status": reading.status, "rows": reading.rows });
@@ -182,6 +182,7 @@ struct Decoded {
     width: u32,
     height: u32,
     scale: f64,
+    has_more: bool,
     prepared: Prepared,
     reading: Option<Reading>,
     /// Name and PNG of each step.
@@ -211,7 +212,7 @@ fn decode(bytes: &[u8], model: &Model, read: bool, steps: bool) -> Result<Decode
         pictures.iter().map(|(name, picture)| Ok((*name, png(picture)?))).collect::<Result<_, String>>()?;
     let (width, height) = image.size();
     let reading = reading.map(|reading| reading.scaled(image.scale));
-    Ok(Decoded { width, height, scale: image.scale, prepared, reading, steps })
+    Ok(Decoded { width, height, scale: image.scale, has_more: image.has_more, prepared, reading, steps })
 }
 
 /// Planes in 256 steps from the lowest value to the highest.

@@ -178,8 +178,12 @@ mod tests {
                 "*a,".repeat(50)
             ),
         ];
+        // Numbers whose text is long.
+        let numbers = [format!("0.{}1", "0".repeat(1 << 20)), format!("0x{}1", "0".repeat(1 << 20))];
+        let numbers =
+            numbers.map(|number| format!("name: &a {number}\nlayers:\n{}", "- *a\n".repeat(300_000)));
         let start = std::time::Instant::now();
-        for text in texts {
+        for text in texts.into_iter().chain(numbers) {
             let message = parse_file(&text).unwrap_err();
             assert!(message.contains("aliases"), "{message}");
         }
@@ -197,8 +201,8 @@ mod tests {
 
     #[test]
     fn a_long_list_is_no_alias() {
-        let text = format!("# **all** of them\n[{}0]\n", "0,".repeat(1_900_000));
-        assert_eq!(parse::<Vec<u8>>(&text, Path::new("f.yaml")).unwrap().len(), 1_900_001);
+        let text = format!("# **all** of them\n[{}0]\n", "0,".repeat(500_000));
+        assert_eq!(parse::<Vec<u8>>(&text, Path::new("f.yaml")).unwrap().len(), 500_001);
     }
 
     #[test]

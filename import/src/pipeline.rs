@@ -111,8 +111,7 @@ pub(crate) fn collect(
         read?;
         Ok(gathered)
     })
-    .and_then(|gathered| gathered.collected(form, &size, spool))
-    .map(|collected| Collected { several: several.load(Ordering::Relaxed), ..collected })
+    .and_then(|gathered| gathered.collected(form, &size, spool, several.load(Ordering::Relaxed)))
 }
 
 /// Size that all have, and the image that decided it.
@@ -185,7 +184,7 @@ fn gather(
 }
 
 impl Gathered {
-    fn collected(mut self, form: &Form, size: &Size, spool: Spool) -> Result<Collected> {
+    fn collected(mut self, form: &Form, size: &Size, spool: Spool, several: usize) -> Result<Collected> {
         self.records.sort_by_key(|(index, _)| *index);
         let in_order = |mut list: Vec<(usize, LeftOut)>| {
             list.sort_by_key(|(index, _)| *index);
@@ -203,7 +202,7 @@ impl Gathered {
             record.digest = Digest::of(&spool.read(record.stored)?);
         }
         let shape = ImageShape { channels, height, width };
-        Ok(Collected { shape, labels: self.labels, records, spool, unreadable, left_out, several: 0 })
+        Ok(Collected { shape, labels: self.labels, records, spool, unreadable, left_out, several })
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
-use crate::layout::{Layout, Place, layout};
+use crate::layout::{Layout, layout};
 use crate::report::LeftOut;
 use crate::request::Request;
 use crate::tree::Tree;
@@ -76,7 +76,7 @@ impl Source {
             return Source::of_tree(tree, request);
         }
         if idx::is_idx(path) {
-            return Source::of_idx(idx_splits(request)?, request);
+            return Source::of_idx(idx::named(request)?, request);
         }
         let list = list::List::open(path, request.images.as_deref(), request.label_column.as_deref());
         match list {
@@ -93,7 +93,7 @@ impl Source {
     fn of_tree(tree: Tree, request: &Request) -> Result<Source> {
         let root = tree.root.clone();
         if root.is_dir() {
-            let splits = idx_in(&tree)?;
+            let splits = idx::in_folder(&tree)?;
             if !splits.is_empty() {
                 let used: Vec<PathBuf> =
                     splits.iter().flat_map(|files| [files.images.clone(), files.labels.clone()]).collect();
@@ -320,84 +320,6 @@ fn is_json_array(start: &[u8]) -> bool {
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let mut words = start.iter().filter(|byte| !byte.is_ascii_whitespace());
     words.next() == Some(&b'[') && words.next() == Some(&b'{')
-}
-
-/// The files of one or two splits, as they are named.
-fn idx_splits(request: &Request) -> Result<Vec<idx::Files>> {
-    let source = request.source.as_path();
-    let labels = request.labels.clone().or_else(|| labels_beside(source));
-    let labels =
-        labels.ok_or_else(|| Error::new(source, "IDX images; --labels names the file of their labels"))?;
-    let mut splits = vec![idx::Files { images: source.to_owned(), labels, part: Part::All }];
-    if let Some(test) = &request.test {
-        let labels = request.test_labels.clone().or_else(|| labels_beside(test));
-        let labels = labels
-            .ok_or_else(|| Error::new(test, "IDX images; --test-labels names the file of their labels"))?;
-        splits[0].part = Part::Train;
-        splits.push(idx::Files { images: test.clone(), labels, part: Part::Test });
-    }
-    Ok(splits)
-}
-
-/// The file of labels that belongs to `x-images-idx3-ubyte`.
-fn labels_beside(images: &Path) -> Option<PathBuf> {
-    let name = images.file_name()?.to_str()?;
-    let start = &name[..name.find("images")?];
-    let entries =
-        std::fs::read_dir(images.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")))
-            .ok()?;
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let mut labels: Vec<String> =
-        names.filter(|other| other.starts_with(&format!("{start}labels"))).collect();
-    labels.sort();
-    // An unpacking that broke off hides no packed file.
-    let readable = labels.iter().find(|name| idx::is_idx(&images.with_file_name(name)));
-    Some(images.with_file_name(readable.or(labels.first())?))
-}
-
-/// Pairs of IDX files in a folder: those of MNIST and its relatives.
-///
-/// # Errors
-/// If there are several sets in the folder, as of EMNIST: which one is meant must be said.
-fn idx_in(tree: &Tree) -> Result<Vec<idx::Files>> {
-    let mut splits = Vec::new();
-    for file in &tree.files {
-        let name = file.name.rsplit('/').next().unwrap_or_default();
-        let path = tree.root.join(&file.name);
-        // torchvision leaves each file twice, as it came and unpacked.
-        let is_twin = name.ends_with(".gz") && idx::is_idx(&path.with_extension(""));
-        if is_twin || !name.contains("images") || !name.contains("idx") || !idx::is_idx(&path) {
-            continue;
-        }
-        let is_test = name.split(|c: char| !c.is_alphanumeric()).any(|word| matches!(word, "t10k" | "test"));
-        if let Some(labels) = labels_beside(&path) {
-            splits.push(idx::Files {
-                images: path,
-                labels,
-                part: if is_test { Part::Test } else { Part::Train },
-            });
-        }
-    }
-    let count = |part: Part| splits.iter().filter(|files| files.part == part).count();
-    let is_set = count(Part::Train) == 1 && count(Part::Test) <= 1;
-    // IDX files have no extension, as images may have none.
-    let is_image = |place: &Place| !idx::is_idx(&tree.root.join(&tree.files[place.file].name));
-    if splits.is_empty() || !is_set && layout(tree, 1).places.iter().any(is_image) {
-        // Folders of classes are meant, beside which they lie.
-        return Ok(Vec::new());
-    }
-    if count(Part::Train) > 1 || count(Part::Test) > 1 {
-        let names: Vec<_> = splits.iter().take(8).map(|files| files.images.display().to_string()).collect();
-        let problem = format!(
-            "IDX files of several sets, as {}; name the images of one set, and those of its test split with --test",
-            names.join(", ")
-        );
-        return Err(Error::new(&tree.root, problem));
-    }
-    if let [only] = splits.as_mut_slice() {
-        only.part = Part::All;
-    }
-    Ok(splits)
 }
 
 /// Rows and columns change places.

@@ -96,7 +96,7 @@ fn look(path: &Path, form: &Form) -> Result<Found> {
             "no rows, expected a row for each image, or each image's file and class",
         ));
     }
-    let count = count.saturating_sub(1);
+    let count = count - 1;
     let plane = count / form.channels.max(1);
     let [height, width] = form.size.unwrap_or([plane.isqrt(); 2]);
     if count == 0 || height * width * form.channels != count {

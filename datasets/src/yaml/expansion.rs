@@ -109,18 +109,6 @@ impl<'de> Visitor<'de> for Length<'_> {
         self.add(0)
     }
 
-    fn visit_none<E: Error>(self) -> Result<(), E> {
-        self.add(0)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.deserialize(deserializer)
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.deserialize(deserializer)
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut sequence: A) -> Result<(), A::Error> {
         while sequence.next_element_seed(self.again())?.is_some() {}
         self.add(0)

@@ -23,17 +23,13 @@ impl Ends {
         let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
         let inputs: Vec<&ValueInfoProto> =
             graph.input.iter().filter(|input| !constants.contains(input.name.as_str())).collect();
-        let names = |values: &[&ValueInfoProto]| {
-            values.iter().map(|value| format!("{:?}", value.name)).collect::<Vec<_>>().join(", ")
-        };
         let [input] = inputs.as_slice() else {
-            return Err(format!("inputs {}, expected one", names(&inputs)));
+            return Err(format!("inputs {}, expected one", names(inputs)));
         };
         let (output, output_index) = match (output, graph.output.as_slice()) {
             (None, [only]) => (only.name.clone(), Some(0)),
             (None, all) => {
-                let names = names(&all.iter().collect::<Vec<_>>());
-                return Err(format!("outputs {names}, expected one; --output NAME chooses"));
+                return Err(format!("outputs {}, expected one; --output NAME chooses", names(all)));
             }
             (Some(name), all) => {
                 let index = all.iter().position(|value| value.name == name);
@@ -45,8 +41,7 @@ impl Ends {
                         .any(|given| given == name && !name.is_empty())
                 };
                 if index.is_none() && !is_given() {
-                    let names = names(&all.iter().collect::<Vec<_>>());
-                    return Err(format!("no output and no inner value {name:?}; outputs are {names}"));
+                    return Err(format!("no output and no inner value {name:?}; outputs are {}", names(all)));
                 }
                 (name.to_owned(), index)
             }
@@ -68,6 +63,10 @@ impl Ends {
             output_index,
         })
     }
+}
+
+fn names<'a>(values: impl IntoIterator<Item = &'a ValueInfoProto>) -> String {
+    values.into_iter().map(|value| format!("{:?}", value.name)).collect::<Vec<_>>().join(", ")
 }
 
 /// The value that the node of an output makes it from.

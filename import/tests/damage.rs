@@ -262,6 +262,12 @@ fn whole_sources() -> Vec<Case<'static>> {
         ),
         ("deep.parquet", deep(), plain(), "columns of more than 32 levels"),
         ("lines.jsonl", b"{\"file_name\": \"a.png\", \"label\": 1}\n{\"file".to_vec(), plain(), "line 2"),
+        (
+            "twice.jsonl",
+            b"{\"file_name\": \"a.png\", \"label\": 1, \"label\": 2}\n".to_vec(),
+            plain(),
+            "line 1: \"label\" twice",
+        ),
         ("missing.csv", b"file,label\n1.png,a\n2.png,b\ngone.png,a\n".to_vec(), plain(), "line 4"),
         ("outside.csv", b"file,label\n1.png,a\n2.png,b\n../secret.png,a\n".to_vec(), plain(), "line 4"),
     ]

@@ -12,7 +12,7 @@ use crate::{frames, jpeg};
 /// Larger files are refused.
 pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Wider or higher images are refused.
-pub(crate) const MAX_SIDE: u32 = 16_384;
+const MAX_SIDE: u32 = 16_384;
 /// Images that need more memory than this are refused.
 const MAX_DECODED_BYTES: u64 = 256 << 20;
 /// File name endings of images.
@@ -92,7 +92,9 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Photo>
         return Err(Error::image(path, "not an image; expected PNG, JPEG, BMP, GIF, WebP or TIFF"));
     }
     if reader.format() == Some(ImageFormat::Jpeg) {
-        return jpeg::decode(bytes, max_bytes).map_err(|problem| Error::image(path, problem));
+        let decoded = jpeg::decode(bytes, MAX_SIDE, max_bytes);
+        let (image, scale) = decoded.map_err(|problem| Error::image(path, problem))?;
+        return Ok(Photo { image, scale, has_more: false });
     }
     let has_more = reader.format().is_some_and(|format| frames::has_more(bytes, format));
     let mut limits = Limits::default();
@@ -122,10 +124,14 @@ pub fn pixels(bytes: &[u8]) -> Option<u64> {
     size.map(|(width, height)| u64::from(width) * u64::from(height))
 }
 
-/// The name of a format that is known, but for which there is no well-kept reader in Rust alone.
+/// The name of a format that is known, but for which there is no well-kept reader in Rust alone, or that is for files
+/// above the limit (BigTIFF).
 fn unreadable_format(bytes: &[u8]) -> Option<&'static str> {
     if bytes.starts_with(&[0xff, 0x0a]) || bytes.get(4..12) == Some(b"JXL \r\n\x87\n") {
         return Some("a JPEG XL image");
+    }
+    if bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+") {
+        return Some("a BigTIFF image");
     }
     if bytes.get(4..8)? != b"ftyp" {
         return None;

@@ -7,24 +7,23 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage};
 use jpeg_decoder::{CodingProcess, Decoder, PixelFormat};
 
-use crate::decode::{MAX_SIDE, Photo};
-
 /// An image is read at a half, a quarter or an eighth of its size as long as its longer side stays this
 /// long: half as much again as anything here works with.
 const LARGE: u32 = 1536;
 
-/// Decodes a JPEG file, turned upright as its EXIF data says.
+/// Decodes a JPEG file of at most `max_side` pixels a side, turned upright as its EXIF data says. Gives the image, and
+/// how many of the file's pixels one of the image's is along each side.
 ///
 /// # Errors
 /// What is wrong with the file.
-pub(crate) fn decode(bytes: &[u8], max_bytes: u64) -> Result<Photo, String> {
+pub(crate) fn decode(bytes: &[u8], max_side: u32, max_bytes: u64) -> Result<(DynamicImage, f64), String> {
     let wrong = |e: jpeg_decoder::Error| format!("not a whole JPEG file: {e}");
     let mut decoder = Decoder::new(bytes);
     decoder.read_info().map_err(wrong)?;
     let info = decoder.info().ok_or("a JPEG file without an image")?;
     let (width, height) = (u32::from(info.width), u32::from(info.height));
-    if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE {
-        return Err(format!("{width} x {height} pixels; expected 1 to {MAX_SIDE} each"));
+    if width == 0 || height == 0 || width > max_side || height > max_side {
+        return Err(format!("{width} x {height} pixels; expected 1 to {max_side} each"));
     }
     let (scaled_width, scaled_height) = scaled(&mut decoder, width, height).map_err(wrong)?;
     let channels = info.pixel_format.pixel_bytes() as u64;
@@ -55,7 +54,7 @@ pub(crate) fn decode(bytes: &[u8], max_bytes: u64) -> Result<Photo, String> {
     };
     let mut image = image.ok_or("a JPEG file with another number of pixels than it says")?;
     image.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    Ok(Photo { image, scale: f64::from(width) / f64::from(scaled_width), has_more: false })
+    Ok((image, f64::from(width) / f64::from(scaled_width)))
 }
 
 /// Asks for the smallest size that is no smaller than [`LARGE`]; gives the size that comes.

@@ -71,6 +71,7 @@ fn formats_without_a_reader_are_named() {
         (&b"\0\0\0\x18ftypheic"[..], "HEIC"),
         (b"\0\0\0\x1cftypavif", "AVIF"),
         (b"\xff\x0a\x01\x02", "JPEG XL"),
+        (b"II+\0\x08\0\0\0", "BigTIFF"),
         (b"%PDF-1.7 ........", "not an image"),
     ] {
         let message = decode(&[start, &[0; 40]].concat(), Path::new("x.jpg")).unwrap_err().to_string();

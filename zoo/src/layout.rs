@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::manifest::check_name;
-use crate::store::{folder_names, parse_version};
+use crate::names::{check_name, parse_version};
+use crate::store::folder_names;
 use crate::{ONNX, Zoo};
 
 /// An engine that loads model repositories.

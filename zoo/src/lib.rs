@@ -29,6 +29,7 @@ mod index;
 mod layout;
 mod lock;
 mod manifest;
+mod names;
 mod results;
 pub mod signature;
 mod spec;
@@ -46,10 +47,11 @@ pub use index::{INDEX, Index, IndexModel, IndexVersion};
 pub use layout::{Engine, Violation};
 pub use manifest::{
     Adopted, ClassCount, DatasetInfo, Dim, FileRecord, ForeignWeights, MANIFEST, MAX_FILE_BYTES, Manifest,
-    NetworkInfo, ONNX, OnnxInfo, Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, check_name,
+    NetworkInfo, ONNX, OnnxInfo, Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult,
 };
+pub use names::{check_name, parse_version};
 pub use results::grouped;
 pub use spec::{Selector, Spec};
-pub use store::{ModelVersions, Zoo, parse_version};
+pub use store::{ModelVersions, Zoo};
 pub use training::{NumericProfileInfo, TrainingInfo, ValidationRun};
 pub use version::{ExpectedDigest, Problem, Unverified, VersionDir, list_files};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Count;
 use crate::confidence::Confidence;
 use crate::error::{Error, Result};
-use crate::store::parse_version;
+use crate::names::{check_name, parse_version};
 use crate::training::TrainingInfo;
 
 /// Name of the manifest in a version's folder.
@@ -230,19 +230,6 @@ pub struct FileRecord {
     pub bytes: u64,
     /// Digest of its content.
     pub sha256: Digest,
-}
-
-/// Whether `name` can name a model.
-///
-/// # Errors
-/// What is expected of a name.
-pub fn check_name(name: &str) -> std::result::Result<(), String> {
-    let mut characters = name.chars();
-    let good = characters.next().is_some_and(|c| c.is_ascii_lowercase())
-        && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_')
-        && name.len() <= 64;
-    let expected = "a lower-case letter, then up to 63 lower-case letters, digits, `-` or `_`";
-    if good { Ok(()) } else { Err(expected.into()) }
 }
 
 impl Manifest {

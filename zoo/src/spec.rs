@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::manifest::check_name;
+use crate::names::check_name;
 
 /// A model, and which of its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,15 +8,13 @@ use datasets::Digest;
 
 use crate::atomic::sync_dir;
 use crate::error::{Error, Result};
-use crate::manifest::{MANIFEST, check_name};
+use crate::manifest::MANIFEST;
+use crate::names::{MAX_VERSION, check_name, parse_version};
 use crate::spec::{Selector, Spec};
 use crate::version::{VersionDir, list_files};
 
 /// A model and its published versions, ascending.
 pub type ModelVersions = (String, Vec<u32>);
-
-/// Highest version: a number that somebody typed or made up must not use up those that follow.
-const MAX_VERSION: u32 = 1_000_000;
 
 /// A zoo directory.
 #[derive(Debug, Clone)]
@@ -296,12 +294,6 @@ impl Zoo {
     }
 }
 
-/// `7` is version 7; `07` and `0` are not versions, and neither are numbers beyond a million.
-pub fn parse_version(name: &str) -> Option<u32> {
-    let version: u32 = name.parse().ok()?;
-    ((1..=MAX_VERSION).contains(&version) && version.to_string() == name).then_some(version)
-}
-
 fn folder_names_if_any(dir: &Path) -> Result<Vec<String>> {
     if dir.exists() { folder_names(dir) } else { Ok(Vec::new()) }
 }
@@ -333,14 +325,6 @@ fn sync_tree(root: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_plain_numbers_are_versions() {
-        assert_eq!(parse_version("10"), Some(10));
-        for name in ["0", "01", "1.0", "+1", "", "v1", "1000001", "4294967295", "99999999999"] {
-            assert_eq!(parse_version(name), None, "{name}");
-        }
-    }
 
     #[test]
     fn a_failed_publish_leaves_nothing_behind() {

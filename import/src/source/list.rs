@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use infer::decode::has_image_ending;
+use serde::de::IgnoredAny;
 
 use super::rows::{LABELS, Row, Rows, check_count, whole};
 use crate::error::{Error, Result};
@@ -201,8 +202,7 @@ fn json_lines(path: &Path, text: &str, most: usize, wants: &dyn Fn(usize) -> boo
     let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
     for (index, line) in lines.filter(|(_, line)| !line.trim().is_empty()).take(most) {
         check_count(path, table.len())?;
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line)
-            .map_err(|error| Error::new(path, format!("line {}: {error}", index + 1)))?;
+        let object = json_object(line).map_err(|e| Error::new(path, format!("line {}: {e}", index + 1)))?;
         let mut fields = Vec::new();
         for (name, value) in object {
             let value = match value {
@@ -231,6 +231,12 @@ fn json_lines(path: &Path, text: &str, most: usize, wants: &dyn Fn(usize) -> boo
         table.push(Row { line: index as u64 + 1, fields });
     }
     Ok((header, table))
+}
+
+/// A line's names and values, in their order. Of equal names the library takes the last, in silence.
+fn json_object(line: &str) -> serde_json::Result<serde_json::Map<String, serde_json::Value>> {
+    datasets::yaml::unique::<_, IgnoredAny>(&mut serde_json::Deserializer::from_str(line))?;
+    serde_json::from_str(line)
 }
 
 /// The only column beside that of the files.

@@ -4,8 +4,9 @@
 //! the IDX format ([`Idx`]), gzipped or plain. Every file is checked against the
 //! sha256 of its decompressed bytes before its content is used.
 //!
-//! This crate is also the home of three small things that every other crate needs:
-//! [`Digest`] (sha256), [`files`] (opening what other people made) and [`yaml`] (strict YAML).
+//! This crate is also the home of four small things that every other crate needs:
+//! [`Digest`] (sha256), [`files`] (opening what other people made) [`yaml`] (strict YAML)
+//! and [`markdown`] (texts from outside in cards).
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ mod download;
 mod error;
 pub mod files;
 mod idx;
+pub mod markdown;
 mod message;
 mod preprocessing;
 pub mod yaml;

@@ -1,6 +1,7 @@
 //! The card of a dataset: what a person should know before using it, as Markdown.
 
 use datasets::Description;
+use datasets::markdown::escaped;
 
 use crate::report::Imported;
 
@@ -61,17 +62,4 @@ pub(crate) fn card(description: &Description, imported: &Imported) -> String {
     card += "\nEvery file's sha256 is in `dataset.yaml` and `croissant.json`, every image's in `images.csv`; `report.html` shows some of \
              them.\n";
     card
-}
-
-/// Text in a line of Markdown.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '#' => out.extend(['\\', character]),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -34,7 +34,7 @@ pub(crate) fn number(
     let mut order: Vec<usize> = (0..labels.len()).collect();
     let numbers: Option<Vec<i64>> = labels.iter().map(|label| label.parse().ok()).collect();
     match &numbers {
-        Some(numbers) => order.sort_by_key(|&label| numbers[label]),
+        Some(numbers) => order.sort_by(|&a, &b| (numbers[a], &labels[a]).cmp(&(numbers[b], &labels[b]))),
         None => order.sort_by(|&a, &b| labels[a].cmp(&labels[b])),
     }
     let mut classes: Vec<String> = order.iter().map(|&label| labels[label].clone()).collect();
@@ -79,10 +79,13 @@ pub(crate) fn number(
         );
         return Err(Error::new(source, problem));
     }
-    let mut lower: Vec<String> = classes.iter().map(|name| name.to_lowercase()).collect();
+    let mut lower: Vec<String> = classes.iter().map(|name| name.trim().to_lowercase()).collect();
     lower.sort();
     if let Some(pair) = lower.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::new(source, format!("two classes are {:?} but for capital letters", pair[0])));
+        return Err(Error::new(
+            source,
+            format!("two classes are {:?} but for capital letters and spaces around them", pair[0]),
+        ));
     }
     for record in records {
         record.label = place[record.label as usize] as u32;

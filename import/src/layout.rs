@@ -3,7 +3,7 @@
 //! A class is a folder, with all that is below it, as torchvision's `ImageFolder` and Keras' `image_dataset_from_directory`
 //! have it; folders around everything are passed over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use infer::decode::has_image_ending;
 
@@ -28,6 +28,8 @@ pub(crate) struct Place {
     pub(crate) file: usize,
     pub(crate) part: Part,
     pub(crate) class: String,
+    /// The folder below that of the class, if there is one.
+    inner: Option<String>,
 }
 
 /// Where every image belongs, and what is none.
@@ -43,8 +45,11 @@ pub(crate) fn part(folder: &str) -> Option<Part> {
     let lower = folder.to_lowercase();
     let words: Vec<&str> =
         lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    // `test1` is one, too.
+    let is_one =
+        |word: &str, names: &[&str]| names.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()));
     let says = |names: &[&str]| {
-        words.iter().any(|word| names.contains(word)) || names.contains(&words.concat().as_str())
+        words.iter().any(|word| is_one(word, names)) || names.contains(&words.concat().as_str())
     };
     SPLITS.iter().find(|(_, names)| says(names)).map(|(part, _)| *part)
 }
@@ -72,8 +77,16 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
         layout.leave_out(&file.name, why);
     }
     let skipped = common_root(&mut files);
-    let parts: BTreeSet<Part> = files.iter().filter_map(|(_, folders)| part(folders.first()?)).collect();
-    let has_splits = parts.contains(&Part::Train) && parts.len() > 1;
+    let mut parts: BTreeMap<Part, BTreeSet<&str>> = BTreeMap::new();
+    for first in files.iter().filter_map(|(_, folders)| folders.first()) {
+        if let Some(part) = part(first) {
+            parts.entry(part).or_default().insert(first);
+        }
+    }
+    let has_splits = parts.contains_key(&Part::Train) && parts.len() > 1;
+    if has_splits {
+        layout.note_several(&parts);
+    }
     let mut unlabelled = 0;
     for (index, folders) in files {
         let name = &tree.files[index].name;
@@ -93,7 +106,10 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
             _ => rest,
         };
         match rest.get(level - 1) {
-            Some(class) => layout.places.push(Place { file: index, part: of, class: (*class).to_owned() }),
+            Some(class) => {
+                let inner = rest.get(level).map(|folder| (*folder).to_owned());
+                layout.places.push(Place { file: index, part: of, class: (*class).to_owned(), inner });
+            }
             None => {
                 unlabelled += usize::from(has_splits);
                 let why =
@@ -103,7 +119,8 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
         }
     }
     layout.note_empty(tree, &skipped, has_splits, level);
-    layout.note_inner(tree, level);
+    layout.note_inner(level);
+    layout.note_splits();
     if unlabelled > 0 {
         layout
             .notes
@@ -146,23 +163,41 @@ impl Layout {
     }
 
     /// Says so if there are folders within those of the classes, which may be the classes that are meant.
-    fn note_inner(&mut self, tree: &Tree, level: Level) {
-        let inner: BTreeSet<String> = self
-            .places
-            .iter()
-            .filter_map(|place| {
-                let name = &tree.files[place.file].name;
-                let below = name.split(&format!("{}/", place.class)).nth(1)?;
-                below.split_once('/').map(|(folder, _)| format!("{}/{folder}", place.class))
-            })
-            .collect();
-        if let Some(first) = inner.first() {
+    fn note_inner(&mut self, level: Level) {
+        let inner = self.places.iter().filter_map(|place| Some((&place.class, place.inner.as_ref()?)));
+        let inner: BTreeSet<(&String, &String)> = inner.collect();
+        let Some((class, folder)) = inner.first() else { return };
+        let first = format!("{class}/{folder}");
+        let hint = match part(folder) {
+            Some(_) => "splits are looked for around the classes, not in them".into(),
+            None => format!("--class-level {} makes the inner ones the classes", level + 1),
+        };
+        self.notes.push(format!(
+            "{} folders lie within those of the classes, as {first:?}; their images are of the outer class ({hint})",
+            inner.len(),
+        ));
+    }
+
+    /// Says so if classes have the names of splits.
+    fn note_splits(&mut self) {
+        let names: BTreeSet<&String> = self.places.iter().map(|place| &place.class).collect();
+        let splits: Vec<&&String> = names.iter().filter(|name| part(name).is_some()).collect();
+        if !splits.is_empty() {
             self.notes.push(format!(
-                "{} folders lie within those of the classes, as {first:?}; their images are of the outer class \
-                 (--class-level {} makes the inner ones the classes)",
-                inner.len(),
-                level + 1
+                "{splits:?} are classes here, with names of splits: expected a folder of training images and another"
             ));
+        }
+    }
+
+    /// Says which folders together are a split.
+    fn note_several(&mut self, parts: &BTreeMap<Part, BTreeSet<&str>>) {
+        for (part, folders) in parts.iter().filter(|(_, folders)| folders.len() > 1) {
+            let what = match part {
+                Part::Validation => "validate with",
+                Part::Test => "test with",
+                Part::Train | Part::All => "train on",
+            };
+            self.notes.push(format!("the images of {folders:?} are together those to {what}"));
         }
     }
 }
@@ -186,6 +221,8 @@ mod tests {
             ("testing-images", Some(Part::Test)),
             ("trains", None),
             ("contest", None),
+            ("test1", Some(Part::Test)),
+            ("train_2", Some(Part::Train)),
             ("cat", None),
         ] {
             assert_eq!(part(name), expected, "{name}");

@@ -70,7 +70,7 @@ pub fn import(request: &Request, datasets: &Path, progress: &Progress<'_>) -> Re
         return Err(Error::new(&path, "is there already; choose another --name, or remove it first"));
     }
     let group_by = group_pattern(request)?;
-    let source = Source::open(request)?;
+    let mut source = Source::open(request)?;
     let staging = Staging::create(datasets, &request.name)?;
     // Rows of values get their form where they are read.
     let size = if source.is_rows() { None } else { request.size };
@@ -78,6 +78,7 @@ pub fn import(request: &Request, datasets: &Path, progress: &Progress<'_>) -> Re
     let count = source.count();
     let mut collected =
         pipeline::collect(|each| source.read(each), &form, &staging.dir, &|done| progress(done, count))?;
+    collected.unreadable.splice(0..0, std::mem::take(&mut source.unreadable));
     refuse_unreadable(request, &collected)?;
     shorten(request, &mut collected);
     let names = match request.classes.as_slice() {

@@ -248,7 +248,7 @@ impl Maker<'_> {
             Content::Unreadable(_) | Content::NoLabel => None,
             Content::Pixels { shape, .. } => Some([shape[1], shape[2]]),
             Content::File(bytes) => self.decode(bytes, &item.origin).ok().map(|photo| {
-                let (width, height) = photo.size();
+                let (width, height) = photo.size;
                 [height as usize, width as usize]
             }),
         };
@@ -281,7 +281,7 @@ impl Maker<'_> {
             Content::File(bytes) => match self.decode(&bytes, &origin) {
                 Ok(photo) => {
                     self.several.fetch_add(photo.has_more.into(), Ordering::Relaxed);
-                    let (width, height) = photo.size();
+                    let (width, height) = photo.size;
                     (photo.image, [height, width])
                 }
                 Err(why)

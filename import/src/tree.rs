@@ -29,6 +29,8 @@ pub(crate) struct Tree {
     pub(crate) empty: Vec<String>,
     /// What is no file that can be read: links that lead nowhere, devices.
     pub(crate) left_out: Vec<LeftOut>,
+    /// What may be images, and cannot be read: folders of somebody else, encrypted files.
+    pub(crate) unreadable: Vec<LeftOut>,
     /// Files and folders that file managers left.
     pub(crate) litter: usize,
 }
@@ -98,6 +100,7 @@ impl Tree {
             files: Vec::new(),
             empty: Vec::new(),
             left_out: Vec::new(),
+            unreadable: Vec::new(),
             litter: 0,
         };
         if root.is_dir() {
@@ -150,7 +153,7 @@ impl Tree {
         let root = self.root.clone();
         let mut folders = Vec::new();
         let mut litter = 0;
-        let walk = WalkDir::new(&root).follow_links(true).max_depth(MAX_DEPTH).sort_by_file_name();
+        let walk = WalkDir::new(&root).follow_links(true).max_depth(MAX_DEPTH + 1).sort_by_file_name();
         let entries = walk.into_iter().filter_entry(|entry| {
             let keep = entry.depth() == 0 || !is_litter(&entry.file_name().to_string_lossy());
             litter += usize::from(!keep);
@@ -159,6 +162,10 @@ impl Tree {
         let mut found = Vec::new();
         for entry in entries {
             match entry {
+                Ok(entry) if entry.depth() > MAX_DEPTH => {
+                    let why = format!("deeper than {MAX_DEPTH} folders");
+                    self.unreadable.push(LeftOut { name: name_of(&root, entry.path()), why });
+                }
                 Ok(entry) => found.push(entry),
                 Err(error) => {
                     let name = error.path().map_or(String::new(), |path| name_of(&root, path));
@@ -166,7 +173,10 @@ impl Tree {
                     if error.depth() == 0 {
                         return Err(Error::new(&root, why));
                     }
-                    self.left_out.push(LeftOut { name, why });
+                    // A link that leads nowhere is no image; a folder or file of somebody else may be some.
+                    let is_link = error.path().is_some_and(Path::is_symlink);
+                    let place = if is_link { &mut self.left_out } else { &mut self.unreadable };
+                    place.push(LeftOut { name, why });
                 }
             }
         }
@@ -218,7 +228,7 @@ impl Tree {
             if file.is_dir() {
                 folders.push(name);
             } else if file.encrypted() {
-                self.left_out.push(LeftOut { name, why: "encrypted".into() });
+                self.unreadable.push(LeftOut { name, why: "encrypted".into() });
             } else {
                 found.push((name, place));
             }
@@ -330,7 +340,13 @@ fn entries(path: &Path) -> Result<usize> {
     file.seek(SeekFrom::Start(length.saturating_sub(22 + 65_535))).map_err(Error::io(path))?;
     let mut end = Vec::new();
     file.take(22 + 65_535).read_to_end(&mut end).map_err(Error::io(path))?;
-    let record = end.windows(22).rev().find(|record| record.starts_with(b"PK\x05\x06"));
+    // A comment may look like one; the record's own comment reaches the end.
+    let is_record = |at: &usize| {
+        let record = &end[*at..];
+        let comment = usize::from(u16::from_le_bytes([record[20], record[21]]));
+        record.starts_with(b"PK\x05\x06") && record.len() == 22 + comment
+    };
+    let record = (0..(end.len() + 1).saturating_sub(22)).find(is_record).map(|at| &end[at..]);
     let count = record.map_or(0, |record| usize::from(u16::from_le_bytes([record[10], record[11]])));
     // So many stand for more, which another record says.
     Ok(if count == 0xffff { 0 } else { count })

@@ -48,7 +48,7 @@ fn every_image_is_in_the_table_and_every_file_in_the_metadata() {
     assert_eq!(page.matches("<img src=\"data:image/png;base64,").count(), 2);
     assert!(page.contains("dog|&lt;b&gt;") && !page.contains("<b>"), "names are escaped");
     let card = read("README.md");
-    assert!(card.contains("dog\\|\\<b>") && card.contains("Licence: unknown: may others use it?"), "{card}");
+    assert!(card.contains("dog\\|&lt;b>") && card.contains("Licence: unknown: may others use it?"), "{card}");
 }
 
 #[test]

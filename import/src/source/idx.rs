@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use datasets::{Dtype, IdxReader};
 
+use super::rows::is_exact;
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
 use crate::layout::{Place, layout};
@@ -181,7 +182,7 @@ fn labels(path: &Path) -> Result<Vec<i64>> {
     for index in 0..count {
         let row = labels.next(columns)?;
         let value = numbers(labels.dtype, &row).next().unwrap_or(f64::NAN);
-        if value.fract() != 0.0 || value.is_nan() {
+        if !is_exact(value) {
             return Err(Error::new(path, format!("label {index}: {value}, expected a whole number")));
         }
         found.push(value as i64);

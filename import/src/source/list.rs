@@ -31,9 +31,12 @@ const FILES: [&str; 14] = [
     "id_code",
     "id",
 ];
-const PARTS: [&str; 4] = ["split", "set", "subset", "partition"];
+pub(super) const PARTS: [&str; 4] = ["split", "set", "subset", "partition"];
 /// Endings that lists leave out.
-const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "JPG", "bmp", "tif", "webp"];
+const ENDINGS: [&str; 16] = [
+    "png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp", "PNG", "JPG", "JPEG", "BMP", "GIF", "TIF",
+    "TIFF", "WEBP",
+];
 /// Longest file of JSON lines.
 const MAX_JSON: u64 = 1 << 30;
 /// Most names in all lines of JSON: each line has a field for each.
@@ -95,25 +98,33 @@ impl List {
             Some(name) => header
                 .iter()
                 .position(|field| field == name)
-                .or_else(|| name.parse::<usize>().ok()?.checked_sub(1))
+                .or_else(|| name.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < header.len()))
                 .ok_or_else(|| Error::new(path, format!("no column {name:?}; there are {header:?}")))?,
             None => column(&LABELS).or_else(|| only_other(&header, file)).ok_or_else(|| {
                 Error::new(path, format!("which column has the class? --label-column, of {header:?}"))
             })?,
         };
-        let split = column(&PARTS);
+        let split = column(&PARTS).or_else(|| split_column(&start, header.len(), [file, class]));
+        for used in [Some(file), Some(class), split].into_iter().flatten() {
+            let name =
+                header.get(used).filter(|name| header.iter().filter(|other| other == name).count() > 1);
+            if let Some(name) = name {
+                return Err(Error::new(path, format!("column {name:?} twice, expected each name once")));
+            }
+        }
         let (_, table) =
             read(usize::MAX, &|column| column == file || column == class || Some(column) == split)?;
-        let parts = match split {
-            Some(split) => parts(path, &table, split)?,
-            None => vec![Part::All; table.len()],
-        };
+        let parts = split.map(|split| parts(path, &table, split)).transpose()?.flatten();
         // Of a column of whole numbers alone: `1.0` beside `1.5` is a name.
         let labels = || table.iter().map(|row| row.field(class)).filter(|label| !label.is_empty());
         let are_whole = labels().all(|label| whole(label).parse::<i64>().is_ok());
         let listed = |(row, part): (Row, Part)| {
             let (line, name, label) = (row.line, row.field(file), row.field(class));
             let label = if are_whole { whole(label) } else { label };
+            if json.is_some() && label.starts_with(['[', '{']) {
+                let start: String = label.chars().take(40).collect();
+                return Err(Error::new(path, format!("line {line}: class {start:?}, expected one value")));
+            }
             let path = folders.only(name).map_err(|[one, other]| {
                 let (one, other) = (one.display(), other.display());
                 Error::new(
@@ -123,10 +134,20 @@ impl List {
             })?;
             Ok(Listed { path, name: name.to_owned(), label: label.to_owned(), part, line })
         };
+        let has_splits = parts.is_some();
+        let parts = parts.unwrap_or_else(|| vec![Part::All; table.len()]);
         let listed = table.into_iter().zip(parts).map(listed).collect::<Result<Vec<Listed>>>()?;
         let name =
             |column: usize| header.get(column).cloned().unwrap_or_else(|| format!("column {}", column + 1));
-        let notes = vec![format!("{:?} has the files, {:?} the classes", name(file), name(class))];
+        let mut notes = vec![format!("{:?} has the files, {:?} the classes", name(file), name(class))];
+        if let Some(split) = split {
+            let what = if has_splits {
+                "has the splits"
+            } else {
+                "has no splits with training images, and is not used"
+            };
+            notes.push(format!("{:?} {what}", name(split)));
+        }
         Ok(Some(List { listed, notes }))
     }
 
@@ -163,20 +184,30 @@ impl List {
     }
 }
 
-/// The split of every row. A column of which no field says a split is another one; if some do, all must.
-fn parts(path: &Path, table: &[Row], column: usize) -> Result<Vec<Part>> {
+/// A column of which all fields say a split, whatever it is called: `data set`, `Usage`, `phase`.
+fn split_column(rows: &[Row], columns: usize, others: [usize; 2]) -> Option<usize> {
+    let says_split = |field: &str| field.len() <= LONGEST_SPLIT && part(field).is_some();
+    let mut columns = (0..columns.min(64)).filter(|column| !others.contains(column));
+    columns.find(|&column| !rows.is_empty() && rows.iter().all(|row| says_split(row.field(column))))
+}
+
+/// Longest name of a split in bytes: paths may have such a word in them.
+const LONGEST_SPLIT: usize = 24;
+
+/// The split of every row; `None` if not some are to train and some not. Then all must say one.
+fn parts(path: &Path, table: &[Row], column: usize) -> Result<Option<Vec<Part>>> {
     let found: Vec<Option<Part>> = table.iter().map(|row| part(row.field(column))).collect();
     let has_splits =
         found.contains(&Some(Part::Train)) && found.iter().flatten().any(|part| *part != Part::Train);
     if !has_splits {
-        return Ok(vec![Part::All; table.len()]);
+        return Ok(None);
     }
     let known = found.into_iter().zip(table).map(|(part, row)| {
         let (line, split) = (row.line, row.field(column));
         let problem = || format!("line {line}: split {split:?}, expected train, validation or test");
         part.ok_or_else(|| Error::new(path, problem()))
     });
-    known.collect()
+    known.collect::<Result<_>>().map(Some)
 }
 
 /// Names of the columns, and rows with the fields of those that are wanted.
@@ -337,17 +368,20 @@ impl Folders {
         }
         let within = |folder: &PathBuf| {
             let file = folder.join(path);
+            let stem = file.clone();
             let with_ending = ENDINGS.iter().map(|ending| {
-                let mut name = file.clone().into_os_string();
+                let mut name = stem.clone().into_os_string();
                 name.push(format!(".{ending}"));
                 PathBuf::from(name)
             });
-            std::iter::once(file.clone()).chain(with_ending).find(|path| self.is_file(path))
+            // `3` may be `3.png` or `3.jpg`.
+            match self.is_file(&file) {
+                true => vec![file],
+                false => with_ending.filter(|path| self.is_file(path)).take(2).collect(),
+            }
         };
-        match within(&self.root) {
-            Some(path) => vec![path],
-            None => self.inner.iter().filter_map(within).take(2).collect(),
-        }
+        let found = within(&self.root);
+        if found.is_empty() { self.inner.iter().flat_map(within).take(2).collect() } else { found }
     }
 
     fn is_file(&self, path: &Path) -> bool {

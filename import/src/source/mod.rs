@@ -23,6 +23,8 @@ pub(crate) struct Source {
     kind: Kind,
     /// What was left out before anything was read.
     pub(crate) left_out: Vec<LeftOut>,
+    /// What may be images, and could not be looked at.
+    pub(crate) unreadable: Vec<LeftOut>,
     pub(crate) litter: usize,
     pub(crate) notes: Vec<String>,
     /// Names of labels that are numbers, if the source has them.
@@ -137,9 +139,11 @@ impl Source {
         }
         if found.places.is_empty() {
             let kinds = "class folders of images, IDX files, or one list of files (CSV, JSON lines)";
-            let what = match (found.left_out.first(), tree.litter) {
+            let others: Vec<&LeftOut> =
+                tree.unreadable.iter().chain(&tree.left_out).chain(&found.left_out).collect();
+            let what = match (others.first(), tree.litter) {
                 (Some(LeftOut { name, why }), _) => {
-                    format!("{} files, the first {name:?}: {why}", found.left_out.len())
+                    format!("{} files or folders, the first {name:?}: {why}", others.len())
                 }
                 (None, 0) => "no files".into(),
                 (None, hidden) => {
@@ -153,8 +157,9 @@ impl Source {
         allow(request, "folders", &["--class-level"])?;
         let left_out = tree.left_out.iter().chain(&found.left_out).cloned().collect();
         let (litter, notes) = (tree.litter, found.notes.clone());
+        let unreadable = tree.unreadable.clone();
         let kind = Kind::Folders { tree, layout: found };
-        Ok(Source { kind, left_out, litter, notes, classes: Vec::new() })
+        Ok(Source { kind, left_out, unreadable, litter, notes, classes: Vec::new() })
     }
 
     /// With what else is in the folder.
@@ -162,6 +167,7 @@ impl Source {
         let others = tree.files.iter().filter(|file| !is_used(&tree.root.join(&file.name)));
         self.left_out.extend(others.map(|file| LeftOut { name: file.name.clone(), why: why.into() }));
         self.left_out.extend(tree.left_out);
+        self.unreadable.extend(tree.unreadable);
         self.litter = tree.litter;
         self
     }
@@ -187,7 +193,8 @@ impl Source {
             white: request.white,
             transpose: request.transpose,
         };
-        Ok(Source::plain(Kind::Table { files, form }, Vec::new()))
+        let note = table::label_note(&request.source, &form)?;
+        Ok(Source::plain(Kind::Table { files, form }, vec![note]))
     }
 
     fn of_idx(splits: Vec<idx::Files>, request: &Request) -> Result<Source> {
@@ -213,7 +220,7 @@ impl Source {
     }
 
     fn plain(kind: Kind, notes: Vec<String>) -> Source {
-        Source { kind, left_out: Vec::new(), litter: 0, notes, classes: Vec::new() }
+        Source { kind, left_out: Vec::new(), unreadable: Vec::new(), litter: 0, notes, classes: Vec::new() }
     }
 
     /// How many images there may be, if that is known.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use npyz::{NpyFile, Order};
 use terminal::catch_panic;
 
+use super::rows::is_exact;
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
 use crate::layout::part;
@@ -342,8 +343,6 @@ fn labels(array: &Array) -> Result<Vec<i64>> {
         values.push(value);
         Ok(())
     })?;
-    // Beyond, two whole numbers may be one float.
-    let is_exact = |value: f64| value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0;
     let whole = |value: f64| is_exact(value).then_some(value as i64);
     let label = |(index, row): (usize, &[f64])| {
         let label = match row {

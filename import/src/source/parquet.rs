@@ -15,7 +15,7 @@ use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 use terminal::catch_panic;
 
-use super::rows;
+use super::{list, rows};
 use crate::classes::MOST as MAX_CLASSES;
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
@@ -53,6 +53,8 @@ struct Columns {
     image: String,
     label: String,
     is_text: bool,
+    /// A column that is usually that of splits.
+    split: Option<String>,
 }
 
 /// Whether a file is one of Parquet.
@@ -93,7 +95,10 @@ impl Shards {
         }
         let first = files.first().map_or(PathBuf::new(), |(path, _)| path.clone());
         let (columns, classes) = found.ok_or_else(|| Error::new(&first, "no files"))?;
-        let note = format!("{:?} has the images, {:?} the classes", columns.image, columns.label);
+        let mut note = format!("{:?} has the images, {:?} the classes", columns.image, columns.label);
+        if let Some(split) = &columns.split {
+            note += &format!("; {split:?} is not looked at: a file is of one split, which its name says");
+        }
         Ok(Shards { files, columns, classes, rows, note })
     }
 
@@ -339,7 +344,18 @@ fn columns(path: &Path, schema: &Type, label: Option<&str>) -> Result<Columns> {
         let found = format!("column {:?} is of images or of several values", field.name());
         return Err(Error::new(path, format!("{found}, expected one number or text for each image")));
     }
-    Ok(Columns { image: image.to_owned(), label: field.name().to_owned(), is_text: holds_bytes(field) })
+    for used in [image, field.name()] {
+        if names.iter().filter(|name| **name == used).count() > 1 {
+            return Err(Error::new(path, format!("column {used:?} twice, expected each name once")));
+        }
+    }
+    let split = place_of(&list::PARTS).filter(|at| *at != place).map(|at| names[at].to_owned());
+    Ok(Columns {
+        split,
+        image: image.to_owned(),
+        label: field.name().to_owned(),
+        is_text: holds_bytes(field),
+    })
 }
 
 fn holds_bytes(field: &Type) -> bool {

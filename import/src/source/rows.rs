@@ -162,6 +162,11 @@ impl Row {
     }
 }
 
+/// Whether a label is a whole number that no other is read as: beyond 2^53, two may be one float.
+pub(super) fn is_exact(value: f64) -> bool {
+    value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0
+}
+
 /// Refuses one row more.
 ///
 /// # Errors

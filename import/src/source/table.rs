@@ -59,18 +59,45 @@ fn at(path: &Path, line: u64, problem: &str) -> Error {
     Error::new(path, format!("line {line}: {problem}"))
 }
 
-fn look(path: &Path, form: &Form) -> Result<Found> {
+/// Which column has the class, for people.
+///
+/// # Errors
+/// As for [`read`].
+pub(crate) fn label_note(path: &Path, form: &Form) -> Result<String> {
     let rows = Rows::open(path, false)?;
-    let column = rows.label_column(path, form.label_column.as_deref())?;
-    if let (None, Some(header)) = (column, &rows.header)
-        && header.iter().all(|name| name.to_lowercase().starts_with("pixel"))
-    {
-        return Err(Error::new(
+    let label = label_column(path, &rows, form)?;
+    let name = rows.header.as_ref().and_then(|header| header.get(label));
+    Ok(name
+        .map_or(format!("column {} has the classes", label + 1), |name| format!("{name:?} has the classes")))
+}
+
+/// The column that is asked for or called so, or the only one that is not called like the pixels; the first where columns
+/// have no names.
+fn label_column(path: &Path, rows: &Rows, form: &Form) -> Result<usize> {
+    if let Some(column) = rows.label_column(path, form.label_column.as_deref())? {
+        return Ok(column);
+    }
+    let Some(header) = &rows.header else { return Ok(0) };
+    // `pixel0`, `p1x1`, `28x28`.
+    let is_pixel =
+        |name: &str| name.to_lowercase().starts_with("pixel") || name.ends_with(|c: char| c.is_ascii_digit());
+    let others: Vec<usize> = (0..header.len()).filter(|&column| !is_pixel(&header[column])).collect();
+    match others.as_slice() {
+        [only] => Ok(*only),
+        [] => Err(Error::new(
             path,
             "no column has the class, only pixels: a test set without labels tells nothing",
-        ));
+        )),
+        [first, ..] => {
+            let problem = format!("which column has the class? --label-column, as {:?}", header[*first]);
+            Err(Error::new(path, problem))
+        }
     }
-    let label = column.unwrap_or(0);
+}
+
+fn look(path: &Path, form: &Form) -> Result<Found> {
+    let rows = Rows::open(path, false)?;
+    let label = label_column(path, &rows, form)?;
     let (mut count, mut range) = (0, Range::default());
     let separator = rows.separator;
     rows.each(path, &mut |line, row| {

@@ -4,9 +4,11 @@ use std::fs::Metadata;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use image::error::{ImageError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::{Error, Result};
+use crate::preprocess::Scale;
 use crate::{frames, jpeg};
 
 /// Larger files are refused.
@@ -19,15 +21,15 @@ const MAX_DECODED_BYTES: u64 = 256 << 20;
 const ENDINGS: [&str; 13] =
     ["png", "apng", "jpg", "jpeg", "jpe", "jfif", "pjpeg", "bmp", "dib", "gif", "webp", "tif", "tiff"];
 /// And those of formats that cannot be read: a folder's image is never left out without a word.
-const UNREADABLE_ENDINGS: [&str; 4] = ["heic", "heif", "avif", "jxl"];
+const UNREADABLE_ENDINGS: [&str; 8] = ["heic", "heif", "avif", "jxl", "ppm", "pgm", "pbm", "pnm"];
 
 /// A decoded image file, upright.
 #[derive(Debug, Clone)]
 pub struct Photo {
     /// The image; of a large JPEG file smaller than the file says, since nothing here needs more pixels.
     pub image: DynamicImage,
-    /// How many of the file's pixels one of the image's is along each side.
-    pub scale: f64,
+    /// Width and height of the file's image.
+    pub size: (u32, u32),
     /// Whether the file has further images, of which none is looked at: pages of a TIFF file, frames of an animation.
     pub has_more: bool,
 }
@@ -41,10 +43,9 @@ impl std::ops::Deref for Photo {
 }
 
 impl Photo {
-    /// Width and height of the file's image.
-    pub fn size(&self) -> (u32, u32) {
-        let full = |length: u32| (f64::from(length) * self.scale).round() as u32;
-        (full(self.image.width()), full(self.image.height()))
+    /// From places on the image to those on the file's.
+    pub fn scale(&self) -> Scale {
+        Scale::new((self.image.width(), self.image.height()), self.size)
     }
 }
 
@@ -86,23 +87,30 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Photo>
     if let Some(name) = unreadable_format(bytes) {
         return Err(Error::image(path, format!("{name} cannot be read; save it as JPEG or PNG")));
     }
-    let wrong = |e: image::ImageError| Error::image(path, e.to_string());
+    let wrong = |e: ImageError| match e {
+        ImageError::Limits(e) if matches!(e.kind(), LimitErrorKind::InsufficientMemory) => {
+            Error::image(path, format!("needs more than the {max_bytes} bytes of memory that are allowed"))
+        }
+        e => Error::image(path, e.to_string()),
+    };
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Error::io(path))?;
     if reader.format().is_none() {
         return Err(Error::image(path, "not an image; expected PNG, JPEG, BMP, GIF, WebP or TIFF"));
     }
     if reader.format() == Some(ImageFormat::Jpeg) {
         let decoded = jpeg::decode(bytes, MAX_SIDE, max_bytes);
-        let (image, scale) = decoded.map_err(|problem| Error::image(path, problem))?;
-        return Ok(Photo { image, scale, has_more: false });
+        let (image, size) = decoded.map_err(|problem| Error::image(path, problem))?;
+        return Ok(Photo { image, size, has_more: false });
     }
     let has_more = reader.format().is_some_and(|format| frames::has_more(bytes, format));
     let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(max_bytes);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(wrong)?;
+    let (width, height) = decoder.dimensions();
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(Error::image(path, format!("{width} x {height} pixels; expected 1 to {MAX_SIDE} each")));
+    }
     let needed = decoder.total_bytes();
     if needed > max_bytes {
         let problem = format!("needs {needed} bytes in memory; at most {max_bytes} are allowed");
@@ -114,7 +122,7 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Photo>
     if image.width() == 0 || image.height() == 0 {
         return Err(Error::image(path, "the image has no pixels"));
     }
-    Ok(Photo { image, scale: 1.0, has_more })
+    Ok(Photo { size: (image.width(), image.height()), image, has_more })
 }
 
 /// How many pixels an image file says that it has.
@@ -132,6 +140,9 @@ fn unreadable_format(bytes: &[u8]) -> Option<&'static str> {
     }
     if bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+") {
         return Some("a BigTIFF image");
+    }
+    if let [b'P', b'1'..=b'7', b'\n' | b' ' | b'\t' | b'\r', ..] = bytes {
+        return Some("a PNM image (PPM, PGM, PBM)");
     }
     if bytes.get(4..8)? != b"ftyp" {
         return None;
@@ -166,7 +177,7 @@ pub struct ImageFiles {
 /// # Errors
 /// [`Error::Io`], or [`Error::Image`] for a folder without images.
 pub fn image_files(path: &Path) -> Result<ImageFiles> {
-    if !path.is_dir() {
+    if path == Path::new("-") || !path.is_dir() {
         return Ok(ImageFiles { files: vec![path.to_owned()], ..ImageFiles::default() });
     }
     let mut found = ImageFiles::default();

@@ -73,16 +73,19 @@ fn tiff(bytes: &[u8]) -> Option<bool> {
     Some(false)
 }
 
-/// `acTL`, which has the number of frames, stands before the pixels (PNG 3rd edition, 11.3.6).
+/// `acTL`, which has the number of frames, stands before the pixels; the image itself is one of them if an `fcTL` does too
+/// (PNG 3rd edition, 11.3.6).
 fn png(bytes: &[u8]) -> Option<bool> {
     let number = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-    let mut at = 8usize;
+    let (mut at, mut frames, mut is_frame) = (8usize, 0, false);
     loop {
         match bytes.get(at + 4..at + 8)? {
-            b"acTL" => return Some(number(at + 8)? > 1),
-            b"IDAT" | b"IEND" => return Some(false),
-            _ => at = at.checked_add(12 + number(at)? as usize)?,
+            b"acTL" => frames = number(at + 8)?,
+            b"fcTL" => is_frame = true,
+            b"IDAT" | b"IEND" => return Some(frames > u32::from(is_frame)),
+            _ => {}
         }
+        at = at.checked_add(12 + number(at)? as usize)?;
     }
 }
 
@@ -175,9 +178,14 @@ mod tests {
         }
         for frames in [1u32, 2] {
             let control = [frames.to_be_bytes(), [0; 4]].concat();
-            let png =
+            let start =
                 [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &[0; 13], true), &chunk(b"acTL", &control, true)];
-            assert_eq!(has_more(&png.concat(), ImageFormat::Png), frames > 1);
+            let [frame, pixels] =
+                [(b"fcTL", 26), (b"IDAT", 9)].map(|(name, n)| chunk(name, &vec![0; n], true));
+            let png = [start.concat(), frame, pixels.clone()].concat();
+            assert_eq!(has_more(&png, ImageFormat::Png), frames > 1);
+            // The image is none of the frames.
+            assert!(has_more(&[start.concat(), pixels].concat(), ImageFormat::Png));
             let all: Vec<u8> = (0..frames).flat_map(|_| chunk(b"ANMF", &[1, 2, 3], false)).collect();
             let webp = [&b"RIFF\0\0\0\0WEBP"[..], &chunk(b"VP8X", &[0; 10], false), &all].concat();
             assert_eq!(has_more(&webp, ImageFormat::WebP), frames > 1);

@@ -73,6 +73,19 @@ impl Golden {
         (input.encode_to_vec(), output.encode_to_vec())
     }
 
+    /// The first images, at most so many.
+    #[must_use]
+    pub fn first(mut self, most: usize) -> Golden {
+        let count = self.shape.first().copied().unwrap_or(0);
+        let kept = count.min(most);
+        self.images.truncate(self.images.len() / count.max(1) * kept);
+        self.probabilities.truncate(self.probabilities.len() / count.max(1) * kept);
+        if let Some(first) = self.shape.first_mut() {
+            *first = kept;
+        }
+        self
+    }
+
     /// The largest difference between what `session` gives and what libtorch gave.
     ///
     /// # Errors
@@ -84,10 +97,15 @@ impl Golden {
         let mut largest = 0f32;
         for (image, expected) in self.images.chunks_exact(size.max(1)).zip(expected) {
             let found = worker.probabilities(image)?;
-            largest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(largest, f32::max);
+            largest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(largest, larger);
         }
         Ok(largest)
     }
+}
+
+/// `f32::max` passes over what is not a number.
+fn larger(one: f32, other: f32) -> f32 {
+    if one.is_nan() || other.is_nan() { f32::INFINITY } else { one.max(other) }
 }
 
 struct Raw {

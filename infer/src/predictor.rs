@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use image::DynamicImage;
 use serde::Serialize;
-use zoo::{Manifest, Spec, VersionDir, Zoo};
+use zoo::{Coverage, Manifest, Spec, VersionDir, Zoo};
 
 use crate::built_in::built_in_model;
 use crate::confidence::{self, Status};
@@ -70,18 +70,29 @@ impl Prediction {
     /// # Errors
     /// [`Error::Usage`] if the manifest does not promise that.
     pub fn set(&self, manifest: &Manifest, coverage: f64) -> Result<Vec<&str>> {
-        let refuse =
-            |problem: String| Error::Usage(format!("{}@{}: {problem}", manifest.name, manifest.version));
-        let Some(confidence) = &manifest.confidence else {
-            return Err(refuse("this version promises no coverage".into()));
-        };
-        let promise = confidence::promise(confidence, coverage).ok_or_else(|| {
-            let promised: Vec<String> = confidence.coverage.iter().map(|c| c.promised.to_string()).collect();
-            refuse(format!("coverage {coverage}, expected one of {}", promised.join(", ")))
-        })?;
+        let promise = promise(manifest, coverage)?;
         let inside = self.classes.iter().filter(|class| class.probability >= promise.threshold);
         Ok(inside.map(|class| class.label.as_str()).collect())
     }
+
+    /// Whether [`Prediction::set`] can be asked for a coverage.
+    ///
+    /// # Errors
+    /// As for [`Prediction::set`].
+    pub fn check_coverage(manifest: &Manifest, coverage: f64) -> Result<()> {
+        promise(manifest, coverage).map(|_| ())
+    }
+}
+
+fn promise(manifest: &Manifest, coverage: f64) -> Result<&Coverage> {
+    let refuse = |problem: String| Error::Usage(format!("{}@{}: {problem}", manifest.name, manifest.version));
+    let Some(confidence) = &manifest.confidence else {
+        return Err(refuse("this version promises no coverage".into()));
+    };
+    confidence::promise(confidence, coverage).ok_or_else(|| {
+        let promised: Vec<String> = confidence.coverage.iter().map(|c| c.promised.to_string()).collect();
+        refuse(format!("coverage {coverage}, expected one of {}", promised.join(", ")))
+    })
 }
 
 /// A model whose manifest is read, but whose network is not loaded yet: images can be prepared for it

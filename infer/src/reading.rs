@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::confidence::Status;
 use crate::error::Result;
 use crate::predictor::Predictor;
-use crate::preprocess::{Bounds, Found, Prepared, prepare};
+use crate::preprocess::{Bounds, Found, Prepared, Scale, prepare};
 use crate::session::Worker;
 
 /// What an object that is unlike all classes costs, in the logarithm of a probability.
@@ -23,6 +23,8 @@ pub struct Reading {
     pub status: Status,
     /// Lines from above.
     pub rows: Vec<Row>,
+    /// Marks that were not looked at, because the image has too many.
+    pub left_out: usize,
 }
 
 /// A line of text.
@@ -48,9 +50,9 @@ pub struct ReadObject {
 }
 
 impl Reading {
-    /// The same with places on an image that is so many times larger.
+    /// The same with places on an image at its other size.
     #[must_use]
-    pub fn scaled(mut self, scale: f64) -> Reading {
+    pub fn scaled(mut self, scale: Scale) -> Reading {
         for object in self.rows.iter_mut().flat_map(|row| &mut row.objects) {
             object.bounds = object.bounds.scaled(scale);
         }
@@ -102,7 +104,7 @@ impl Predictor {
         let statuses: Vec<Status> =
             rows.iter().flat_map(|row| &row.objects).map(|object| object.status).collect();
         let status = if rows.is_empty() { Status::Empty } else { worst(&statuses) };
-        Ok(Reading { status, rows })
+        Ok(Reading { status, rows, left_out: prepared.left_out })
     }
 
     fn object(&self, candidate: Candidate) -> ReadObject {

@@ -12,6 +12,7 @@ use tract_onnx::pb::{ModelProto, TensorProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tensor::load_tensor;
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
 use crate::error::{Error, Result};
 use crate::network::adopted::check;
@@ -27,33 +28,63 @@ pub struct Ran {
     pub times: Vec<Duration>,
 }
 
-/// Runs a network once, and `repeat` times more to see how long that takes. `inputs` are serialised `TensorProto`s in the
-/// order of the graph's inputs. `path` is only for the error.
+/// An input of a network.
+pub struct Input(TValue);
+
+impl Input {
+    /// Reads a serialised `TensorProto`. `path` is only for the error.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no tensor.
+    pub fn read(bytes: &[u8], path: &Path) -> Result<Input> {
+        let read = || {
+            let tensor = TensorProto::decode(bytes)?;
+            Ok(Input(load_tensor(&*data_resolver::default(), &tensor, None)?.into_tvalue()))
+        };
+        guarded(true, read).map_err(|error| {
+            Error::Usage(format!("{}: not a TensorProto: {}", path.display(), problem(&error)))
+        })
+    }
+}
+
+/// Runs a network once, and `repeat` times more to see how long that takes. `inputs` are in the order of the graph's inputs.
+/// `path` is only for the error.
 ///
 /// # Errors
 /// [`Error::Model`] for what is not read here, naming the node.
-pub fn run(onnx: impl Into<Bytes>, inputs: &[Vec<u8>], repeat: usize, path: &Path) -> Result<Ran> {
+pub fn run(onnx: impl Into<Bytes>, inputs: &[Input], repeat: usize, path: &Path) -> Result<Ran> {
     guarded(true, || run_proto(onnx.into(), inputs, repeat)).map_err(|e| Error::model(path, problem(&e)))
 }
 
-fn run_proto(onnx: Bytes, inputs: &[Vec<u8>], repeat: usize) -> TractResult<Ran> {
+fn run_proto(onnx: Bytes, inputs: &[Input], repeat: usize) -> TractResult<Ran> {
     let proto = ModelProto::decode(onnx)?;
     check(&proto)?;
     let framework = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
     let mut model = framework.model_for_proto_model(&proto)?;
     let expected = model.input_outlets()?.len();
-    ensure!(inputs.len() == expected, "{} inputs given, {expected} expected", inputs.len());
+    ensure!(
+        inputs.len() == expected,
+        "{} inputs given (input_0.pb and so on), {expected} expected",
+        inputs.len()
+    );
     let mut values = TVec::new();
-    for (index, input) in inputs.iter().enumerate() {
-        let tensor = TensorProto::decode(input.as_slice())?;
-        let value = load_tensor(&*data_resolver::default(), &tensor, None)
-            .with_context(|| format!("input {index}: {:?}", tensor.name))?;
+    for (index, Input(value)) in inputs.iter().enumerate() {
+        let declared = model.input_fact(index)?;
+        ensure!(
+            fits(value, declared),
+            "input {index}: found {:?} {:?}, expected {:?}",
+            value.datum_type(),
+            value.shape(),
+            declared
+        );
         model.set_input_fact(index, InferenceFact::dt_shape(value.datum_type(), value.shape()))?;
-        values.push(value.into_tvalue());
+        values.push(value.clone());
     }
     let names: Vec<String> =
         proto.graph.iter().flat_map(|graph| &graph.output).map(|v| v.name.clone()).collect();
     let model = substitute(model.into_typed()?.into_decluttered()?)?;
+    let bytes = all_values(&model)?;
+    ensure!(bytes <= MOST_BYTES, "{bytes} bytes of values between operators, at most {MOST_BYTES} expected");
     let mut state = model.into_optimized()?.into_runnable()?.spawn()?;
     let outputs = state.run(values.clone())?;
     let mut times = Vec::new();
@@ -66,6 +97,38 @@ fn run_proto(onnx: Bytes, inputs: &[Vec<u8>], repeat: usize) -> TractResult<Ran>
     let named = outputs.into_iter().zip(names);
     let outputs = named.map(|(output, name)| Ok(tensor_proto(&output, name)?.encode_to_vec()));
     Ok(Ran { outputs: outputs.collect::<TractResult<_>>()?, times })
+}
+
+/// Most bytes of all values between operators: a small file can double a value again and again.
+const MOST_BYTES: u64 = 4 << 30;
+
+/// Bytes of the values whose sizes are known before the network runs.
+fn all_values(model: &TypedModel) -> TractResult<u64> {
+    let mut bytes = 0u64;
+    for node in model.nodes() {
+        for slot in 0..node.outputs.len() {
+            let fact = model.outlet_fact(OutletId::new(node.id, slot))?;
+            let size = fact.shape.as_concrete().map(|shape| {
+                shape.iter().fold(fact.datum_type.size_of() as u64, |all, &n| all.saturating_mul(n as u64))
+            });
+            bytes = bytes.saturating_add(size.unwrap_or(0));
+        }
+    }
+    Ok(bytes)
+}
+
+/// Whether a value is of the type and shape that the file declares; lengths that it names or leaves open may be any.
+fn fits(value: &TValue, declared: &InferenceFact) -> bool {
+    let kind = declared.datum_type.concretize().is_none_or(|kind| kind == value.datum_type());
+    let rank = declared.shape.rank().concretize().is_none_or(|rank| rank == value.rank() as i64);
+    let mut lengths = declared.shape.dims().zip(value.shape());
+    let is_length = |declared: &DimFact, length: usize| {
+        declared
+            .concretize()
+            .and_then(|declared| declared.to_usize().ok())
+            .is_none_or(|declared| declared == length)
+    };
+    kind && rank && lengths.all(|(declared, &length)| is_length(declared, length))
 }
 
 /// A tensor in ONNX's form.

@@ -1,7 +1,9 @@
 //! A network, ready to run.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,11 +26,19 @@ fn within<T: Send + 'static>(
     path: &Path,
     load: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    // Threads that nobody waits for any more. Each takes a processor and memory, so a file has no second one.
+    static LATE: Mutex<BTreeMap<PathBuf, JoinHandle<()>>> = Mutex::new(BTreeMap::new());
+    let late = || LATE.lock().unwrap_or_else(PoisonError::into_inner);
+    if late().get(path).is_some_and(|thread| !thread.is_finished()) {
+        return Err(Error::model(path, "an earlier attempt to load it still goes on"));
+    }
     let (sender, receiver) = mpsc::channel();
     // Nobody waits for what comes too late.
-    std::thread::spawn(move || drop(sender.send(load())));
-    let late = || Error::model(path, format!("loading it takes more than {} s", limit.as_secs()));
-    receiver.recv_timeout(limit).unwrap_or_else(|_| Err(late()))
+    let thread = std::thread::spawn(move || drop(sender.send(load())));
+    receiver.recv_timeout(limit).unwrap_or_else(|_| {
+        late().insert(path.to_owned(), thread);
+        Err(Error::model(path, format!("loading it takes more than {} s", limit.as_secs())))
+    })
 }
 
 /// A network that is ready to run, cheap to share between threads.
@@ -229,6 +239,8 @@ mod tests {
             error.to_string().contains("a.onnx") && error.to_string().contains("more than 1 s"),
             "{error}"
         );
-        assert_eq!(within(Duration::from_secs(60), Path::new("a.onnx"), || Ok(3)).unwrap(), 3);
+        let again = within(Duration::from_secs(60), Path::new("a.onnx"), || Ok(3)).unwrap_err();
+        assert!(again.to_string().contains("earlier attempt"), "{again}");
+        assert_eq!(within(Duration::from_secs(60), Path::new("b.onnx"), || Ok(3)).unwrap(), 3);
     }
 }

@@ -33,7 +33,7 @@ fn every_format_is_read() {
     let image = picture(40, 30);
     for format in FORMATS {
         let photo = decode(&file(&image, format), Path::new("x")).unwrap();
-        assert_eq!((photo.width(), photo.height(), photo.scale), (40, 30, 1.0), "{format:?}");
+        assert_eq!((photo.width(), photo.height(), photo.size), (40, 30, (40, 30)), "{format:?}");
         let error: f32 = photo
             .to_rgb8()
             .as_raw()
@@ -61,8 +61,24 @@ fn files_that_are_cut_off_are_refused() {
 #[test]
 fn a_large_photo_comes_smaller_and_says_by_how_much() {
     let photo = decode(&file(&picture(4000, 3000), ImageFormat::Jpeg), Path::new("x")).unwrap();
-    assert_eq!((photo.width(), photo.height(), photo.scale), (2000, 1500, 2.0));
-    assert_eq!(photo.size(), (4000, 3000));
+    assert_eq!((photo.width(), photo.height(), photo.size), (2000, 1500, (4000, 3000)));
+    // Sides are rounded, a short one by much.
+    let narrow = decode(&file(&picture(9, 16_000), ImageFormat::Jpeg), Path::new("x")).unwrap();
+    assert_eq!(narrow.size, (9, 16_000));
+}
+
+#[test]
+fn a_jpeg_file_cannot_ask_for_any_number_of_scans() {
+    let jpeg = file(&picture(4000, 3000), ImageFormat::Jpeg);
+    let place = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+    let (start, scan) = jpeg.split_at(place);
+    let bytes = [start, &[0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0].repeat(200), scan].concat();
+    let started = std::time::Instant::now();
+    let error = decode(&bytes, Path::new("x.jpg")).unwrap_err().to_string();
+    assert!(error.contains("pixels in all of its scans"), "{error}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(5));
+    // The film of a moving photo follows its picture.
+    assert!(decode(&[jpeg.as_slice(), &bytes].concat(), Path::new("x.jpg")).is_ok());
 }
 
 #[test]

@@ -121,3 +121,21 @@ proptest! {
         let _ = Session::load(bytes, SHAPE, 10, Path::new("x.onnx"));
     }
 }
+
+/// Every mark of a page is looked at, and what is too much is told.
+#[test]
+fn a_page_of_many_marks_is_read_whole() {
+    for (side, marks, left_out) in [(24, 24 * 24, 0..=0), (64, 3000, 1000..=64 * 64 - 3000)] {
+        // Not in line: those would be rules of the paper.
+        let bars = |x: u32, y: u32| {
+            let (row, x) = (y / 16, x.wrapping_sub(y / 16 * 7 % 5 * 2));
+            row < side && x % 16 < 5 && (1..14).contains(&(y % 16))
+        };
+        let page =
+            GrayImage::from_fn(side * 16, side * 16, |x, y| image::Luma([if bars(x, y) { 0 } else { 255 }]));
+        let [steps, _] = steps().try_into().unwrap();
+        let found = infer::preprocess::prepare(&page.into(), &steps, SHAPE, None);
+        assert_eq!(found.found.len(), marks, "{side}");
+        assert!(left_out.contains(&found.left_out), "{side}: {}", found.left_out);
+    }
+}

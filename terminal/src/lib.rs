@@ -17,10 +17,14 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "clap")]
+mod arguments;
 mod escape;
 mod exit;
 mod output;
 
+#[cfg(feature = "clap")]
+pub use arguments::command_line;
 pub use escape::{one_line, padded};
 pub use exit::{ExitStatus, catch_panic, log_panics, moved, run};
 pub use output::{error, json, line, log, print};

@@ -22,8 +22,13 @@ fn write_out(text: &str) {
     if let Err(error) = write!(out, "{text}").and_then(|()| out.flush())
         && error.kind() != ErrorKind::BrokenPipe
     {
-        FAILURE.get_or_init(|| error.to_string());
+        failed(&error);
     }
+}
+
+/// Notes why standard output could not be written.
+pub(crate) fn failed(error: &std::io::Error) {
+    FAILURE.get_or_init(|| error.to_string());
 }
 
 /// Writes a line of a result.
@@ -48,9 +53,18 @@ pub fn log(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{}", shown(&text.to_string()));
 }
 
+/// Longest error that is told whole, in characters: some tell a value, which may be as long as a file.
+const MOST: usize = 4000;
+
 /// Tells an error, and what to do about it.
 pub fn error(problem: &dyn Display, hint: Option<&str>) {
-    log(format_args!("error: {}", one_line(&problem.to_string())));
+    let text = problem.to_string();
+    let rest = text.char_indices().nth(MOST).map_or("", |(at, _)| &text[at..]);
+    let shown = one_line(&text[..text.len() - rest.len()]).into_owned();
+    match rest.chars().count() {
+        0 => log(format_args!("error: {shown}")),
+        more => log(format_args!("error: {shown}... ({more} characters more)")),
+    }
     if let Some(hint) = hint {
         log(format_args!("hint: {}", one_line(hint)));
     }

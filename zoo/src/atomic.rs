@@ -14,13 +14,17 @@ pub(crate) const TEMPORARY: &str = ".tmp-";
 /// # Errors
 /// [`Error::Io`]; `path` is then as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with_mode(path, bytes, PUBLISHED)
+}
+
+fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
     let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(Error::io(dir))?;
     file.write_all(bytes).map_err(Error::io(path))?;
-    allow_reading(file.as_file()).map_err(Error::io(path))?;
+    set_mode(file.as_file(), mode).map_err(Error::io(path))?;
     file.as_file().sync_all().map_err(Error::io(path))?;
     file.persist(path).map_err(|e| Error::Io { path: path.to_owned(), source: e.error })?;
     sync_dir(dir)
@@ -38,7 +42,7 @@ pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
         Some("1") => write_all(std::io::stdout().lock(), bytes),
         Some("2") => write_all(std::io::stderr().lock(), bytes),
         None if !std::fs::metadata(&place).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
-            return write_atomic(&place, bytes);
+            return write_with_mode(&place, bytes, mode_of_output(&place));
         }
         Some(_) | None => File::options().append(true).open(&place).and_then(|file| write_all(file, bytes)),
     };
@@ -72,9 +76,15 @@ fn descriptor(path: &Path) -> Option<&str> {
     match parts.as_slice() {
         ["", "dev", "stdout"] => Some("1"),
         ["", "dev", "stderr"] => Some("2"),
-        ["", "dev", "fd", number] | ["", "proc", _, "fd", number] => Some(number),
+        ["", "dev", "fd", number] => Some(number),
+        ["", "proc", process, "fd", number] if is_own(process) => Some(number),
         _ => None,
     }
+}
+
+/// Another process's first file is not this one's.
+fn is_own(process: &str) -> bool {
+    ["self", "thread-self"].contains(&process) || process.parse() == Ok(std::process::id())
 }
 
 fn write_all(mut file: impl Write, bytes: &[u8]) -> std::io::Result<()> {
@@ -82,16 +92,36 @@ fn write_all(mut file: impl Write, bytes: &[u8]) -> std::io::Result<()> {
     file.flush()
 }
 
-/// Temporary files are private to the user; published ones are for everybody.
+/// Temporary files are private to the user; published ones are for everybody to read.
+const PUBLISHED: u32 = 0o644;
+
 #[cfg(unix)]
-fn allow_reading(file: &File) -> std::io::Result<()> {
+fn set_mode(file: &File, mode: u32) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
 #[cfg(not(unix))]
-fn allow_reading(_: &File) -> std::io::Result<()> {
+fn set_mode(_: &File, _: u32) -> std::io::Result<()> {
     Ok(())
+}
+
+/// That of the file that is there; of a new one, what the user's mask leaves: it may show a private photo.
+#[cfg(unix)]
+fn mode_of_output(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    const ALL: u32 = 0o666;
+    let there = std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
+    // The mask can be read only by setting it, for all threads; or here.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let mask = mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok());
+    there.unwrap_or_else(|_| mask.map_or(0o600, |mask| ALL & !mask))
+}
+
+#[cfg(not(unix))]
+fn mode_of_output(_: &Path) -> u32 {
+    PUBLISHED
 }
 
 /// Flushes a directory, so that renames in it survive a power cut.

@@ -38,14 +38,23 @@ impl Zoo {
         Ok(zoo)
     }
 
+    /// A directory that becomes a zoo when a version is placed in it: an empty zoo without any would hide the built-in model.
+    pub fn new(root: &Path) -> Zoo {
+        Zoo { root: root.to_owned() }
+    }
+
     /// Opens a directory, creating it as an empty zoo if needed.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn create(root: &Path) -> Result<Zoo> {
-        let zoo = Zoo { root: root.to_owned() };
-        std::fs::create_dir_all(zoo.models_dir()).map_err(Error::io(root))?;
+        let zoo = Zoo::new(root);
+        zoo.create_folders()?;
         Ok(zoo)
+    }
+
+    fn create_folders(&self) -> Result<()> {
+        std::fs::create_dir_all(self.models_dir()).map_err(Error::io(&self.root))
     }
 
     /// The zoo's directory.
@@ -60,10 +69,11 @@ impl Zoo {
 
     /// The folder `datasets` beside the zoo's own, if there is one: what its models were made of and
     /// are measured on.
-    pub fn datasets_beside(&self) -> Option<PathBuf> {
+    pub fn datasets(&self, given: Option<&Path>) -> PathBuf {
         // `..` of a link leads beside what it points to; a name without a parent is in this folder.
         let beside = [self.root.join("../datasets"), self.root.with_file_name("datasets")];
-        beside.into_iter().find(|path| path.is_dir())
+        let beside = || beside.into_iter().find(|path| path.is_dir());
+        given.map(Path::to_owned).or_else(beside).unwrap_or_else(|| "datasets".into())
     }
 
     /// Every model with its versions, by name. Looks at folder names only.
@@ -170,8 +180,9 @@ impl Zoo {
         name: &str,
         fill: impl FnOnce(&Path, u32) -> std::result::Result<(), E>,
     ) -> std::result::Result<VersionDir, E> {
+        self.create_folders()?;
         let _lock = self.lock()?;
-        let version = self.newest_ever(name)? + 1;
+        let version = self.newest_ever(name)?.saturating_add(1);
         self.check_version(name, version)?;
         self.place(name, version, None, |folder| fill(folder, version))
     }
@@ -205,6 +216,7 @@ impl Zoo {
         fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
     ) -> std::result::Result<VersionDir, E> {
         self.check_version(name, version)?;
+        self.create_folders()?;
         let _lock = self.lock()?;
         let dir = self.models_dir().join(name).join(version.to_string());
         if !dir.exists() {

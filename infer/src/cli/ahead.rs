@@ -8,10 +8,10 @@ use datasets::{ImageShape, Preprocessing};
 use image::GrayImage;
 use zoo::Manifest;
 
-use super::args::{image_files, say_more};
+use super::args::{image_files, say_left_out, say_more};
 use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
-use crate::preprocess::{Prepared, prepare};
+use crate::preprocess::{Prepared, Scale, prepare};
 
 /// Images that may wait for the network.
 const WAITING: usize = 4;
@@ -22,7 +22,7 @@ pub(super) struct Image {
     /// Width and height of the file's image.
     pub(super) size: (u32, u32),
     /// How many of the file's pixels one of the decoded image's is along each side.
-    pub(super) scale: f64,
+    pub(super) scale: Scale,
     /// Whether the file has further images.
     pub(super) has_more: bool,
     pub(super) prepared: Prepared,
@@ -99,8 +99,9 @@ impl Form {
         say_more(&file, image);
         let mut steps = Vec::new();
         let prepared = prepare(image, &self.preprocessing, self.shape, wants_steps.then_some(&mut steps));
+        say_left_out(&file, prepared.left_out);
         let has_more = image.has_more;
-        Image { file, size: image.size(), scale: image.scale, has_more, prepared, steps }
+        Image { file, size: image.size, scale: image.scale(), has_more, prepared, steps }
     }
 }
 

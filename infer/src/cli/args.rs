@@ -68,6 +68,14 @@ pub(super) fn say_more(path: &Path, photo: &decode::Photo) {
     }
 }
 
+/// Says how many marks were too many to look at.
+pub(super) fn say_left_out(path: &Path, marks: usize) {
+    if marks > 0 {
+        let name = terminal::one_line(&path.display().to_string()).into_owned();
+        terminal::log(format_args!("{name}: {marks} marks were not looked at: too many for one image"));
+    }
+}
+
 /// Tells an error; returns the exit status for it.
 pub fn report(error: &Error) -> ExitStatus {
     terminal::error(error, hint(error));

@@ -65,7 +65,10 @@ pub fn main() -> ExitCode {
     keep_freed_memory();
     terminal::run("infer", || match terminal::moved("infer", &MOVED) {
         Some(status) => status,
-        None => run(Cli::parse().command).unwrap_or_else(|error| report(&error)),
+        None => match terminal::command_line::<Cli>() {
+            Ok(cli) => run(cli.command).unwrap_or_else(|error| report(&error)),
+            Err(status) => status,
+        },
     })
 }
 

@@ -1,5 +1,6 @@
 //! What is in a zoo: `list` and `show`.
 
+use datasets::markdown::escaped;
 use serde_json::json;
 use terminal::ExitStatus;
 use zoo::{Spec, VersionDir, Zoo};
@@ -113,12 +114,11 @@ fn reproductions(zoo: &Zoo, version: &VersionDir) -> Result<String> {
         processors.len()
     );
     // Anybody may have written a report.
-    let cell = |text: &str| text.escape_debug().to_string().replace('|', "\\|");
     for report in &reports {
         let epochs = report.epochs_retrained.map_or("?".into(), |epochs| epochs.to_string());
         let key: String = report.key.chars().take(8).collect();
-        let processor = cell(report.processor.as_deref().unwrap_or("?"));
-        text += &format!("| {} | {epochs} | {processor} | {} |\n", cell(&report.test), cell(&key));
+        let processor = escaped(report.processor.as_deref().unwrap_or("?"));
+        text += &format!("| {} | {epochs} | {processor} | {} |\n", escaped(&report.test), escaped(&key));
     }
     Ok(text)
 }

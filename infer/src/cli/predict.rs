@@ -31,8 +31,8 @@ pub(super) struct PredictArgs {
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// How many classes to print.
-    #[arg(long, default_value_t = 3)]
-    top_k: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    top_k: u16,
     /// Also name the labels that hold the truth this often, for example 0.99.
     #[arg(long)]
     coverage: Option<f64>,
@@ -78,6 +78,9 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus> {
     images.prepare_for(opening.manifest());
     let predictor = opening.load()?;
     let manifest = predictor.manifest();
+    if let Some(coverage) = args.coverage {
+        Prediction::check_coverage(manifest, coverage)?;
+    }
     let mut status = ExitStatus::Success;
     let mut results = Vec::new();
     let mut steps = args.save_steps.as_deref().map(StepPictures::into_folder);
@@ -114,9 +117,9 @@ fn answer(
     }
     let name = image.file.display().to_string();
     if args.model.zoo.json {
-        return Ok(Some(as_json(&name, image, &prediction, args.top_k, set.as_deref())));
+        return Ok(Some(as_json(&name, image, &prediction, args.top_k.into(), set.as_deref())));
     }
-    terminal::line(render::prediction(&name, &prediction, args.top_k, set.as_deref()));
+    terminal::line(render::prediction(&name, &prediction, args.top_k.into(), set.as_deref()));
     if args.show {
         // The last step's picture is what the network sees, at its own size.
         for (step, picture) in image.steps.iter().rev().skip(1).rev() {
@@ -134,6 +137,7 @@ fn as_json(file: &str, image: &Image, prediction: &Prediction, top_k: usize, set
         "label": prediction.label,
         "classes": prediction.classes.iter().take(top_k).collect::<Vec<_>>(),
         "image": { "width": image.size.0, "height": image.size.1, "has_more": image.has_more },
+        "left_out": image.prepared.left_out,
         "objects": prediction.objects.iter().map(|bounds| bounds.scaled(image.scale)).collect::<Vec<_>>(),
     });
     if let Some(set) = set {

@@ -1,15 +1,16 @@
 //! `infer read`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use terminal::ExitStatus;
 
-use super::args::{image_files, report, say_more};
+use super::args::{image_files, report, say_left_out, say_more};
 use super::predict::{ModelArgs, find_model};
 use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
-use crate::{Reading, Status};
+use crate::{Reading, Status, preprocess};
 
 #[derive(clap::Args)]
 pub(super) struct ReadArgs {
@@ -40,7 +41,7 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
     let mut results = Vec::new();
     for file in &files {
         let image = decode::read_image(file);
-        let reading = image.and_then(|image| Ok((predictor.read(&image)?.scaled(image.scale), image)));
+        let reading = image.and_then(|image| Ok((predictor.read(&image)?.scaled(image.scale()), image)));
         let (reading, image) = match reading {
             Ok(read) => read,
             Err(error) => {
@@ -49,13 +50,14 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
             }
         };
         say_more(file, &image);
+        say_left_out(file, reading.left_out);
         if let Some(path) = &args.picture {
             write_picture(path, &image, &reading)?;
         }
         if args.model.zoo.json {
             results.push(json!({
                 "file": file.display().to_string(),
-                "image": { "width": image.size().0, "height": image.size().1, "has_more": image.has_more },
+                "image": { "width": image.size.0, "height": image.size.1, "has_more": image.has_more },
                 "text": reading.text(),
                 "reading": reading,
             }));
@@ -110,15 +112,16 @@ const PICTURE_SIDE: u32 = 1600;
 fn write_picture(path: &Path, image: &Photo, reading: &Reading) -> Result<()> {
     use base64ct::{Base64, Encoding};
 
-    let shown = if image.width().max(image.height()) > PICTURE_SIDE {
-        image.thumbnail(PICTURE_SIDE, PICTURE_SIDE)
+    let seen = preprocess::opaque(image);
+    let shown = if seen.width().max(seen.height()) > PICTURE_SIDE {
+        Cow::Owned(seen.thumbnail(PICTURE_SIDE, PICTURE_SIDE))
     } else {
-        image.image.clone()
+        seen
     };
     let mut png = std::io::Cursor::new(Vec::new());
     let wrong = |e: image::ImageError| Error::image(path, e.to_string());
     shown.to_rgb8().write_to(&mut png, image::ImageFormat::Png).map_err(wrong)?;
-    let (width, height) = image.size();
+    let (width, height) = image.size;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\">\n\
          <image width=\"{width}\" height=\"{height}\" href=\"data:image/png;base64,{}\"/>\n",

@@ -7,7 +7,7 @@ use terminal::ExitStatus;
 use zoo::MAX_FILE_BYTES;
 
 use crate::error::{Error, Result};
-use crate::run::{Ran, run};
+use crate::run::{Input, Ran, run};
 
 #[derive(clap::Args)]
 pub(super) struct RunArgs {
@@ -37,7 +37,7 @@ pub(super) fn run_file(args: &RunArgs) -> Result<ExitStatus> {
             let problem = format!("{}: expected input_{index}.pb before it", path.display());
             return Err(Error::Usage(problem));
         }
-        inputs.push(read(&path)?);
+        inputs.push(Input::read(&read(&path)?, &path)?);
     }
     let Ran { outputs, times } = run(read(&args.file)?, &inputs, args.repeat as usize, &args.file)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;

@@ -66,8 +66,7 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitStatus> {
         let path = args.zoo.path().display();
         return Err(Error::Usage(format!("{path}: the zoo is empty; expected models to verify")));
     }
-    let beside = || zoo.datasets_beside().unwrap_or_else(|| "datasets".into());
-    let datasets = args.datasets.clone().unwrap_or_else(beside);
+    let datasets = zoo.datasets(args.datasets.as_deref());
     let policy = args.policy.as_deref().map(Policy::read).transpose()?;
     let options = Options {
         datasets: &datasets,

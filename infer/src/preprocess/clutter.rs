@@ -8,23 +8,24 @@ const LOWEST: f64 = 0.012;
 /// Lowest writing in pixels: what is lower is noise.
 const LOWEST_PIXELS: f64 = 5.0;
 
-/// Takes frames, what hangs over the edge of the picture, and specks away; everything if all are specks.
-pub(super) fn remove(mask: &mut Mask, speck: f64) {
+/// Takes frames, what hangs over the edge of the picture, and specks away; everything if all are specks. Gives how many
+/// parts are gone that are none of these, because there are too many.
+pub(super) fn remove(mask: &mut Mask, speck: f64) -> usize {
     let side = mask.height.max(mask.width) as f64;
     let lowest = (LOWEST * side).max(LOWEST_PIXELS);
-    let mut all = largest_parts(mask);
+    let (mut all, others) = largest_parts(mask);
     mask.data.fill(false);
     all.iter().flat_map(|part| &part.pixels).for_each(|&index| mask.data[index] = true);
     remove_frames(mask, &mut all);
     remove_edges(mask, &mut all);
     let largest = all.iter().map(|part| part.pixels.len()).max().unwrap_or(0);
     let tallest = all.iter().map(Part::size).max().unwrap_or(0);
-    for part in &all {
+    let is_speck = |part: &Part| {
         let is_small = (part.pixels.len() as f64) < speck * largest as f64;
-        if is_small || (part.size() as f64) < 2.0 * speck * tallest as f64 || (tallest as f64) < lowest {
-            erase(mask, part);
-        }
-    }
+        is_small || (part.size() as f64) < 2.0 * speck * tallest as f64 || (tallest as f64) < lowest
+    };
+    all.iter().filter(|part| is_speck(part)).for_each(|part| erase(mask, part));
+    others.iter().filter(|part| !is_speck(part)).count()
 }
 
 /// A part is a frame if others lie within it that are not just specks, and its middle is empty of it.

@@ -14,6 +14,7 @@ mod pipeline;
 mod plane;
 mod strokes;
 mod surface;
+mod transparency;
 
 use std::borrow::Cow;
 
@@ -22,17 +23,21 @@ use image::{DynamicImage, GrayImage};
 
 use objects::Object;
 use pipeline::{Finish, Pipeline};
-pub use plane::Bounds;
 use plane::Plane;
+pub use plane::{Bounds, Scale};
+pub use transparency::opaque;
+use transparency::{Ground, opaque_on};
 
 /// Longest side of an image that is worked on as it is.
 const LONGEST_SIDE: u32 = 1024;
 
 /// What was found on an image, in reading order.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Prepared {
     /// The network's input for each object; none on an empty image.
     pub found: Vec<Found>,
+    /// How many marks were not looked at, because an image has more than anything written; the smallest.
+    pub left_out: usize,
     /// How an object becomes an input.
     finish: Option<Finish>,
 }
@@ -93,14 +98,16 @@ pub fn prepare(
     shape: ImageShape,
     trace: Option<&mut Vec<(&'static str, GrayImage)>>,
 ) -> Prepared {
+    // Datasets of the procedures in colour were made on white.
+    let is_by_name = matches!(how, Preprocessing::Procedure(_)) && shape.channels != 1;
+    let image = &*opaque_on(image, if is_by_name { Ground::White } else { Ground::Visible });
     let working = match shrunk(image, shape.height.max(shape.width)) {
         Some(smaller) => Cow::Owned(smaller),
         None => Cow::Borrowed(image),
     };
-    let scale = f64::from(image.width().max(image.height()))
-        / f64::from(working.width().max(working.height()).max(1));
+    let size = (image.width(), image.height());
     match how {
-        Preprocessing::Steps(steps) => Pipeline::new(working.into_owned(), scale, shape, trace).run(steps),
+        Preprocessing::Steps(steps) => Pipeline::new(working.into_owned(), size, shape, trace).run(steps),
         Preprocessing::Procedure(procedure) => {
             let pixels = by_procedure(&working, *procedure, shape);
             if let Some(trace) = trace {
@@ -110,11 +117,11 @@ pub fn prepare(
             }
             // Black is what the procedures give where they find nothing.
             if *procedure != Procedure::Resize && pixels.iter().all(|&pixel| pixel == 0) {
-                return Prepared { found: Vec::new(), finish: None };
+                return Prepared::default();
             }
             let bounds =
                 Bounds { top: 0, left: 0, bottom: image.height() as usize, right: image.width() as usize };
-            Prepared { found: vec![Found { pixels, bounds, row: 0, object: None }], finish: None }
+            Prepared { found: vec![Found { pixels, bounds, row: 0, object: None }], ..Prepared::default() }
         }
     }
 }
@@ -145,5 +152,5 @@ fn shrunk(image: &DynamicImage, side: usize) -> Option<DynamicImage> {
 
 /// The image squeezed to the network's size and nothing else: what most programs do.
 pub fn naive_resize(image: &DynamicImage, shape: ImageShape) -> Vec<u8> {
-    Plane::grey(image).resize_area(shape.height, shape.width).to_bytes()
+    Plane::grey(&opaque(image)).resize_area(shape.height, shape.width).to_bytes()
 }

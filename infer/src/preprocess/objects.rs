@@ -16,22 +16,21 @@ pub(crate) struct Object {
 }
 
 /// Groups parts into objects in reading order. Objects lower than `height` of the highest are not objects
-/// but belong to the nearest one, or to none.
-pub(super) fn find(ink: &Ink, height: f64) -> Vec<Object> {
-    let groups = merged(largest_parts(&ink.mask));
+/// but belong to the nearest one, or to none. Also gives how many parts were too many to look at.
+pub(super) fn find(ink: &Ink, height: f64) -> (Vec<Object>, usize) {
+    let (parts, others) = largest_parts(&ink.mask);
+    let groups = merged(parts);
     let tallest = groups.iter().map(|group| size(group)).max().unwrap_or(0);
     let (mut large, small): (Vec<_>, Vec<_>) =
         groups.into_iter().partition(|group| size(group) as f64 >= height * tallest as f64);
     for group in small {
         adopt(&mut large, group);
     }
-    in_reading_order(large)
-        .into_iter()
-        .map(|(row, group)| {
-            let bounds = bounds(&group);
-            Object { plane: draw(ink, &group, bounds), bounds, row }
-        })
-        .collect()
+    let objects = in_reading_order(large).into_iter().map(|(row, group)| {
+        let bounds = bounds(&group);
+        Object { plane: draw(ink, &group, bounds), bounds, row }
+    });
+    (objects.collect(), others.len())
 }
 
 fn bounds(group: &[Part]) -> Bounds {
@@ -47,19 +46,27 @@ fn size(group: &[Part]) -> usize {
 fn merged(parts: Vec<Part>) -> Vec<Vec<Part>> {
     let mut groups: Vec<(Bounds, Vec<Part>)> =
         parts.into_iter().map(|part| (part.bounds, vec![part])).collect();
-    while let Some((one, other)) = pair(&groups) {
-        let (bounds, more) = groups.swap_remove(other);
-        groups[one].0 = groups[one].0.union(bounds);
-        groups[one].1.extend(more);
+    // Of the first `done`, none belongs to any other, except to `one`, which may have grown. So this finds the first
+    // pair, and after each the first again, without looking at all pairs each time.
+    let (mut one, mut done) = (0, 0);
+    while one < groups.len() {
+        let is_part = |other: &usize| belong_together(groups[one].0, groups[*other].0);
+        let pair = match (0..one).find(is_part) {
+            Some(before) => Some((before, one)),
+            None => (one + 1..groups.len()).find(is_part).map(|after| (one, after)),
+        };
+        let Some((keeps, goes)) = pair else {
+            done = done.max(one + 1);
+            one = done;
+            continue;
+        };
+        let (bounds, more) = groups.swap_remove(goes);
+        groups[keeps].0 = groups[keeps].0.union(bounds);
+        groups[keeps].1.extend(more);
+        // The last has taken the place of what went, and was not looked at.
+        (one, done) = (keeps, done.min(goes));
     }
     groups.into_iter().map(|(_, group)| group).collect()
-}
-
-/// Two groups that are parts of one object.
-fn pair(groups: &[(Bounds, Vec<Part>)]) -> Option<(usize, usize)> {
-    let others = |one: usize| (one + 1..groups.len()).map(move |other| (one, other));
-    let mut pairs = (0..groups.len()).flat_map(others);
-    pairs.find(|&(one, other)| belong_together(groups[one].0, groups[other].0))
 }
 
 /// Above each other with little between them, as the bar and the bow of a 5, or one within the other.
@@ -172,4 +179,41 @@ fn draw(ink: &Ink, group: &[Part], bounds: Bounds) -> Plane {
         plane.data[(row - bounds.top) * width + column - bounds.left] = 255.0 * level.min(1.0);
     }
     plane
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By the definition: the first pair of all becomes one, until there is none.
+    fn expected(parts: Vec<Part>) -> Vec<Vec<Part>> {
+        let mut groups: Vec<Vec<Part>> = parts.into_iter().map(|part| vec![part]).collect();
+        let pair = |groups: &[Vec<Part>]| {
+            let others = |one: usize| (one + 1..groups.len()).map(move |other| (one, other));
+            let mut pairs = (0..groups.len()).flat_map(others);
+            pairs.find(|&(one, other)| belong_together(bounds(&groups[one]), bounds(&groups[other])))
+        };
+        while let Some((one, other)) = pair(&groups) {
+            let more = groups.swap_remove(other);
+            groups[one].extend(more);
+        }
+        groups
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_merged_pair_by_pair(boxes in prop::collection::vec((0usize..60, 0usize..60, 1usize..9, 1usize..9), 0..40)) {
+            let part = |(index, &(top, left, height, width)): (usize, &(usize, usize, usize, usize))| Part {
+                pixels: vec![index],
+                bounds: Bounds { top, left, bottom: top + height, right: left + width },
+            };
+            let parts: Vec<Part> = boxes.iter().enumerate().map(part).collect();
+            let pixels = |groups: Vec<Vec<Part>>| -> Vec<Vec<usize>> {
+                groups.iter().map(|group| group.iter().flat_map(|part| part.pixels.clone()).collect()).collect()
+            };
+            prop_assert_eq!(pixels(merged(parts.clone())), pixels(expected(parts)));
+        }
+    }
 }

@@ -59,19 +59,20 @@ pub(super) fn parts(mask: &Mask) -> Vec<Part> {
     parts
 }
 
-/// Most parts that are looked at; of more, which only textures and noise have, the largest. What compares
-/// parts with each other takes the square of their number.
-const MOST: usize = 400;
+/// Most parts that are looked at; of more, the largest: more than fit on a page of writing, but textures and noise have
+/// any number. What compares parts with each other takes the square of it.
+pub(super) const MOST: usize = 3000;
 
-/// All parts if they are not too many, else the largest; in the order of their first pixels.
-pub(super) fn largest_parts(mask: &Mask) -> Vec<Part> {
+/// All parts if they are not too many, else the largest, in the order of their first pixels; and the others.
+pub(super) fn largest_parts(mask: &Mask) -> (Vec<Part>, Vec<Part>) {
     let mut all = parts(mask);
-    if all.len() > MOST {
-        all.sort_by_key(|part| std::cmp::Reverse(part.pixels.len()));
-        all.truncate(MOST);
-        all.sort_by_key(|part| part.pixels.first().copied());
+    if all.len() <= MOST {
+        return (all, Vec::new());
     }
-    all
+    all.sort_by_key(|part| std::cmp::Reverse(part.pixels.len()));
+    let others = all.split_off(MOST);
+    all.sort_by_key(|part| part.pixels.first().copied());
+    (all, others)
 }
 
 /// Takes a part away.

@@ -8,7 +8,7 @@ use image::{DynamicImage, GrayImage, RgbImage};
 
 use super::ink::Ink;
 use super::objects::Object;
-use super::plane::{Bounds, Plane};
+use super::plane::{Bounds, Plane, Scale};
 use super::{Found, Prepared, clutter, garment, ink, light, lines, mnist, objects, page, strokes};
 
 /// How far an image has come.
@@ -23,11 +23,13 @@ enum Stage {
 /// Runs steps on an image; `trace` gets a picture of what each step made.
 pub(super) struct Pipeline<'a> {
     image: DynamicImage,
-    /// Pixels of the original image for one of the working image.
-    scale: f64,
+    /// Width and height of the original image.
+    size: (u32, u32),
     shape: ImageShape,
     stage: Stage,
     finish: Option<Finish>,
+    /// Marks that were too many to look at.
+    left_out: usize,
     trace: Option<&'a mut Vec<(&'static str, GrayImage)>>,
 }
 
@@ -36,7 +38,8 @@ pub(super) struct Pipeline<'a> {
 pub(crate) struct Finish {
     steps: Vec<Step>,
     shape: ImageShape,
-    scale: f64,
+    /// To the original image.
+    scale: Scale,
 }
 
 impl Finish {
@@ -83,11 +86,11 @@ fn fit(plane: &Plane, shape: ImageShape, side: usize, by_mass: bool) -> Plane {
 impl<'a> Pipeline<'a> {
     pub(super) fn new(
         image: DynamicImage,
-        scale: f64,
+        size: (u32, u32),
         shape: ImageShape,
         trace: Option<&'a mut Vec<(&'static str, GrayImage)>>,
     ) -> Pipeline<'a> {
-        Pipeline { image, scale, shape, stage: Stage::Image, finish: None, trace }
+        Pipeline { image, size, shape, stage: Stage::Image, finish: None, left_out: 0, trace }
     }
 
     /// What the steps make of the image. Steps that do not follow from each other were refused when the
@@ -105,8 +108,8 @@ impl<'a> Pipeline<'a> {
             }
         }
         match self.stage {
-            Stage::Input(found) => Prepared { found, finish: self.finish },
-            _ => Prepared { found: Vec::new(), finish: None },
+            Stage::Input(found) => Prepared { found, left_out: self.left_out, finish: self.finish },
+            _ => Prepared::default(),
         }
     }
 
@@ -138,14 +141,17 @@ impl<'a> Pipeline<'a> {
                 Stage::Ink(Some(ink))
             }
             (Step::RemoveClutter { speck }, Stage::Ink(Some(mut ink))) => {
-                clutter::remove(&mut ink.mask, *speck);
+                self.left_out += clutter::remove(&mut ink.mask, *speck);
                 Stage::Ink(Some(ink))
             }
             (Step::FindObjects { height }, Stage::Ink(ink)) => {
-                self.found(ink.map_or(Vec::new(), |ink| objects::find(&ink, *height)), rest)
+                let (objects, left_out) =
+                    ink.map_or_else(Default::default, |ink| objects::find(&ink, *height));
+                self.left_out += left_out;
+                self.found(objects, rest)
             }
             (Step::SeparateObject { contrast }, Stage::Image) => {
-                let object = garment::separate(&Plane::visible_colours(&self.image), *contrast);
+                let object = garment::separate(&Plane::colours(&self.image), *contrast);
                 self.found(object.into_iter().collect(), rest)
             }
             (Step::FitBox { .. }, Stage::Objects(all)) => match &self.finish {
@@ -160,8 +166,12 @@ impl<'a> Pipeline<'a> {
 
     /// The objects, each of which is to go through the rest of the steps.
     fn found(&mut self, objects: Vec<Object>, rest: Vec<Step>) -> Stage {
-        self.finish = Some(Finish { steps: rest, shape: self.shape, scale: self.scale });
+        self.finish = Some(Finish { steps: rest, shape: self.shape, scale: self.scale() });
         Stage::Objects(objects)
+    }
+
+    fn scale(&self) -> Scale {
+        Scale::new((self.image.width(), self.image.height()), self.size)
     }
 
     fn whole(&self) -> Bounds {
@@ -194,16 +204,14 @@ impl<'a> Pipeline<'a> {
             } else {
                 self.image.resize_exact(scaled(width), scaled(height), FilterType::Triangle)
             };
-            self.scale *= f64::from(side) / f64::from(wanted);
         }
         Stage::Image
     }
 
-    /// Red, green and blue, transparency laid on white, or on black where white would hide everything.
+    /// Red, green and blue.
     fn colours(&self) -> Cow<'_, RgbImage> {
         match &self.image {
             DynamicImage::ImageRgb8(colours) => Cow::Borrowed(colours),
-            image if image.color().has_alpha() => Cow::Owned(super::plane::opaque(image)),
             image => Cow::Owned(image.to_rgb8()),
         }
     }
@@ -213,10 +221,10 @@ impl<'a> Pipeline<'a> {
         let pixels = if self.shape.channels == 1 {
             Plane::grey(&self.image).resize_area(height, width).to_bytes()
         } else {
-            let planes = Plane::visible_colours(&self.image);
+            let planes = Plane::colours(&self.image);
             planes.iter().flat_map(|plane| plane.resize_area(height, width).to_bytes()).collect()
         };
-        Found { pixels, bounds: self.whole().scaled(self.scale), row: 0, object: None }
+        Found { pixels, bounds: self.whole().scaled(self.scale()), row: 0, object: None }
     }
 
     /// What there is after a step, for people to look at.

@@ -42,10 +42,30 @@ impl Bounds {
         }
     }
 
-    /// The same on an image that is so many times larger.
-    pub fn scaled(self, scale: f64) -> Bounds {
-        let at = |place: usize| (place as f64 * scale).round() as usize;
-        Bounds { top: at(self.top), left: at(self.left), bottom: at(self.bottom), right: at(self.right) }
+    /// The same places on the image at its other size.
+    pub fn scaled(self, scale: Scale) -> Bounds {
+        let along = |place: usize, from: u32, to: u32| {
+            let place = place as f64 * f64::from(to) / f64::from(from.max(1));
+            (place.round() as usize).min(to as usize)
+        };
+        let Scale { from, to } = scale;
+        let [left, right] = [self.left, self.right].map(|column| along(column, from.0, to.0));
+        let [top, bottom] = [self.top, self.bottom].map(|row| along(row, from.1, to.1));
+        Bounds { top, left, bottom, right }
+    }
+}
+
+/// An image at two sizes, width and height each: sides are rounded, so that no one factor fits both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    from: (u32, u32),
+    to: (u32, u32),
+}
+
+impl Scale {
+    /// From places on the image at one size to those at another.
+    pub fn new(from: (u32, u32), to: (u32, u32)) -> Scale {
+        Scale { from, to }
     }
 }
 
@@ -55,45 +75,23 @@ impl Plane {
         Plane { height, width, data: vec![0.0; height * width] }
     }
 
-    /// The grey levels of an image, transparency laid on white (on black where white would hide everything).
+    /// The grey levels of an image; its transparency is gone before.
     pub(crate) fn grey(image: &DynamicImage) -> Plane {
-        if let DynamicImage::ImageLuma8(levels) = image {
-            // The general conversion gives the same in several passes.
+        let of = |levels: &image::GrayImage| {
             let (width, height) = (levels.width() as usize, levels.height() as usize);
-            return Plane { height, width, data: levels.iter().copied().map(f32::from).collect() };
+            Plane { height, width, data: levels.iter().copied().map(f32::from).collect() }
+        };
+        match image {
+            DynamicImage::ImageLuma8(levels) => of(levels),
+            _ => of(&image.to_luma8()),
         }
-        let pixels = image.to_luma_alpha8();
-        let (width, height) = (pixels.width() as usize, pixels.height() as usize);
-        let on = |background: f32| Plane {
-            height,
-            width,
-            data: pixels.pixels().map(|p| blend(p.0[0], p.0[1], background)).collect(),
-        };
-        let on_white = on(255.0);
-        if image.color().has_alpha() && on_white.contrast() < 16.0 { on(0.0) } else { on_white }
     }
 
-    /// Red, green and blue of an image, transparency laid on white: as the named procedures do.
+    /// Red, green and blue of an image; its transparency is gone before.
     pub(crate) fn colours(image: &DynamicImage) -> [Plane; 3] {
-        Plane::colours_on(image, 255.0)
-    }
-
-    /// Red, green and blue of an image, transparency laid on white, or on black where white would hide everything.
-    pub(super) fn visible_colours(image: &DynamicImage) -> [Plane; 3] {
-        let on_white = Plane::colours(image);
-        let is_hidden = image.color().has_alpha() && on_white.iter().all(|plane| plane.contrast() < 16.0);
-        if is_hidden { Plane::colours_on(image, 0.0) } else { on_white }
-    }
-
-    fn colours_on(image: &DynamicImage, background: f32) -> [Plane; 3] {
-        let pixels = image.to_rgba8();
+        let pixels = image.to_rgb8();
         let (width, height) = (pixels.width() as usize, pixels.height() as usize);
-        let channel = |c: usize| Plane {
-            height,
-            width,
-            data: pixels.pixels().map(|p| blend(p.0[c.min(2)], p.0[3], background)).collect(),
-        };
-        [channel(0), channel(1), channel(2)]
+        [0, 1, 2].map(|c| Plane { height, width, data: pixels.pixels().map(|p| p.0[c].into()).collect() })
     }
 
     /// The value at a pixel, 0 outside.
@@ -121,12 +119,6 @@ impl Plane {
     /// Black for white.
     pub(super) fn inverted(&self) -> Plane {
         Plane { data: self.data.iter().map(|v| 255.0 - v).collect(), ..*self }
-    }
-
-    /// Difference between the brightest and the darkest value.
-    fn contrast(&self) -> f32 {
-        let (low, high) = self.data.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
-        high - low
     }
 
     /// The brightest value.
@@ -204,25 +196,6 @@ impl Plane {
     }
 }
 
-fn blend(value: u8, alpha: u8, background: f32) -> f32 {
-    let share = f32::from(alpha) / 255.0;
-    if alpha == 255 { value.into() } else { f32::from(value) * share + background * (1.0 - share) }
-}
-
-/// Colours with transparency laid on white, or on black where white would hide everything.
-pub(super) fn opaque(image: &DynamicImage) -> image::RgbImage {
-    let pixels = image.to_rgba8();
-    let on = |ground: f32| {
-        image::RgbImage::from_fn(pixels.width(), pixels.height(), |x, y| {
-            let image::Rgba([red, green, blue, alpha]) = *pixels.get_pixel(x, y);
-            image::Rgb([red, green, blue].map(|value| blend(value, alpha, ground).round() as u8))
-        })
-    };
-    let on_white = on(255.0);
-    let (low, high) = on_white.as_raw().iter().fold((255, 0), |(low, high), &v| (v.min(low), v.max(high)));
-    if high - low < 16 { on(0.0) } else { on_white }
-}
-
 pub(super) fn median(mut values: Vec<f32>) -> f32 {
     values.sort_by(f32::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
@@ -283,27 +256,13 @@ mod tests {
         assert_eq!(row.resize_area(1, 3), row);
     }
 
-    /// A square of one colour in the middle, cut out.
-    fn cut_out(colour: [u8; 3]) -> DynamicImage {
-        image::RgbaImage::from_fn(24, 24, |x, y| {
-            let is_object = (6..18).contains(&x) && (6..18).contains(&y);
-            image::Rgba([colour[0], colour[1], colour[2], if is_object { 255 } else { 0 }])
-        })
-        .into()
-    }
-
     #[test]
-    fn what_is_cut_out_is_seen_whatever_its_colour() {
-        for colour in [[255, 255, 255], [250, 248, 245], [0, 0, 0], [200, 30, 30]] {
-            let image = cut_out(colour);
-            let planes = Plane::visible_colours(&image);
-            assert!(planes.iter().any(|plane| plane.contrast() > 100.0), "{colour:?}");
-            assert!(super::super::garment::separate(&planes, 0.08).is_some(), "{colour:?}");
-            let white = opaque(&image).pixels().all(|pixel| pixel.0 == [255; 3]);
-            assert!(!white, "{colour:?}");
-        }
-        // The procedures that a name stands for are what they were.
-        assert!(Plane::colours(&cut_out([255; 3])).iter().all(|plane| plane.contrast() == 0.0));
+    fn each_side_has_its_own_scale_and_nothing_is_outside() {
+        let scale = Scale::new((126, 1626), (1001, 13_001));
+        let bounds = Bounds { top: 813, left: 63, bottom: 1626, right: 126 };
+        assert_eq!(bounds.scaled(scale), Bounds { top: 6501, left: 501, bottom: 13_001, right: 1001 });
+        let scale = Scale::new((1024, 641), (1600, 1001));
+        assert_eq!(Bounds { top: 0, left: 0, bottom: 641, right: 1024 }.scaled(scale).bottom, 1001);
     }
 
     proptest! {

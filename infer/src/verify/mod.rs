@@ -13,7 +13,7 @@ use std::path::Path;
 use datasets::{Dataset, Split};
 use serde::Serialize;
 use zoo::signature::{Policy, PublicKey};
-use zoo::{Spec, VersionDir, Zoo};
+use zoo::{MANIFEST, Spec, VersionDir, Zoo};
 
 use crate::error::Result;
 use crate::golden::Golden;
@@ -132,7 +132,10 @@ pub fn verify(zoo: &Zoo, spec: &Spec, options: &Options<'_>) -> Result<Report> {
     let mut report = Report { model: spec.to_string(), findings: Vec::new() };
     let version = match zoo.version(spec) {
         Ok(version) => version,
-        Err(error @ zoo::Error::NotFound { .. }) => return Err(error.into()),
+        // A version's folder without a manifest is damage like any other.
+        Err(zoo::Error::NotFound { path, hint }) if !path.ends_with(MANIFEST) => {
+            return Err(zoo::Error::NotFound { path, hint }.into());
+        }
         Err(error) => {
             report.add(Check::Manifest, Err(error.to_string()));
             return Ok(report);

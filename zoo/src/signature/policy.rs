@@ -90,8 +90,9 @@ impl Policy {
             return Err(refuse("signed_by", format!("`{name}`"), "names of `keys`"));
         }
         let Reproduced { keys: wanted, processors } = file.reproduced;
-        if wanted > keys.len() {
-            return Err(refuse("reproduced.keys", wanted.to_string(), "at most as many as `keys` has"));
+        if wanted > 0 && wanted >= keys.len() {
+            let expected = "fewer than `keys` has: who signs a version is no witness to it";
+            return Err(refuse("reproduced.keys", wanted.to_string(), expected));
         }
         if file.signed_by.is_empty() && wanted == 0 && processors == 0 {
             return Err(refuse(
@@ -122,7 +123,7 @@ impl Policy {
         // Who published it is no witness to it, so that must be known.
         let signer = signed.map(|(_, key)| key.hint());
         let files = statement::digests(version);
-        let (mut reproduced_by, mut processors) = (BTreeMap::new(), BTreeSet::new());
+        let mut reproduced_by = BTreeMap::new();
         for attestation in zoo.attestations(version)?.into_iter().flatten() {
             // The signature counts, not the hint that the file names.
             let payload = |key: &PublicKey| key.open(&attestation.text).ok();
@@ -139,11 +140,7 @@ impl Policy {
                 own.extend(report.processor);
             }
         }
-        // One for each key: nobody vouches for many kinds alone.
-        for own in reproduced_by.values() {
-            let new = own.iter().find(|processor| !processors.contains(*processor));
-            processors.extend(new.cloned());
-        }
+        let processors = one_for_each(&reproduced_by);
         let mut missing = Vec::new();
         if signer.is_none() && (self.reproduced.keys > 0 || self.reproduced.processors > 0) {
             missing.push(
@@ -167,6 +164,50 @@ impl Policy {
             }
         }
         let reproduced_by = reproduced_by.into_keys().collect();
-        Ok(Compliance { signed_by, reproduced_by, processors: processors.into_iter().collect(), missing })
+        Ok(Compliance { signed_by, reproduced_by, processors, missing })
+    }
+}
+
+/// As many kinds of processor as keys can vouch for, each key for one: nobody vouches for many kinds alone. A maximum
+/// matching by augmenting paths, so that it does not matter what the keys are called.
+fn one_for_each(own: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    fn take<'a>(
+        key: &'a str,
+        own: &'a BTreeMap<String, BTreeSet<String>>,
+        taken: &mut BTreeMap<&'a str, &'a str>,
+        tried: &mut BTreeSet<&'a str>,
+    ) -> bool {
+        own[key].iter().any(|processor| {
+            let is_free = tried.insert(processor)
+                && taken.get(processor.as_str()).copied().is_none_or(|other| take(other, own, taken, tried));
+            if is_free {
+                taken.insert(processor, key);
+            }
+            is_free
+        })
+    }
+    let mut taken = BTreeMap::new();
+    for key in own.keys() {
+        take(key, own, &mut taken, &mut BTreeSet::new());
+    }
+    taken.into_keys().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_keys_do_not_matter() {
+        let own = |pairs: &[(&str, &[&str])]| {
+            let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            pairs.iter().map(|&(key, names)| (key.to_owned(), set(names))).collect()
+        };
+        for (one, other) in [("a", "b"), ("b", "a")] {
+            assert_eq!(one_for_each(&own(&[(one, &["x", "y"]), (other, &["x"])])), ["x", "y"]);
+            assert_eq!(one_for_each(&own(&[(one, &["x", "y"]), (other, &[])])).len(), 1);
+        }
+        let chain = own(&[("a", &["x", "y"]), ("b", &["y", "z"]), ("c", &["x"]), ("d", &["x", "y"])]);
+        assert_eq!(one_for_each(&chain), ["x", "y", "z"]);
     }
 }

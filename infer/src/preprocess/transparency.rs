@@ -1,0 +1,105 @@
+//! Transparency, which goes before anything else happens: where pixels are mixed, colours that nobody sees would show.
+
+use std::borrow::Cow;
+
+use image::{DynamicImage, GrayImage, RgbImage};
+
+/// What lies behind an image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Ground {
+    /// White, whatever the image.
+    White,
+    /// White, or black where the image stands out more on it and hardly on white.
+    Visible,
+}
+
+/// Least difference between the darkest and the brightest level on white, of 255, that is not taken for light writing.
+const HARDLY: u8 = 64;
+
+/// An image as people see it, without transparency.
+pub fn opaque(image: &DynamicImage) -> Cow<'_, DynamicImage> {
+    opaque_on(image, Ground::Visible)
+}
+
+/// An image on some ground.
+pub(super) fn opaque_on(image: &DynamicImage, ground: Ground) -> Cow<'_, DynamicImage> {
+    let color = image.color();
+    if !color.has_alpha() {
+        return Cow::Borrowed(image);
+    }
+    let (width, height) = (image.width(), image.height());
+    Cow::Owned(if color.has_color() {
+        let levels = laid::<4>(image.to_rgba8().as_raw(), ground);
+        RgbImage::from_raw(width, height, levels).expect("three levels a pixel").into()
+    } else {
+        let levels = laid::<2>(image.to_luma_alpha8().as_raw(), ground);
+        GrayImage::from_raw(width, height, levels).expect("a level for each pixel").into()
+    })
+}
+
+/// `N - 1` levels for each pixel of `N`, the last of which is how opaque it is.
+fn laid<const N: usize>(pixels: &[u8], ground: Ground) -> Vec<u8> {
+    let on = |ground: u8| -> Vec<u8> {
+        let pixels = pixels.as_chunks::<N>().0.iter();
+        pixels
+            .flat_map(|pixel| pixel[..N - 1].iter().map(|&level| blend(level, pixel[N - 1], ground)))
+            .collect()
+    };
+    let on_white = on(255);
+    let seen = contrast(&on_white);
+    if ground == Ground::White || seen >= HARDLY {
+        return on_white;
+    }
+    let on_black = on(0);
+    if contrast(&on_black) > seen { on_black } else { on_white }
+}
+
+fn contrast(levels: &[u8]) -> u8 {
+    let (low, high) = levels.iter().fold((255, 0), |(low, high), &level| (level.min(low), level.max(high)));
+    u8::saturating_sub(high, low)
+}
+
+fn blend(level: u8, alpha: u8, ground: u8) -> u8 {
+    let [level, alpha, ground] = [level, alpha, ground].map(f32::from);
+    let share = alpha / 255.0;
+    (level * share + ground * (1.0 - share)).round() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A square of one colour in the middle, cut out.
+    fn cut_out(colour: [u8; 3]) -> DynamicImage {
+        image::RgbaImage::from_fn(24, 24, |x, y| {
+            let is_object = (6..18).contains(&x) && (6..18).contains(&y);
+            image::Rgba([colour[0], colour[1], colour[2], if is_object { 255 } else { 0 }])
+        })
+        .into()
+    }
+
+    #[test]
+    fn what_is_cut_out_is_seen_whatever_its_colour() {
+        for colour in [[255, 255, 255], [250, 248, 245], [230; 3], [200; 3], [0, 0, 0], [200, 30, 30]] {
+            let image = opaque(&cut_out(colour)).to_rgb8();
+            assert!(contrast(image.as_raw()) > 100, "{colour:?}");
+        }
+        assert_eq!(contrast(opaque_on(&cut_out([255; 3]), Ground::White).to_rgb8().as_raw()), 0);
+        // Grey levels with transparency are the same.
+        for level in [255, 230, 0] {
+            let grey = DynamicImage::ImageLumaA8(cut_out([level; 3]).to_luma_alpha8());
+            assert_eq!(opaque(&grey).to_rgb8(), opaque(&cut_out([level; 3])).to_rgb8());
+        }
+    }
+
+    #[test]
+    fn a_sheet_with_rounded_corners_stays_white() {
+        let sheet = image::RgbaImage::from_fn(24, 24, |x, y| match (x, y) {
+            (0 | 23, 0 | 23) => image::Rgba([0; 4]),
+            (8..12, 4..20) => image::Rgba([30, 30, 30, 255]),
+            _ => image::Rgba([255; 4]),
+        });
+        let seen = opaque(&sheet.into()).to_rgb8();
+        assert_eq!((seen.get_pixel(0, 0).0, seen.get_pixel(9, 9).0), ([255; 3], [30; 3]));
+    }
+}

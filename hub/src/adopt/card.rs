@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use datasets::Dataset;
+use datasets::markdown::{code, escaped};
 use zoo::{Manifest, Origin};
 
 /// The card as Markdown.
@@ -14,7 +15,7 @@ pub(super) fn write(manifest: &Manifest, dataset: &Dataset) -> String {
 
 fn sections(out: &mut String, manifest: &Manifest, dataset: &Dataset) -> std::fmt::Result {
     let Manifest { name, version, test, .. } = manifest;
-    writeln!(out, "# {name} {version}\n\n{}\n", manifest.description)?;
+    writeln!(out, "# {name} {version}\n\n{}\n", escaped(&manifest.description))?;
     writeln!(out, "| images | right | accuracy |\n|---|---|---|")?;
     writeln!(out, "| test split | {} | {:.2} % |", test.correct, 100.0 * test.correct.share())?;
     writeln!(
@@ -26,17 +27,17 @@ fn sections(out: &mut String, manifest: &Manifest, dataset: &Dataset) -> std::fm
         writeln!(
             out,
             "## Origin\n\nAdopted, not trained here: how it was trained, and whether it saw the test split, is not known. The \
-             original is `{}`, sha256 `{}`{}.\n",
-            adopted.file,
+             original is {}, sha256 `{}`{}.\n",
+            code(&adopted.file),
             adopted.sha256,
             if adopted.producer.is_empty() {
                 String::new()
             } else {
-                format!(", made by `{}`", adopted.producer)
+                format!(", made by {}", code(&adopted.producer))
             }
         )?;
         for change in &adopted.changes {
-            writeln!(out, "- {change}")?;
+            writeln!(out, "- {}", escaped(change))?;
         }
         let golden = adopted.golden.as_deref();
         writeln!(
@@ -56,8 +57,15 @@ fn sections(out: &mut String, manifest: &Manifest, dataset: &Dataset) -> std::fm
     )?;
     writeln!(out, "## Result by class\n\n| class | right | accuracy |\n|---|---|---|")?;
     for class in &test.per_class {
-        writeln!(out, "| {} | {} | {:.2} % |", class.label, class.correct, 100.0 * class.correct.share())?;
+        let label = escaped(&class.label);
+        writeln!(out, "| {label} | {} | {:.2} % |", class.correct, 100.0 * class.correct.share())?;
     }
     let data = &dataset.description;
-    writeln!(out, "\n## Data\n\n{}, {}. Licence: {}.", data.title, data.source, data.licence)
+    writeln!(
+        out,
+        "\n## Data\n\n{}, {}. Licence: {}.",
+        escaped(&data.title),
+        escaped(&data.source),
+        escaped(&data.licence)
+    )
 }

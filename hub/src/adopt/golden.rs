@@ -15,8 +15,6 @@ use crate::error::{Error, Result};
 
 /// Longest file.
 const MAX_BYTES: u64 = 1 << 30;
-/// Most images that are kept.
-const MAX_IMAGES: usize = 64;
 /// A pixel may be off by this much for having been converted to a float and back.
 const ROUNDING: f64 = 0.02;
 
@@ -96,9 +94,16 @@ fn floats(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
     let values: Vec<f32> = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Float) if raw.is_empty() => tensor.float_data.clone(),
         Ok(DataType::Float) => raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+        Ok(DataType::Uint8) if raw.is_empty() => {
+            tensor.int32_data.iter().map(|&value| value as f32).collect()
+        }
         Ok(DataType::Uint8) => raw.iter().map(|&byte| byte.into()).collect(),
-        other => return Err(wrong(format!("{other:?}, expected Float or Uint8"))),
+        Ok(other) => return Err(wrong(format!("{other:?}, expected Float or Uint8"))),
+        Err(_) => return Err(wrong(format!("element type {}, expected Float or Uint8", tensor.data_type))),
     };
+    if !raw.len().is_multiple_of(4) && tensor.data_type == i32::from(DataType::Float) {
+        return Err(wrong(format!("{} bytes of data, expected 4 for each value", raw.len())));
+    }
     let expected = shape.iter().try_fold(1usize, |all, &length| all.checked_mul(length));
     if expected != Some(values.len()) || !values.iter().all(|value| value.is_finite()) {
         return Err(wrong(format!("{} values for {shape:?}, expected as many finite ones", values.len())));
@@ -131,7 +136,7 @@ pub(super) fn in_zoo_form(
                 input.0
             )));
         }
-        if output.1.len() != count * classes {
+        if output.1.len() != count * classes || output.0.first() != Some(&count) {
             return Err(wrong(format!("output of {:?}, expected {count} times {classes} values", output.0)));
         }
         for image in input.1.chunks_exact(numel) {
@@ -158,10 +163,7 @@ pub(super) fn in_zoo_form(
             golden.probabilities.extend(ordered.iter().map(|&probability| probability as f32));
         }
     }
-    let count = (golden.images.len() / numel).min(MAX_IMAGES);
-    golden.images.truncate(count * numel);
-    golden.probabilities.truncate(count * classes);
-    golden.shape = vec![count, channels, height, width];
+    golden.shape = vec![golden.images.len() / numel, channels, height, width];
     Ok(golden)
 }
 

@@ -1,5 +1,7 @@
 //! Bringing an ONNX graph into the zoo's form: raw pixels in, probabilities out, any number of images.
 
+use std::collections::HashSet;
+
 use datasets::ImageShape;
 use infer::ADDED;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -109,12 +111,14 @@ impl Rewriter<'_> {
     /// Lets the first length of input, outputs and constant shapes be any number.
     pub(super) fn free_batch(&mut self, ends: &Ends) {
         let Some(&Some(fixed)) = ends.shape.first() else { return };
+        let of_images = self.of_images(&ends.input);
         let shapes: Vec<(usize, TensorProto)> = self
             .graph
             .node
             .iter()
             .enumerate()
             .filter(|(_, node)| node.op_type == "Reshape")
+            .filter(|(_, node)| node.input.first().is_some_and(|data| of_images.contains(data)))
             .filter_map(|(index, node)| {
                 let name = node.input.get(1)?;
                 let shape = self.graph.initializer.iter().find(|tensor| tensor.name == *name)?;
@@ -142,6 +146,18 @@ impl Rewriter<'_> {
         self.changes.push(format!("number of images freed, which was {fixed}"));
         // They may hold the old number.
         self.graph.value_info.clear();
+    }
+
+    /// Values that depend on the images: a bias may be reshaped as well, and to a length of 1.
+    fn of_images(&self, input: &str) -> HashSet<String> {
+        let mut found = HashSet::from([input.to_owned()]);
+        // Nodes stand behind those whose values they take.
+        for node in &self.graph.node {
+            if node.input.iter().any(|name| found.contains(name)) {
+                found.extend(node.output.iter().cloned());
+            }
+        }
+        found
     }
 
     /// Puts pixels of `uint8 [N, C, H, W]` before the old input. Returns the layout that was found.
@@ -188,8 +204,9 @@ impl Rewriter<'_> {
                     }
                 }
                 if ends.element != i32::from(DataType::Float) {
+                    let name = element_that_holds(ends.element, &affine)?;
                     front.add("Cast", &[], vec![int_attribute("to", ends.element.into())], "cast");
-                    self.changes.push(format!("cast to element type {}", ends.element));
+                    self.changes.push(format!("cast to {name}"));
                 }
             }
         }
@@ -244,7 +261,16 @@ impl Rewriter<'_> {
                 ends.input,
                 described(&ends.shape)
             )),
+            2 if is(&[flat]) && channels > 1 && layout.is_none() => Err(format!(
+                "input {:?} {}: are its channels first or last? name it with --layout",
+                ends.input,
+                described(&ends.shape)
+            )),
             2 if is(&[flat]) => {
+                if channels > 1 && layout == Some(Layout::ChannelsLast) {
+                    front.add("Transpose", &[], vec![ints_attribute("perm", &[0, 2, 3, 1])], "channels_last");
+                    self.changes.push("channels moved last".into());
+                }
                 front.add("Flatten", &[], vec![int_attribute("axis", 1)], "flat");
                 self.changes.push("image flattened".into());
                 Ok(())
@@ -258,9 +284,10 @@ impl Rewriter<'_> {
                 Ok(())
             }
             _ => Err(format!(
-                "input {:?} {}: expected images of {channels}x{height}x{width}, as the dataset's are",
+                "input {:?} {}: expected images of {channels}x{height}x{width}, as the dataset's are{}",
                 ends.input,
-                described(&ends.shape)
+                described(&ends.shape),
+                if layout.is_some() { ", in the order of --layout" } else { "" }
             )),
         }
     }
@@ -316,6 +343,29 @@ impl Rewriter<'_> {
     }
 }
 
+/// The name of an element type that holds all pixels, scaled.
+fn element_that_holds(element: i32, affine: &[(f64, f64)]) -> Result<String, String> {
+    let kind = DataType::try_from(element).map_err(|_| format!("element type {element} of its input"))?;
+    let name = format!("{kind:?}").to_lowercase();
+    let (least, most) = match kind {
+        DataType::Float16 => (-65504.0, 65504.0),
+        DataType::Double | DataType::Bfloat16 => (f64::MIN, f64::MAX),
+        DataType::Int8 => (-128.0, 127.0),
+        DataType::Uint16 => (0.0, 65535.0),
+        DataType::Int16 => (-32768.0, 32767.0),
+        DataType::Int32 | DataType::Int64 => (f64::from(i32::MIN), f64::from(i32::MAX)),
+        DataType::Uint32 | DataType::Uint64 => (0.0, f64::from(u32::MAX)),
+        _ => return Err(format!("its input is of {name}, expected numbers")),
+    };
+    let ends = affine.iter().flat_map(|(factor, addend)| [*addend, 255.0 * factor + addend]);
+    match ends.clone().find(|value| !(least..=most).contains(value)) {
+        Some(value) => {
+            Err(format!("a pixel would be {value}, and its input is of {name}, {least} to {most}"))
+        }
+        None => Ok(name),
+    }
+}
+
 /// Nodes before the old input, one after the other.
 struct Front {
     nodes: Vec<NodeProto>,
@@ -343,32 +393,57 @@ impl Front {
     }
 }
 
-/// Gives values other names that would be taken for ours.
+/// Gives values other names that would be taken for ours, also in the graphs within nodes (`If`, `Loop`), which see those
+/// outside.
 pub(super) fn reserve_names(model: &mut ModelProto) -> Result<(), String> {
     let Some(graph) = &mut model.graph else { return Err("without a graph".into()) };
-    let inputs = graph.input.iter().map(|value| value.name.as_str());
-    let constants = graph.initializer.iter().map(|tensor| tensor.name.as_str());
-    let values = graph.node.iter().flat_map(|node| &node.output).map(String::as_str);
-    let mut taken = inputs.chain(constants).chain(values);
-    if let Some(name) = taken.find(|name| name.starts_with(ADDED)) {
+    let mut taken = HashSet::new();
+    each_name(graph, &mut |name| {
+        taken.insert(name.clone());
+    });
+    if let Some(name) = taken.iter().filter(|name| name.starts_with(ADDED)).min() {
         return Err(format!(
             "{name:?}: expected no names that begin with {ADDED:?}: was it adopted already?"
         ));
     }
-    let rename = |name: &mut String| {
-        if [INPUT, OUTPUT].contains(&name.as_str()) {
-            *name = format!("original.{name}");
-        }
-    };
-    graph
-        .input
-        .iter_mut()
-        .chain(&mut graph.output)
-        .chain(&mut graph.value_info)
-        .for_each(|value| rename(&mut value.name));
-    graph.initializer.iter_mut().for_each(|tensor| rename(&mut tensor.name));
-    for node in &mut graph.node {
-        node.input.iter_mut().chain(&mut node.output).for_each(rename);
+    for reserved in [INPUT, OUTPUT] {
+        let others = (2..).map(|number| format!("{ORIGINAL}{reserved}.{number}"));
+        let mut others = std::iter::once(format!("{ORIGINAL}{reserved}")).chain(others);
+        let other = others.find(|name| !taken.contains(name)).expect("numbers do not end");
+        each_name(graph, &mut |name| {
+            if name == reserved {
+                name.clone_from(&other);
+            }
+        });
     }
     Ok(())
+}
+
+/// The name that a value of the file has after [`reserve_names`].
+pub(super) fn renamed(graph: &GraphProto, name: &str) -> String {
+    let is_reserved = [INPUT, OUTPUT].contains(&name);
+    let start = format!("{ORIGINAL}{name}");
+    let values = graph.node.iter().flat_map(|node| &node.output);
+    let values = values.chain(graph.output.iter().map(|value| &value.name));
+    let is_it = |value: &&String| {
+        value.strip_prefix(&start).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let found = is_reserved.then(|| values.filter(is_it).max_by_key(|value| value.len())).flatten();
+    found.map_or(name.to_owned(), Clone::clone)
+}
+
+/// How names begin that values get which are called as ours.
+const ORIGINAL: &str = "original.";
+
+/// Every name of a value, in graphs within nodes too.
+fn each_name(graph: &mut GraphProto, each: &mut dyn FnMut(&mut String)) {
+    let values = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
+    values.for_each(|value| each(&mut value.name));
+    graph.initializer.iter_mut().for_each(|tensor| each(&mut tensor.name));
+    for node in &mut graph.node {
+        node.input.iter_mut().chain(&mut node.output).for_each(&mut *each);
+        for attribute in &mut node.attribute {
+            attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(|inner| each_name(inner, each));
+        }
+    }
 }

@@ -57,6 +57,8 @@ const TOLERANCE: f64 = 1e-5;
 const PROBE: usize = 64;
 /// Training images by which ways to scale pixels are compared for a hint.
 const HINT: usize = 1000;
+/// Most images of golden data that are published with a version.
+const MAX_GOLDEN: usize = 64;
 /// A sum of probabilities may be off by this much.
 const SUM_ERROR: f64 = 1e-3;
 
@@ -114,9 +116,14 @@ pub fn adopt(zoo: &Zoo, request: &Request<'_>) -> Result<VersionDir> {
         producer,
         changes,
         golden: golden.as_ref().map(|golden| {
-            format!("outputs of the framework that exported it, for {} images", golden.shape[0])
+            let count = golden.shape[0];
+            let kept =
+                if count > MAX_GOLDEN { format!(", of which {MAX_GOLDEN} are kept") } else { String::new() };
+            format!("outputs of the framework that exported it, for {count} images{kept}")
         }),
     };
+    // All were compared; a zoo keeps some.
+    let golden = golden.map(|golden| golden.first(MAX_GOLDEN));
     let release = Release { request, form: &form, session: &session, golden, adopted, evaluation, shape };
     Ok(zoo.publish(request.name, |dir, version| release.write(dir, version))?)
 }
@@ -133,13 +140,12 @@ fn load(request: &Request<'_>, model: &ModelProto) -> Result<Session> {
 
 fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samples) -> Result<Form> {
     graph::reserve_names(&mut model).map_err(|problem| wrong(request, problem))?;
+    // Before it, constants were inputs as well (ONNX IR.md), which no version's are.
+    model.ir_version = model.ir_version.max(4);
     let order = order(request)?;
     let ends = {
         let graph = model.graph.as_ref().ok_or_else(|| wrong(request, "without a graph"))?;
-        let output = request.output.map(|name| match name {
-            graph::INPUT | graph::OUTPUT => format!("original.{name}"),
-            _ => name.to_owned(),
-        });
+        let output = request.output.map(|name| graph::renamed(graph, name));
         Ends::find(graph, output.as_deref()).map_err(|problem| wrong(request, problem))?
     };
     let changes =
@@ -154,7 +160,7 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
         };
     let raw_element = i32::from(tract_onnx::pb::tensor_proto::DataType::Uint8);
     if request.pixels.is_none() && ends.element != raw_element {
-        return Err(wrong(request, hint(request, &model, training, &changes)));
+        return Err(wrong(request, hint(request, &model, training, order.as_deref(), &changes)));
     }
     let before = model.clone();
     let mut found =
@@ -285,9 +291,21 @@ fn order(request: &Request<'_>) -> Result<Option<Vec<usize>>> {
 type Changes<'a> = dyn Fn(Option<&Pixels>, &mut ModelProto) -> std::result::Result<Vec<String>, String> + 'a;
 
 /// What the usual ways to scale pixels give on training images.
-fn hint(request: &Request<'_>, model: &ModelProto, training: &Samples, changes: &Changes<'_>) -> String {
+fn hint(
+    request: &Request<'_>,
+    model: &ModelProto,
+    training: &Samples,
+    order: Option<&[usize]>,
+    changes: &Changes<'_>,
+) -> String {
     let count = HINT.min(training.len());
-    let some = training.select(&(0..count).collect::<Vec<usize>>());
+    let mut some = training.select(&(0..count).collect::<Vec<usize>>());
+    // The outputs are not in the dataset's order yet, so the labels take theirs.
+    if let Some(order) = order {
+        for label in &mut some.labels {
+            *label = order[usize::from(*label)] as u8;
+        }
+    }
     let classes = &request.dataset.description.classes;
     let normalisation = &request.dataset.description.normalisation;
     let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(",");

@@ -54,7 +54,7 @@ pub(super) struct AdoptArgs {
     /// Folder of golden data: `test_data_set_0/input_0.pb` and `output_0.pb`, made by the framework that exported the file.
     #[arg(long)]
     golden: Option<PathBuf>,
-    /// Folder of the datasets [default: the one beside the zoo].
+    /// Folder of the datasets [default: `datasets` beside the zoo, else ./datasets].
     #[arg(long)]
     datasets: Option<PathBuf>,
     /// Most memory that reading and running the file may take, in GiB.
@@ -166,10 +166,8 @@ fn adopt_here(args: &AdoptArgs) -> Result<ExitStatus> {
             ));
         }
     };
-    let zoo = Zoo::create(args.zoo.path())?;
-    let beside = zoo.datasets_beside();
-    let datasets = args.datasets.as_deref().or(beside.as_deref()).unwrap_or(Path::new("datasets"));
-    let dataset = Dataset::find(datasets, &args.dataset)?;
+    let zoo = Zoo::new(args.zoo.path());
+    let dataset = Dataset::find(&zoo.datasets(args.datasets.as_deref()), &args.dataset)?;
     let labels = args.labels.as_deref().map(labels).transpose()?;
     let name = args.file.file_name().unwrap_or_default().to_string_lossy();
     let description = args.description.clone().unwrap_or_else(|| format!("Adopted from {name}."));

@@ -22,7 +22,7 @@ pub(super) struct DiffArgs {
     /// Also write those images as PNG.
     #[arg(long)]
     picture: Option<PathBuf>,
-    /// Folder of the datasets [default: the one beside the zoo].
+    /// Folder of the datasets [default: `datasets` beside the zoo, else ./datasets].
     #[arg(long)]
     datasets: Option<PathBuf>,
     #[command(flatten)]
@@ -36,9 +36,8 @@ const LINES: usize = 30;
 pub(super) fn diff(args: &DiffArgs) -> Result<ExitStatus> {
     let zoo = args.zoo.open()?;
     let (a, b) = (open(&zoo, &args.a, &args.b)?, open(&zoo, &args.b, &args.a)?);
-    let beside = zoo.datasets_beside();
-    let folder = args.datasets.as_deref().or(beside.as_deref()).unwrap_or(Path::new("datasets"));
-    let found = compare(&a, &b, &Dataset::find(folder, &a.dataset)?)?;
+    let folder = zoo.datasets(args.datasets.as_deref());
+    let found = compare(&a, &b, &Dataset::find(&folder, &a.dataset)?)?;
     if let Some(path) = &args.html {
         write_output(path, page(&found).as_bytes())?;
     }

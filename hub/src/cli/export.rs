@@ -62,10 +62,19 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitStatus> {
         }
         Form::Bom => {
             std::fs::create_dir_all(&args.dir).map_err(Error::io(&args.dir))?;
-            let datasets = zoo.datasets_beside();
+            let datasets = zoo.datasets(None);
             for version in &versions {
                 let name = &version.manifest.dataset.name;
-                let dataset = datasets.as_deref().and_then(|dir| Dataset::find(dir, name).ok());
+                let dataset = match Dataset::find(&datasets, name) {
+                    Ok(dataset) => Some(dataset),
+                    Err(error @ datasets::Error::Missing { .. }) => {
+                        terminal::log(format_args!(
+                            "the bill lacks the licence and title of the data: {error}"
+                        ));
+                        None
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 written.push(export::bom(version, dataset.as_ref(), &args.dir)?);
             }
         }

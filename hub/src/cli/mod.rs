@@ -58,7 +58,10 @@ enum Command {
 
 /// Runs the command line of this process as the program `zoo`.
 pub fn main() -> ExitCode {
-    terminal::run("zoo", || run(Cli::parse().command).unwrap_or_else(|error| report(&error)))
+    terminal::run("zoo", || match terminal::command_line::<Cli>() {
+        Ok(cli) => run(cli.command).unwrap_or_else(|error| report(&error)),
+        Err(status) => status,
+    })
 }
 
 fn run(command: Command) -> Result<ExitStatus> {

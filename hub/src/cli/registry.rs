@@ -94,7 +94,7 @@ pub(super) fn pull(args: &PullArgs) -> Result<ExitStatus> {
     let policy = args.policy.as_deref().map(Policy::read).transpose()?;
     let options = PullOptions { policy: policy.as_ref(), allow_rollback: args.allow_rollback };
     let Pulled { version, attestations, passed_over } =
-        registry.pull(&args.reference, &Zoo::create(args.zoo.path())?, &options)?;
+        registry.pull(&args.reference, &Zoo::new(args.zoo.path()), &options)?;
     for problem in passed_over {
         terminal::log(format_args!("passed over: {problem}"));
     }

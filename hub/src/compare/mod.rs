@@ -17,7 +17,7 @@ pub use change::Change;
 pub use page::page;
 pub use side::Side;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A comparison of `a` and `b`.
 #[derive(Debug, Clone, Serialize)]
@@ -141,9 +141,7 @@ impl Comparison {
 /// As for [`compare`].
 pub fn is_worse(zoo: &Zoo, a: &Side, b: &Side) -> Result<Option<McNemar>> {
     a.fits(b)?;
-    let folder =
-        zoo.datasets_beside().ok_or_else(|| Error::Usage("no `datasets` folder beside the zoo".into()))?;
-    let dataset = Dataset::find(&folder, &a.dataset)?;
+    let dataset = Dataset::find(&zoo.datasets(None), &a.dataset)?;
     let test = dataset.load(Split::Test)?;
     let answers = [answers::Answers::of(a, &test)?, answers::Answers::of(b, &test)?];
     let found = answers::mcnemar(&answers, &test);

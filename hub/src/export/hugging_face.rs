@@ -31,6 +31,16 @@ pub fn hugging_face(version: &VersionDir, dir: &Path) -> Result<Vec<PathBuf>> {
         files.push((name, version.read(name)?));
     }
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    // Of another version that was written there, not all may have successors.
+    for name in COPIED.into_iter().filter(|name| !version.manifest.files.contains_key(*name)) {
+        let path = dir.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(&path)(error));
+            }
+            _ => {}
+        }
+    }
     let write = |(name, bytes): (&str, Vec<u8>)| {
         let path = dir.join(name);
         write_atomic(&path, &bytes)?;

@@ -96,7 +96,12 @@ async fn receive(
     room: &Arc<Semaphore>,
 ) -> Result<(Coding, BoundedBody), Problem> {
     let (head, body) = request.into_parts();
-    let coding = Coding::of(head.headers.get(header::CONTENT_ENCODING))?;
+    let mut codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
+    let coding = Coding::of(codings.next())?;
+    if codings.next().is_some() {
+        let message = "Content-Encoding twice; expected one coding";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.to_owned()));
+    }
     let most = limits.body_bytes;
     let announced = body.size_hint().lower();
     let late = |_| {

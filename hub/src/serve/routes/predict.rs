@@ -12,7 +12,7 @@ use image::{DynamicImage, ImageFormat};
 use infer::Planes;
 use infer::Reading;
 use infer::decode::{decode_within, pixels};
-use infer::preprocess::{Prepared, prepare};
+use infer::preprocess::{Prepared, Scale, prepare};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
@@ -88,6 +88,7 @@ pub(super) async fn predict(
         "classes": prediction.classes.iter().take(top_k).collect::<Vec<_>>(),
     });
     answer["image"] = json!({ "width": image.width, "height": image.height, "has_more": image.has_more });
+    answer["left_out"] = json!(image.prepared.left_out);
     answer["objects"] = prediction.objects.iter().map(|bounds| json!(bounds.scaled(image.scale))).collect();
     if let Some(reading) = &image.reading {
         answer["reading"] = json!({ "text": reading.text(), "status": reading.status, "rows": reading.rows });
@@ -181,7 +182,7 @@ fn find(server: &Server, spec: Option<&str>) -> Result<Arc<Model>, Problem> {
 struct Decoded {
     width: u32,
     height: u32,
-    scale: f64,
+    scale: Scale,
     has_more: bool,
     prepared: Prepared,
     reading: Option<Reading>,
@@ -210,9 +211,9 @@ fn decode(bytes: &[u8], model: &Model, read: bool, steps: bool) -> Result<Decode
     };
     let steps =
         pictures.iter().map(|(name, picture)| Ok((*name, png(picture)?))).collect::<Result<_, String>>()?;
-    let (width, height) = image.size();
-    let reading = reading.map(|reading| reading.scaled(image.scale));
-    Ok(Decoded { width, height, scale: image.scale, has_more: image.has_more, prepared, reading, steps })
+    let (width, height) = image.size;
+    let reading = reading.map(|reading| reading.scaled(image.scale()));
+    Ok(Decoded { width, height, scale: image.scale(), has_more: image.has_more, prepared, reading, steps })
 }
 
 /// Planes in 256 steps from the lowest value to the highest.

@@ -145,6 +145,7 @@ class Study:
                 expect(what, "verdict", difference["verdict"], verdict)
                 verdicts.append(verdict)
             _, uneven = self.differences(name, knob["reference"], self.report["seeds"])
+            expect(name, "uneven", knob["uneven"], uneven)
             clear = "effect" in verdicts if uneven else corrected < ERROR
             if verdicts and set(verdicts) == {"negligible"}:
                 expected = ["negligible"]

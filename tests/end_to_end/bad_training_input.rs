@@ -188,6 +188,21 @@ fn recipes() {
             "augmentation.colour.hue: found 999, expected 0 to 180",
         ),
         ("a turn of 999 degrees", replace("rotate: 5", "rotate: 999"), "augmentation.rotate: found 999"),
+        (
+            "outliers of a class that is not there",
+            replace("epochs: 2", "epochs: 2\noutliers: {share: 0.25, mirrored: [1], turned: [77]}"),
+            "outliers.turned: found 77, expected classes of the dataset",
+        ),
+        (
+            "an upstroke of a class that is not there",
+            replace("rotate: 5", "upstroke: {probability: 0.5, classes: [1, 99]}"),
+            "augmentation.upstroke.classes: found 99",
+        ),
+        (
+            "a contrast divided by less than 1",
+            replace("rotate: 5", "tone: {probability: 0.5, strength: 0.5}"),
+            "augmentation.tone.strength: found 0.5, expected 1 to 100",
+        ),
         ("no threads", replace("threads: 2", "threads: 0"), "numeric_profile.threads: found 0"),
         ("a name with a slash", replace("name: tiny", "name: ti/ny"), "name: found ti/ny"),
         ("a dataset outside", replace("dataset: tiny", "dataset: ../tiny"), "dataset name: found `../tiny`"),

@@ -54,6 +54,19 @@ fn one_flipped_bit_in_any_file_is_found_and_named() {
 }
 
 #[test]
+fn one_lost_manifest_does_not_hide_the_other_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    zoo_copy(dir.path());
+    let lost = dir.path().join("zoo/models/mnist-lite/1");
+    copy_dir(&root().join("zoo/models/mnist-lite/1"), &lost).unwrap();
+    std::fs::remove_file(lost.join("manifest.yaml")).unwrap();
+    let outcome = verify(dir.path());
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stdout.contains("manifest.yaml: not found"), "{outcome:?}");
+    assert!(outcome.stdout.contains("mnist-cnn@1"), "{outcome:?}");
+}
+
+#[test]
 fn missing_extra_and_pointer_files_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let version = zoo_copy(dir.path());

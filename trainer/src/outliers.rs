@@ -29,6 +29,19 @@ impl Outliers {
         libm::roundf(self.share * batch as f32) as usize
     }
 
+    /// Checks that there are images to make outliers of.
+    ///
+    /// # Errors
+    /// The field, and the classes of which there are none.
+    pub(crate) fn check(&self, samples: &Samples) -> Result<(), (&'static str, String)> {
+        for (field, classes) in [("outliers.mirrored", &self.mirrored), ("outliers.turned", &self.turned)] {
+            if !classes.is_empty() && !samples.labels.iter().any(|label| classes.contains(label)) {
+                return Err((field, format!("{classes:?}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes an outlier (`[C, H, W]`, 0 to 255) to `out`, changed as training images are.
     pub(crate) fn draw(
         &self,
@@ -60,15 +73,14 @@ fn any(samples: &Samples, stream: &mut Stream) -> Vec<f32> {
     samples.image(stream.below(samples.len())).iter().map(|&pixel| pixel.into()).collect()
 }
 
-/// An image of one of some classes; black if none turns up.
+/// An image of one of some classes, of which there is one: see [`Outliers::check`].
 fn one_of(samples: &Samples, classes: &[u8], stream: &mut Stream) -> Vec<f32> {
-    for _ in 0..1000 {
-        let index = stream.below(samples.len());
-        if classes.contains(&samples.labels[index]) {
-            return samples.image(index).iter().map(|&pixel| pixel.into()).collect();
-        }
-    }
-    vec![0.0; samples.shape.numel()]
+    let is_one = |index: &usize| classes.contains(&samples.labels[*index]);
+    let drawn = (0..1000).map(|_| stream.below(samples.len())).find(is_one);
+    // Where they are so rare that none is drawn, the first will do.
+    let index =
+        drawn.or_else(|| (0..samples.len()).find(is_one)).expect("the training images have such classes");
+    samples.image(index).iter().map(|&pixel| pixel.into()).collect()
 }
 
 /// Left and right exchanged.
@@ -213,6 +225,21 @@ mod tests {
             }
             assert_ne!(draw(1), draw(2));
         }
+    }
+
+    #[test]
+    fn rare_classes_are_found() {
+        let shape = ImageShape { channels: 1, height: 1, width: 1 };
+        let mut labels = vec![0; 500_000];
+        labels[499_999] = 1;
+        let images = labels.iter().map(|label| label * 9).collect();
+        let samples = Samples { shape, images, labels, validation: 0 };
+        for seed in 0..20 {
+            assert_eq!(one_of(&samples, &[1], &mut Stream::new(seed, "outlier", 1, 0)), [9.0]);
+        }
+        let outliers = |mirrored| Outliers { share: 0.5, mirrored, turned: Vec::new() };
+        assert_eq!(outliers(vec![1, 2]).check(&samples), Ok(()));
+        assert_eq!(outliers(vec![2]).check(&samples), Err(("outliers.mirrored", "[2]".into())));
     }
 
     #[test]

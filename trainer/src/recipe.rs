@@ -174,13 +174,32 @@ impl Recipe {
     /// The network for a dataset.
     ///
     /// # Errors
-    /// [`Error::Layer`] if shapes do not work out.
+    /// [`Error::Layer`] if shapes do not work out; [`Error::Recipe`] for classes that the dataset does not have.
     pub fn build_network(&self, dataset: &Description) -> Result<Network> {
+        self.check_classes(dataset.classes.len())?;
         let datasets::ImageShape { channels, height, width } = dataset.image;
         let input = Shape::Image { channels, height, width };
         let network = Network::build(&self.network, input, dataset.classes.len())?;
         let network = network.averaged(&self.output.average, &dataset.normalisation);
         Ok(network.with_arithmetic(self.numeric_profile.arithmetic()))
+    }
+
+    fn check_classes(&self, count: usize) -> Result<()> {
+        let outliers = self.outliers.iter();
+        let lists = outliers
+            .flat_map(|o| [("outliers.mirrored", &o.mirrored), ("outliers.turned", &o.turned)])
+            .chain([("augmentation.upstroke.classes", &self.augmentation.upstroke.classes)]);
+        for (field, classes) in lists {
+            if let Some(class) = classes.iter().find(|class| usize::from(**class) >= count) {
+                return Err(Error::Recipe {
+                    path: self.name.clone().into(),
+                    field: field.into(),
+                    found: class.to_string(),
+                    expected: format!("classes of the dataset, 0 to {}", count - 1),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Whether a run has come to its end.

@@ -32,7 +32,7 @@ pub struct Throughput {
 /// Measures about `time` of steps on the CPU; nothing of the training is kept. A teacher is looked for in `zoo`.
 ///
 /// # Errors
-/// What is wrong with the recipe or the data, or [`Error::Study`] if it has no more than a few steps.
+/// What is wrong with the recipe or the data, or [`Error::Recipe`] if it has no more than a few steps.
 pub fn measure(recipe: &RecipeFile, dataset: &Dataset, zoo: &Path, time: Duration) -> Result<Throughput> {
     let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
     let run = RunDir::open(folder.path(), recipe, false)?;
@@ -45,10 +45,12 @@ pub fn measure(recipe: &RecipeFile, dataset: &Dataset, zoo: &Path, time: Duratio
         Err(error) => return Err(error),
     }
     if clock.images == 0 {
-        let name = &recipe.recipe.name;
-        return Err(Error::Study(format!(
-            "{name}: too few steps to measure, expected more than {WARM_UP} in an epoch"
-        )));
+        return Err(Error::Recipe {
+            path: recipe.recipe.name.clone().into(),
+            field: "batch_size".into(),
+            found: recipe.recipe.batch_size.to_string(),
+            expected: format!("so few images that an epoch has more than {WARM_UP} steps, to measure them"),
+        });
     }
     let images_per_second = clock.images as f64 / clock.spent.as_secs_f64();
     let seconds = clock.all / images_per_second;

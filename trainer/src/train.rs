@@ -138,6 +138,11 @@ pub(crate) fn fit_on(
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<State> {
+    if let Some(Err((field, found))) = recipe.recipe.outliers.as_ref().map(|o| o.check(images.samples)) {
+        let path = recipe.recipe.name.clone().into();
+        let expected = "classes of which there are training images".into();
+        return Err(Error::Recipe { path, field: field.into(), found, expected });
+    }
     recipe.recipe.numeric_profile.run(|| {
         let in_force = numeric_profile_in_force(&recipe.recipe, options.device, observer)?;
         let mut trainer = Trainer {

@@ -111,6 +111,40 @@ fn layouts_batches_and_types_of_other_frameworks() {
             "softmax added",
         ),
         (
+            "an outer value called as ours, within the graphs of a node",
+            changed(&|graph| {
+                graph.input[0].name = "image".into();
+                let branch = |name: &str| GraphProto {
+                    name: name.into(),
+                    node: vec![node("Flatten", &["image"], name, vec![int("axis", 1)])],
+                    output: vec![value(name, DataType::Float, &[-1, 784])],
+                    ..GraphProto::default()
+                };
+                let branches = ["then_branch", "else_branch"]
+                    .map(|name| graph_attribute(name, branch(&format!("of_{name}"))));
+                graph.node[0] = node("If", &["is_flat"], "flat", branches.into());
+                graph.initializer.push(TensorProto {
+                    name: "is_flat".into(),
+                    data_type: DataType::Bool.into(),
+                    raw_data: vec![1],
+                    ..TensorProto::default()
+                });
+            }),
+            vec!["--like", "keras"],
+            "softmax added",
+        ),
+        (
+            "a bias that is reshaped, for one image",
+            changed(&|graph| {
+                graph.input[0] = value("x", DataType::Float, &[1, 1, 28, 28]);
+                graph.node[1].input[2] = "row".into();
+                graph.node.insert(0, node("Reshape", &["bias", "shape"], "row", vec![]));
+                graph.initializer.push(ints("shape", &[1, -1]));
+            }),
+            vec!["--like", "keras"],
+            "freed, which was 1",
+        ),
+        (
             "a value before sigmoids",
             changed(&|graph| {
                 graph.node[1].output[0] = "logits".into();

@@ -68,7 +68,7 @@ pub(super) fn lines(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
 
 pub(super) fn tone(plane: &mut Plane<'_>, strength: f32, stream: &mut Stream) {
     // Uniform in the logarithm, because each halving of the contrast is as hard as the one before.
-    let contrast = libm::expf(-libm::logf(strength.max(1.0)) * stream.unit());
+    let contrast = libm::expf(-libm::logf(strength) * stream.unit());
     let (low, high) = plane.pixels.iter().fold((255f32, 0f32), |(low, high), &v| (low.min(v), high.max(v)));
     let room = 255.0 - contrast * (high - low);
     let offset = room * stream.unit();

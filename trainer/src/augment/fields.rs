@@ -171,7 +171,6 @@ impl Augmentation {
             ("edges", self.edges, 1.0, "0 to 1"),
             ("stroke", self.stroke, 8.0, "0 to 8 pixels"),
             ("lines", self.lines, 16.0, "0 to 16 lines"),
-            ("tone", self.tone, 100.0, "0 to 100"),
             ("fog", self.fog, 10.0, "0 to 10"),
             ("negative", self.negative, 0.5, "0 to 0.5"),
             ("blur", self.blur, 32.0, "0 to 32 pixels"),
@@ -181,6 +180,11 @@ impl Augmentation {
             fields.push(chance(name, amount.probability));
             fields.push(within(&format!("{name}.strength"), amount.strength, high, range));
         }
+        // What contrast is divided by.
+        let Amount { probability, strength } = self.tone;
+        let good = (1.0..=100.0).contains(&strength) || self.tone == Amount::default();
+        fields.push(chance("tone", probability));
+        fields.push(("augmentation.tone.strength".into(), strength.into(), good, "1 to 100"));
         let both = self.erasing.size > 0 && self.erasing.area > 0.0;
         fields.push((
             "augmentation.erasing.area".into(),

@@ -61,7 +61,10 @@ pub(super) fn command(args: &InitArgs) -> Result<()> {
     enter_profile(&recipe.recipe.numeric_profile)?;
     let images = trainer::split::split(&recipe.recipe, &samples)?.0.len();
     zoo::write_atomic(&path, recipe.text.as_bytes())?;
-    let throughput = throughput::measure(&recipe, &dataset, Path::new("zoo"), TRIED).ok();
+    // The recipe is good without: of few images there are too few steps.
+    let throughput = throughput::measure(&recipe, &dataset, Path::new("zoo"), TRIED)
+        .inspect_err(|error| terminal::log(format_args!("its time was not measured: {error}")))
+        .ok();
     let written = Written {
         recipe: path.display().to_string(),
         epochs: recipe.recipe.epochs(),
@@ -74,11 +77,11 @@ pub(super) fn command(args: &InitArgs) -> Result<()> {
         return Ok(());
     }
     terminal::line(format_args!(
-        "{}: {} epochs of {} images, {} here\nnext: trainer publish {}",
+        "{}: {} epochs of {} images{}\nnext: trainer publish {}",
         written.recipe,
         written.epochs,
         written.images,
-        written.estimated_seconds.map_or("some seconds".into(), |seconds| format!("about {seconds:.0} s")),
+        written.estimated_seconds.map_or(String::new(), |seconds| format!(", about {seconds:.0} s here")),
         written.recipe
     ));
     Ok(())

@@ -85,7 +85,10 @@ impl Format {
 pub(crate) fn main() -> ExitCode {
     terminal::run("trainer", || match terminal::moved("trainer", &[("sign", "zoo sign")]) {
         Some(status) => status,
-        None => run(Cli::parse().command).unwrap_or_else(|error| report(&error)),
+        None => match terminal::command_line::<Cli>() {
+            Ok(cli) => run(cli.command).unwrap_or_else(|error| report(&error)),
+            Err(status) => status,
+        },
     })
 }
 

@@ -62,7 +62,7 @@ pub(super) fn publish_command(args: &PublishArgs) -> Result<()> {
     if args.weights.is_some() && jobs.len() != 1 {
         return Err(Error::run(Path::new("--weights"), format!("for {} recipes, expected one", jobs.len())));
     }
-    let zoo = Zoo::create(&args.zoo)?;
+    let zoo = Zoo::new(&args.zoo);
     let mut published = Vec::new();
     for (recipe, run) in &jobs {
         let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;

@@ -65,6 +65,9 @@ struct StudyFolders {
     /// Folder of the datasets.
     #[arg(long, default_value = "datasets")]
     datasets: PathBuf,
+    /// The zoo that a teacher is in, if the base recipe names one.
+    #[arg(long, default_value = "zoo")]
+    zoo: PathBuf,
     /// Print the results as JSON.
     #[arg(long)]
     json: bool,
@@ -94,7 +97,7 @@ pub(super) fn command(args: &StudyArgs) -> Result<()> {
     match (&args.action, args.plan) {
         (Some(Action::Collect(_)), _) => report(&opened, folders),
         (Some(Action::Time(time)), _) => {
-            let mut measure = |recipe: &Path| measure(recipe, &folders.datasets, time.seconds);
+            let mut measure = |recipe: &Path| measure(recipe, folders, time.seconds);
             study::timing::measure_all(&opened.plan, &opened.out, time.alternations.into(), &mut measure)?;
             report(&opened, folders)
         }
@@ -133,7 +136,12 @@ fn plan_for_slurm(opened: &Opened, folders: &StudyFolders) -> Result<()> {
     let words = |action: &[&str], options: &[&str]| -> Vec<String> {
         let path = |path: &Path| path.display().to_string();
         let study = folders.study.as_deref().map_or_else(|| "study.yaml".into(), path);
-        let folders = [("--out", &opened.out), ("--runs", &folders.runs), ("--datasets", &folders.datasets)];
+        let folders = [
+            ("--out", &opened.out),
+            ("--runs", &folders.runs),
+            ("--datasets", &folders.datasets),
+            ("--zoo", &folders.zoo),
+        ];
         let mut words = vec!["study".to_owned()];
         words.extend(action.iter().map(|word| (*word).to_owned()));
         words.push(study);
@@ -144,6 +152,7 @@ fn plan_for_slurm(opened: &Opened, folders: &StudyFolders) -> Result<()> {
     let commands = study::Commands {
         trainer: &trainer,
         datasets: &folders.datasets,
+        zoo: &folders.zoo,
         plan: &words(&[], &["--plan", "slurm"]),
         collect: &words(&["collect"], &[]),
     };
@@ -162,15 +171,17 @@ fn this_program() -> Result<PathBuf> {
 }
 
 /// Images per second of a recipe, in a process of its own: libtorch takes its threads once for a process.
-fn measure(recipe: &Path, datasets: &Path, seconds: f64) -> Result<f64> {
+fn measure(recipe: &Path, folders: &StudyFolders, seconds: f64) -> Result<f64> {
     let mut command = Command::new(this_program()?);
-    command.arg("throughput").arg(recipe).arg("--datasets").arg(datasets);
+    command.arg("throughput").arg(recipe);
+    command.arg("--datasets").arg(&folders.datasets).arg("--zoo").arg(&folders.zoo);
     let output =
         command.args(["--json", "--seconds", &seconds.to_string()]).output().map_err(Error::io(recipe))?;
     let measured: Option<Throughput> = serde_json::from_slice(&output.stdout).ok();
     measured.map(|throughput| throughput.images_per_second).ok_or_else(|| {
         let said = String::from_utf8_lossy(&output.stderr);
-        Error::Study(format!("{}: not measured: {}", recipe.display(), said.trim()))
+        let problem = said.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or(said.trim());
+        Error::run(recipe, format!("not measured: {problem}"))
     })
 }
 
@@ -181,7 +192,7 @@ fn train(opened: &Opened, folders: &StudyFolders, workers: Option<usize>) -> Res
     let command = |recipe: &Path, run: &Path, epochs: Option<u32>| {
         let mut command = Command::new(&trainer);
         command.arg("train").arg(recipe).arg("--run").arg(run).args(["--resume", "--json"]);
-        command.arg("--datasets").arg(&folders.datasets);
+        command.arg("--datasets").arg(&folders.datasets).arg("--zoo").arg(&folders.zoo);
         if let Some(epochs) = epochs {
             command.args(["--stop-after", &epochs.to_string()]);
         }
@@ -198,9 +209,8 @@ fn announce(opened: &Opened, folders: &StudyFolders, workers: usize) -> Result<(
     let Opened { file, plan, dataset, out } = opened;
     let Some(stage) = study::next(file, plan, dataset)? else { return Ok(()) };
     let images = dataset.load(Split::Train)?.len();
-    let mut measure = |trial: &study::Trial| {
-        measure(&study::write_recipe(out, trial)?, &folders.datasets, ESTIMATE_SECONDS)
-    };
+    let mut measure =
+        |trial: &study::Trial| measure(&study::write_recipe(out, trial)?, folders, ESTIMATE_SECONDS);
     let runs = stage.trials.len();
     let more =
         if stage.is_first_of_several(&file.study) { "; what comes out says whether more follow" } else { "" };

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use datasets::Description;
+use datasets::markdown::{code, escaped};
 use zoo::{Count, Manifest, Origin, ValidationRun};
 
 use super::drawings::Confusion;
@@ -48,9 +49,9 @@ fn sections(
 ) -> std::fmt::Result {
     let Manifest { name, version, test, .. } = manifest;
     let row = |what: &str, count: Count| format!("| {what} | {count} | {:.2} % |\n", 100.0 * count.share());
-    writeln!(out, "# {name} {version}\n\n{}\n", manifest.description)?;
+    writeln!(out, "# {name} {version}\n\n{}\n", escaped(&manifest.description))?;
     writeln!(out, "| images | right | accuracy |\n|---|---|---|")?;
-    write!(out, "{}", row("test split, read once", test.correct))?;
+    write!(out, "{}", row("test split", test.correct))?;
     if let Some(validation) = manifest.validation {
         write!(out, "{}", row("validation, held out of the training split", validation))?;
     }
@@ -93,12 +94,12 @@ fn sections(
     )?;
     for (index, class) in test.per_class.iter().enumerate() {
         let mistake = most_frequent_mistake(confusion, index)
-            .and_then(|(other, count)| Some(format!("{} ({count})", manifest.labels.get(other)?)))
+            .and_then(|(other, count)| Some(format!("{} ({count})", escaped(manifest.labels.get(other)?))))
             .unwrap_or_else(|| "-".into());
         writeln!(
             out,
             "| {} | {} | {:.2} % | {mistake} |",
-            class.label,
+            escaped(&class.label),
             class.correct,
             100.0 * class.correct.share()
         )?;
@@ -119,7 +120,13 @@ fn sections(
     if has_filters {
         writeln!(out, "## First layer\n\n![the filters of the first layer]({FILTERS})\n")?;
     }
-    writeln!(out, "## Data\n\n{}, {}. Licence: {}.", data.title, data.source, data.licence)
+    writeln!(
+        out,
+        "## Data\n\n{}, {}. Licence: {}.",
+        escaped(&data.title),
+        escaped(&data.source),
+        escaped(&data.licence)
+    )
 }
 
 /// What the recipe was chosen by.
@@ -147,9 +154,10 @@ fn training_section(out: &mut String, manifest: &Manifest) -> std::fmt::Result {
     if let Some(Origin::Weights(weights)) = &manifest.origin {
         writeln!(
             out,
-            "Not trained here: the weights are those of `{}` (sha256 `{}`), for the network of `recipe.yaml`. How they were \
+            "Not trained here: the weights are those of {} (sha256 `{}`), for the network of `recipe.yaml`. How they were \
              trained, and whether they saw the test split, is not known.\n",
-            weights.file, weights.sha256
+            code(&weights.file),
+            weights.sha256
         )?;
     }
     let Some(training) = &manifest.training else { return Ok(()) };

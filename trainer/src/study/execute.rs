@@ -83,11 +83,8 @@ fn train(stage: Stage<'_>, workers: &Workers<'_>, progress: &mut dyn FnMut() -> 
         for (run, status) in &finished {
             let is_done = status.success() || results::is_done(run.trial, epochs)?;
             if !is_done && !workers.interrupted.load(Ordering::Relaxed) {
-                let problem = format!(
-                    "the run failed ({status}); {} ends with:\n{}",
-                    run.log.display(),
-                    tail(&run.log)
-                );
+                let problem =
+                    format!("the run failed ({status}); {} ends with: {}", run.log.display(), tail(&run.log));
                 stop(running)?;
                 return Err(Error::run(&run.trial.run, problem));
             }
@@ -178,5 +175,6 @@ fn tail(log: &Path) -> String {
         Err(error) => format!("(the log cannot be read: {error})"),
     };
     let skipped = text.chars().count().saturating_sub(LOG_TAIL);
-    text.chars().skip(skipped).collect()
+    let end: String = text.chars().skip(skipped).collect();
+    end.lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("; ")
 }

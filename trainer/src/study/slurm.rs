@@ -26,6 +26,8 @@ pub struct Commands<'a> {
     pub trainer: &'a Path,
     /// Folder of the datasets.
     pub datasets: &'a Path,
+    /// The zoo that a teacher is in.
+    pub zoo: &'a Path,
     /// `trainer study` with its arguments, to plan what comes next.
     pub plan: &'a [String],
     /// The same to write the report.
@@ -67,7 +69,8 @@ pub fn write_job(
          failed=0\n\
          for ((i = SLURM_ARRAY_TASK_ID; i < ${{#runs[@]}}; i += {tasks})); do\n\
          \x20   IFS=$'\\t' read -r recipe run <<< \"${{runs[i]}}\"\n\
-         \x20   {trainer} train \"$recipe\" --run \"$run\" --resume --datasets {datasets} --json{stop_after} ||\n\
+         \x20   {trainer} train \"$recipe\" --run \"$run\" --resume --datasets {datasets} --zoo {zoo} \\\n\
+         \x20       --json{stop_after} ||\n\
          \x20       [[ -e $run/diverged.json ]] || failed=1\n\
          done\n\
          exit $failed\n",
@@ -78,6 +81,7 @@ pub fn write_job(
         list = quoted(&list),
         trainer = quoted(commands.trainer),
         datasets = quoted(commands.datasets),
+        zoo = quoted(commands.zoo),
     );
     let array = dir.join(ARRAY);
     zoo::write_atomic(&array, script.as_bytes())?;

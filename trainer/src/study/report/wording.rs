@@ -70,7 +70,7 @@ pub(super) fn effect(report: &Report<'_>, knob: &Knob) -> String {
         Verdict::Effect => "A clear effect.".to_owned(),
         Verdict::Negligible => format!(
             "No difference that matters: all are within {} points, with 99 % confidence.",
-            matters.unwrap_or_default()
+            matters.expect("only a study that says what matters finds that something does not")
         ),
         Verdict::NotDecided => {
             "Not decided: what was found may be chance, and may be more than that.".to_owned()

@@ -107,6 +107,15 @@ impl World {
     }
 }
 
+#[test]
+fn two_values_have_one_scatter_between_them() {
+    for levels in [2, 3] {
+        let world = World { looks: vec![5], uneven: 12.0, ..World::new(Design::OneAtATime, &[levels]) };
+        let found = (0..STUDIES).filter(|&number| world.study(number).knobs[0].uneven).count();
+        assert_eq!(found > 0, levels == 3, "{levels} values: {found} of {STUDIES}");
+    }
+}
+
 fn random(combinations: usize) -> Design {
     Design::Random(Random { combinations, seed: 1, minutes: None })
 }

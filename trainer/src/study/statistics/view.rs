@@ -196,6 +196,10 @@ fn uneven(table: &Table, runs: &[Run], knob: usize) -> Vec<(usize, Estimate, Noi
         };
         own.push((level, Estimate { value: mean, variance: 1.0 / pairs.len() as f64 }, noise));
     }
+    // One value beside the reference has nothing to be uneven with.
+    if own.len() < 2 {
+        return Vec::new();
+    }
     let by_variance =
         |a: &&(usize, Estimate, Noise), b: &&(usize, Estimate, Noise)| a.2.variance.total_cmp(&b.2.variance);
     let Some((low, high)) = own.iter().min_by(by_variance).zip(own.iter().max_by(by_variance)) else {

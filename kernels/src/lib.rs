@@ -1,8 +1,8 @@
 //! The arithmetic of a convolutional network: convolution, matrix product and pooling in `f32`
 //! on images `[N, H, W, C]`, in which the channels of a pixel fill vectors, and of the training of convolutions.
 //!
-//! [`Conv2d`] chooses between an indirect matrix product ([`gemm`](PackedWeights)), a depthwise kernel and
-//! Winograd's minimal filtering by the shape alone, never by timing: equal inputs give equal bits on every run. So does
+//! [`Conv2d`] chooses between an indirect matrix product ([`gemm`](PackedWeights)), a direct kernel for one channel, a
+//! depthwise kernel and Winograd's minimal filtering by the shape alone, never by timing: equal inputs give equal bits on every run. So does
 //! [`TrainedConv`], which has the gradient too.
 //! Vectors come from `pulp`, which picks AVX-512, AVX2, NEON, WebAssembly SIMD or plain code when the
 //! program runs. There is no unsafe code here, and a prediction allocates nothing once [`Scratch`] has grown.

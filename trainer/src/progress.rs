@@ -25,11 +25,9 @@ impl Observer for TrainingBar {
     fn begin(&mut self, network: &Network, first_epoch: u32, epochs: u32, images_per_epoch: usize) {
         terminal::log(table(network).trim_end());
         let total = u64::from(epochs + 1 - first_epoch.min(epochs + 1)) * images_per_epoch as u64;
-        let style = "{bar:30} {pos}/{len} images  {per_sec}  ETA {eta}  {msg}";
+        let template = "{bar:30} {pos}/{len} images  {per_sec}  ETA {eta}  {msg}";
         let bar = ProgressBar::new(total);
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style);
-        }
+        bar.set_style(style(template));
         self.bar = Some(bar);
         self.epochs = epochs;
     }
@@ -69,12 +67,10 @@ impl StudyTable {
     pub(crate) fn new(plan: &Plan) -> StudyTable {
         let all = MultiProgress::new();
         let width = plan.points.iter().map(|point| point.label().chars().count()).max().unwrap_or(0);
-        let style = ProgressStyle::with_template("{prefix} {bar:12} {pos}/{len}  {msg}");
+        let style = style("{prefix} {bar:12} {pos}/{len}  {msg}");
         let lines = plan.points.iter().map(|point| {
             let line = all.add(ProgressBar::new(point.trials.len() as u64));
-            if let Ok(style) = &style {
-                line.set_style(style.clone());
-            }
+            line.set_style(style.clone());
             line.set_prefix(terminal::padded(&point.label(), width));
             line
         });
@@ -111,9 +107,7 @@ pub(crate) struct DownloadBar(Option<ProgressBar>);
 impl datasets::Progress for DownloadBar {
     fn start(&mut self, file: &str, total: Option<u64>) {
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}  ETA {eta}") {
-            bar.set_style(style);
-        }
+        bar.set_style(style("{msg} {bar:30} {bytes}/{total_bytes}  ETA {eta}"));
         bar.set_message(file.to_owned());
         self.0 = Some(bar);
     }
@@ -129,4 +123,8 @@ impl datasets::Progress for DownloadBar {
             bar.finish();
         }
     }
+}
+
+fn style(template: &'static str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates here are right")
 }

@@ -4,8 +4,8 @@
 //! <zoo>/models/<name>/<version>/manifest.yaml   what the version is and the sha256 of every other file
 //!                              /model.onnx ...
 //! <zoo>/index.json                             all versions, made from the manifests
-//! <zoo>/costs.json                             times of versions on one machine, if they were measured
 //! <zoo>/.index.next                            the same after the change that is being made
+//! <zoo>/costs.json                             times of versions on one machine, if they were measured
 //! <zoo>/aliases.jsonl                          names for versions, a history that only grows
 //! <zoo>/signatures/<name>/<version>/model.sig  OpenSSF model signature, if signed
 //! <zoo>/.staging/                               versions being written, on the same file system

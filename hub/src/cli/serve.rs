@@ -13,7 +13,7 @@ use zoo::signature::Policy;
 use crate::error::{Error, Result};
 use crate::serve::{Limits, Options, Trust, host_name};
 
-/// More of anything is a slip of the finger.
+/// More of anything is a mistake of typing.
 const MAX_NUMBER: usize = 1 << 20;
 /// Semaphores count bytes in 32 bits.
 const MAX_BODY_MIB: usize = 2048;

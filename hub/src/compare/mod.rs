@@ -152,7 +152,7 @@ pub fn is_worse(zoo: &Zoo, a: &Side, b: &Side) -> Result<Option<McNemar>> {
 const SIGNIFICANT: f64 = 0.05;
 
 fn disagreements(a: &Side, test: &Samples, answers: &[answers::Answers; 2]) -> Vec<Disagreement> {
-    let label = |class: u8| a.labels.get(usize::from(class)).cloned().unwrap_or_default();
+    let label = |class: u8| a.labels[usize::from(class)].clone();
     let pairs = answers[0].evaluation.predictions.iter().zip(&answers[1].evaluation.predictions);
     let differ = pairs.enumerate().filter(|(_, (one, other))| one != other);
     differ

@@ -42,7 +42,7 @@ enum Command {
     Show(ShowArgs),
     /// Re-checks files, golden outputs and the exact test accuracy of published models.
     Verify(VerifyArgs),
-    /// Runs any ONNX file once, on tensors from files.
+    /// Runs any ONNX file on tensors from files.
     #[cfg(feature = "adopted")]
     Run(run::RunArgs),
     /// Measures how fast models run on this machine.

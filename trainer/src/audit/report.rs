@@ -27,11 +27,17 @@ pub(super) fn origins(dataset: &Dataset, images: usize) -> Result<Vec<String>> {
     let text = datasets::files::read_text(&path, MAX_BYTES).map_err(Error::io(&path))?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let broken = |error: csv::Error| Error::run(&path, error.to_string());
+    let header = reader.headers().map_err(broken)?.clone();
+    let column = |name: &str| {
+        let found = header.iter().position(|field| field == name);
+        found.ok_or_else(|| Error::run(&path, format!("no column {name:?}; there are {header:?}")))
+    };
+    let [split, origin] = [column("split")?, column("origin")?];
     let mut origins = Vec::with_capacity(images);
     for row in reader.records() {
         let row = row.map_err(broken)?;
-        if row.get(0) != Some("test") {
-            origins.push(row.get(4).unwrap_or_default().to_owned());
+        if &row[split] != "test" {
+            origins.push(row[origin].to_owned());
         }
     }
     if origins.len() != images {

@@ -94,6 +94,21 @@ fn scans(bytes: &[u8]) -> u64 {
     count
 }
 
+/// Asks for the smallest size that is no smaller than [`LARGE`]; gives the size that comes.
+fn scaled(decoder: &mut Decoder<&[u8]>, width: u32, height: u32) -> Result<(u32, u32), jpeg_decoder::Error> {
+    let longest = width.max(height);
+    let eighths = [1u32, 2, 4].into_iter().find(|eighths| longest * eighths / 8 >= LARGE).unwrap_or(8);
+    let part = |length: u32| (length * eighths).div_ceil(8) as u16;
+    let (width, height) = decoder.scale(part(width), part(height))?;
+    Ok((width.into(), height.into()))
+}
+
+/// Ink to light; the decoder gives how much of each ink is there.
+fn rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
+    let light = |ink: u8| ((255 - u32::from(ink)) * (255 - u32::from(black)) / 255) as u8;
+    [light(cyan), light(magenta), light(yellow)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,19 +123,4 @@ mod tests {
             assert!(scans(&file[..length]) <= 2);
         }
     }
-}
-
-/// Asks for the smallest size that is no smaller than [`LARGE`]; gives the size that comes.
-fn scaled(decoder: &mut Decoder<&[u8]>, width: u32, height: u32) -> Result<(u32, u32), jpeg_decoder::Error> {
-    let longest = width.max(height);
-    let eighths = [1u32, 2, 4].into_iter().find(|eighths| longest * eighths / 8 >= LARGE).unwrap_or(8);
-    let part = |length: u32| (length * eighths).div_ceil(8) as u16;
-    let (width, height) = decoder.scale(part(width), part(height))?;
-    Ok((width.into(), height.into()))
-}
-
-/// Ink to light; the decoder gives how much of each ink is there.
-fn rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
-    let light = |ink: u8| ((255 - u32::from(ink)) * (255 - u32::from(black)) / 255) as u8;
-    [light(cyan), light(magenta), light(yellow)]
 }

@@ -196,10 +196,11 @@ fn a_registry_is_not_believed_and_not_waited_for() {
         let outcome = pull(dir.path(), answers, &[]);
         assert_eq!(outcome.code, Some(2), "{name}: {outcome:?}");
         assert!(outcome.stderr.contains(expected), "{name}: expected {expected}: {}", outcome.stderr);
-        let zoo = zoo::Zoo::open(&dir.path().join("zoo")).unwrap();
+        let zoo = zoo::Zoo::new(&dir.path().join("zoo"));
         assert_eq!(zoo.models().unwrap(), [], "{name}");
         let left = std::fs::read_dir(zoo.root())
-            .unwrap()
+            .into_iter()
+            .flatten()
             .flatten()
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(".pull-"));
         assert_eq!(left.count(), 0, "{name}");

@@ -65,7 +65,8 @@ fn registries_that_are_not_there_or_not_named() {
     }
     let pull = run("zoo", dir.path(), ["pull", &format!("{place}:1"), "--plain-http", "--zoo", "new"]);
     assert_refused("pull from nobody", &pull, &[&place]);
-    assert_eq!(std::fs::read_dir(dir.path().join("new/models")).unwrap().count(), 0);
+    // An empty zoo would hide the built-in model.
+    assert!(!dir.path().join("new").exists());
     let user = ["pull", &place, "--user", "me", "--password-variable", "NOT_SET_HERE"];
     assert_refused("no password", &run("zoo", dir.path(), user), &["NOT_SET_HERE"]);
     assert_refused("no name", &run("zoo", dir.path(), ["pull", "///"]), &["expected HOST/REPOSITORY:TAG"]);

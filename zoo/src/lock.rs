@@ -72,8 +72,9 @@ impl Zoo {
     /// # Errors
     /// [`Error::Io`].
     pub fn download_folder(&self) -> Result<(tempfile::TempDir, PathBuf, File)> {
-        let _lock = self.lock()?;
         let wrong = |source| Error::Io { path: self.root().to_owned(), source };
+        std::fs::create_dir_all(self.root()).map_err(wrong)?;
+        let _lock = self.lock()?;
         let folder = tempfile::Builder::new().prefix(DOWNLOAD).tempdir_in(self.root()).map_err(wrong)?;
         let lock = files::open_lock(&folder.path().join(DOWNLOAD_LOCK)).map_err(wrong)?;
         lock.try_lock().map_err(|e| wrong(e.into()))?;

@@ -90,7 +90,7 @@ impl Zoo {
     /// [`Error::Io`] if the folder of all models cannot be listed.
     pub fn models_and_unreadable(&self) -> Result<(Vec<ModelVersions>, Vec<String>)> {
         let (mut models, mut unreadable) = (BTreeMap::new(), Vec::new());
-        for name in folder_names(&self.models_dir())? {
+        for name in folder_names_if_any(&self.models_dir())? {
             // Not even looked at: `lost+found` may not be read.
             if check_name(&name).is_err() {
                 continue;

@@ -171,7 +171,7 @@ def milliseconds(command):
     _, status = os.waitpid(process, 0)
     took = time.perf_counter() - started
     if status != 0:
-        sys.exit(f"error: {' '.join(command)} failed with status {status}")
+        sys.exit(f"error: {' '.join(command)} failed with {os.waitstatus_to_exitcode(status)}")
     return 1e3 * took
 
 

@@ -5,7 +5,7 @@
 //! sha256 of its decompressed bytes before its content is used.
 //!
 //! This crate is also the home of four small things that every other crate needs:
-//! [`Digest`] (sha256), [`files`] (opening what other people made) [`yaml`] (strict YAML)
+//! [`Digest`] (sha256), [`files`] (opening what other people made), [`yaml`] (strict YAML)
 //! and [`markdown`] (texts from outside in cards).
 
 #![forbid(unsafe_code)]

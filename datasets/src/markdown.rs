@@ -1,6 +1,6 @@
 //! Texts in Markdown: cards and reports hold names and words that other people chose.
 
-/// A text that stands for itself within a line or a table's cell: nothing in it is markup, a link, an image or HTML.
+/// A text within a line or a table's cell: nothing in it ends the cell, or is a link with a text of its own, an image or HTML.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {

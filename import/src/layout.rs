@@ -54,6 +54,11 @@ pub(crate) fn part(folder: &str) -> Option<Part> {
     SPLITS.iter().find(|(_, names)| says(names)).map(|(part, _)| *part)
 }
 
+/// Whether a folder within that of a split has its name; `train1` and `train2` within `train` are classes.
+fn is_again(folder: &str, of: Part) -> bool {
+    part(folder) == Some(of) && !folder.ends_with(|c: char| c.is_ascii_digit())
+}
+
 /// Whether a file may be an image, by its name: also of a form that cannot be read, which is told.
 fn may_be_image(file: &Entry) -> bool {
     file.ending().is_empty() || has_image_ending(&file.name)
@@ -102,7 +107,7 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
         };
         // `seg_train/seg_train/buildings`, `train/images/cat`.
         let rest = match rest.split_first() {
-            Some((first, below)) if !below.is_empty() && has_splits && part(first) == Some(of) => below,
+            Some((first, below)) if !below.is_empty() && has_splits && is_again(first, of) => below,
             _ => rest,
         };
         match rest.get(level - 1) {
@@ -120,7 +125,9 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
     }
     layout.note_empty(tree, &skipped, has_splits, level);
     layout.note_inner(level);
-    layout.note_splits();
+    if !has_splits {
+        layout.note_splits();
+    }
     if unlabelled > 0 {
         layout
             .notes

@@ -17,8 +17,17 @@ const MAX_DEPTH: usize = 64;
 /// Longest file that is read.
 pub(crate) const MAX_BYTES: u64 = 64 << 20;
 /// Names that file managers and archivers leave, in lower case; hidden files are litter too.
-const LITTER: [&str; 7] =
-    ["thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"];
+const LITTER: [&str; 9] = [
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "__macosx",
+    "@eadir",
+    "$recycle.bin",
+    "icon\r",
+    "lost+found",
+    "system volume information",
+];
 
 /// The files of a source.
 pub(crate) struct Tree {
@@ -168,7 +177,7 @@ impl Tree {
                 }
                 Ok(entry) => found.push(entry),
                 Err(error) => {
-                    let name = error.path().map_or(String::new(), |path| name_of(&root, path));
+                    let name = error.path().map_or("(behind a link)".into(), |path| name_of(&root, path));
                     let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
                     if error.depth() == 0 {
                         return Err(Error::new(&root, why));
@@ -346,7 +355,9 @@ fn entries(path: &Path) -> Result<usize> {
         let comment = usize::from(u16::from_le_bytes([record[20], record[21]]));
         record.starts_with(b"PK\x05\x06") && record.len() == 22 + comment
     };
-    let record = (0..(end.len() + 1).saturating_sub(22)).find(is_record).map(|at| &end[at..]);
+    let places = || 0..(end.len() + 1).saturating_sub(22);
+    let last = || places().rfind(|&at| end[at..].starts_with(b"PK\x05\x06"));
+    let record = places().find(is_record).or_else(last).map(|at| &end[at..]);
     let count = record.map_or(0, |record| usize::from(u16::from_le_bytes([record[10], record[11]])));
     // So many stand for more, which another record says.
     Ok(if count == 0xffff { 0 } else { count })

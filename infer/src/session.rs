@@ -26,7 +26,7 @@ fn within<T: Send + 'static>(
     path: &Path,
     load: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    // Threads that nobody waits for any more. Each takes a processor and memory, so a file has no second one.
+    // Threads that nobody waits for any more. Each takes a processor and memory, so no more are added for its file.
     static LATE: Mutex<BTreeMap<PathBuf, JoinHandle<()>>> = Mutex::new(BTreeMap::new());
     let late = || LATE.lock().unwrap_or_else(PoisonError::into_inner);
     if late().get(path).is_some_and(|thread| !thread.is_finished()) {

@@ -14,17 +14,23 @@ pub(crate) const TEMPORARY: &str = ".tmp-";
 /// # Errors
 /// [`Error::Io`]; `path` is then as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with_mode(path, bytes, PUBLISHED)
+    write_with_mode(path, bytes, Some(PUBLISHED))
 }
 
-fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+/// Without a mode, the file is what the user's mask leaves of any new one: it may show a private photo.
+fn write_with_mode(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<()> {
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(Error::io(dir))?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    if mode.is_none() {
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    }
+    let mut file = builder.prefix(TEMPORARY).tempfile_in(dir).map_err(Error::io(dir))?;
     file.write_all(bytes).map_err(Error::io(path))?;
-    set_mode(file.as_file(), mode).map_err(Error::io(path))?;
+    mode.map_or(Ok(()), |mode| set_mode(file.as_file(), mode)).map_err(Error::io(path))?;
     file.as_file().sync_all().map_err(Error::io(path))?;
     file.persist(path).map_err(|e| Error::Io { path: path.to_owned(), source: e.error })?;
     sync_dir(dir)
@@ -39,10 +45,10 @@ pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
     let place = place(path).map_err(Error::io(path))?;
     let written = match descriptor(&place) {
         // Opened anew, a file would be written from its beginning, over what the process printed.
-        Some("1") => write_all(std::io::stdout().lock(), bytes),
-        Some("2") => write_all(std::io::stderr().lock(), bytes),
+        Some(("1", true)) => write_all(std::io::stdout().lock(), bytes),
+        Some(("2", true)) => write_all(std::io::stderr().lock(), bytes),
         None if !std::fs::metadata(&place).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
-            return write_with_mode(&place, bytes, mode_of_output(&place));
+            return write_with_mode(&place, bytes, mode_of(&place));
         }
         Some(_) | None => File::options().append(true).open(&place).and_then(|file| write_all(file, bytes)),
     };
@@ -70,14 +76,15 @@ fn place(path: &Path) -> std::io::Result<PathBuf> {
     Err(std::io::Error::other(format!("more than {MOST_LINKS} links that lead to each other")))
 }
 
-/// The number of an open file that a path stands for: `/dev/stdout`, `/dev/fd/3`, `/proc/self/fd/3`.
-fn descriptor(path: &Path) -> Option<&str> {
+/// The number of an open file that a path stands for, and whether it is this process's: `/dev/stdout`, `/dev/fd/3`,
+/// `/proc/self/fd/3`.
+fn descriptor(path: &Path) -> Option<(&str, bool)> {
     let parts: Vec<&str> = path.to_str()?.split('/').collect();
     match parts.as_slice() {
-        ["", "dev", "stdout"] => Some("1"),
-        ["", "dev", "stderr"] => Some("2"),
-        ["", "dev", "fd", number] => Some(number),
-        ["", "proc", process, "fd", number] if is_own(process) => Some(number),
+        ["", "dev", "stdout"] => Some(("1", true)),
+        ["", "dev", "stderr"] => Some(("2", true)),
+        ["", "dev", "fd", number] => Some((number, true)),
+        ["", "proc", process, "fd", number] => Some((number, is_own(process))),
         _ => None,
     }
 }
@@ -106,22 +113,16 @@ fn set_mode(_: &File, _: u32) -> std::io::Result<()> {
     Ok(())
 }
 
-/// That of the file that is there; of a new one, what the user's mask leaves: it may show a private photo.
+/// The mode of the file that is there.
 #[cfg(unix)]
-fn mode_of_output(path: &Path) -> u32 {
+fn mode_of(path: &Path) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
-    const ALL: u32 = 0o666;
-    let there = std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
-    // The mask can be read only by setting it, for all threads; or here.
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    let mask = mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok());
-    there.unwrap_or_else(|_| mask.map_or(0o600, |mask| ALL & !mask))
+    std::fs::metadata(path).ok().map(|found| found.permissions().mode() & 0o777)
 }
 
 #[cfg(not(unix))]
-fn mode_of_output(_: &Path) -> u32 {
-    PUBLISHED
+fn mode_of(_: &Path) -> Option<u32> {
+    None
 }
 
 /// Flushes a directory, so that renames in it survive a power cut.

@@ -67,8 +67,8 @@ impl Zoo {
         self.root.join("models")
     }
 
-    /// The folder `datasets` beside the zoo's own, if there is one: what its models were made of and
-    /// are measured on.
+    /// The folder of the datasets that its models were made of and are measured on: the one given, else `datasets` beside
+    /// the zoo's own, else `datasets` here.
     pub fn datasets(&self, given: Option<&Path>) -> PathBuf {
         // `..` of a link leads beside what it points to; a name without a parent is in this folder.
         let beside = [self.root.join("../datasets"), self.root.with_file_name("datasets")];

@@ -94,7 +94,7 @@ pub(super) fn keep_needed(graph: &mut GraphProto, output: &str) -> usize {
 }
 
 /// Every name that a node takes, graphs within it too.
-fn taken(node: &NodeProto) -> Vec<String> {
+pub(super) fn taken(node: &NodeProto) -> Vec<String> {
     let inner = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
     let within = inner.flat_map(|graph| {
         let outputs = graph.output.iter().map(|value| value.name.clone());

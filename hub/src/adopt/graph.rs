@@ -153,7 +153,7 @@ impl Rewriter<'_> {
         let mut found = HashSet::from([input.to_owned()]);
         // Nodes stand behind those whose values they take.
         for node in &self.graph.node {
-            if node.input.iter().any(|name| found.contains(name)) {
+            if ends::taken(node).iter().any(|name| found.contains(name)) {
                 found.extend(node.output.iter().cloned());
             }
         }
@@ -358,7 +358,8 @@ fn element_that_holds(element: i32, affine: &[(f64, f64)]) -> Result<String, Str
         _ => return Err(format!("its input is of {name}, expected numbers")),
     };
     let ends = affine.iter().flat_map(|(factor, addend)| [*addend, 255.0 * factor + addend]);
-    match ends.clone().find(|value| !(least..=most).contains(value)) {
+    // A cast drops what follows the point.
+    match ends.clone().find(|value| !(least..=most).contains(&value.trunc())) {
         Some(value) => {
             Err(format!("a pixel would be {value}, and its input is of {name}, {least} to {most}"))
         }
@@ -394,8 +395,8 @@ impl Front {
 }
 
 /// Gives values other names that would be taken for ours, also in the graphs within nodes (`If`, `Loop`), which see those
-/// outside.
-pub(super) fn reserve_names(model: &mut ModelProto) -> Result<(), String> {
+/// outside. Gives the other name of each.
+pub(super) fn reserve_names(model: &mut ModelProto) -> Result<[(&'static str, String); 2], String> {
     let Some(graph) = &mut model.graph else { return Err("without a graph".into()) };
     let mut taken = HashSet::new();
     each_name(graph, &mut |name| {
@@ -406,7 +407,7 @@ pub(super) fn reserve_names(model: &mut ModelProto) -> Result<(), String> {
             "{name:?}: expected no names that begin with {ADDED:?}: was it adopted already?"
         ));
     }
-    for reserved in [INPUT, OUTPUT] {
+    Ok([INPUT, OUTPUT].map(|reserved| {
         let others = (2..).map(|number| format!("{ORIGINAL}{reserved}.{number}"));
         let mut others = std::iter::once(format!("{ORIGINAL}{reserved}")).chain(others);
         let other = others.find(|name| !taken.contains(name)).expect("numbers do not end");
@@ -415,21 +416,8 @@ pub(super) fn reserve_names(model: &mut ModelProto) -> Result<(), String> {
                 name.clone_from(&other);
             }
         });
-    }
-    Ok(())
-}
-
-/// The name that a value of the file has after [`reserve_names`].
-pub(super) fn renamed(graph: &GraphProto, name: &str) -> String {
-    let is_reserved = [INPUT, OUTPUT].contains(&name);
-    let start = format!("{ORIGINAL}{name}");
-    let values = graph.node.iter().flat_map(|node| &node.output);
-    let values = values.chain(graph.output.iter().map(|value| &value.name));
-    let is_it = |value: &&String| {
-        value.strip_prefix(&start).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    let found = is_reserved.then(|| values.filter(is_it).max_by_key(|value| value.len())).flatten();
-    found.map_or(name.to_owned(), Clone::clone)
+        (reserved, other)
+    }))
 }
 
 /// How names begin that values get which are called as ours.

@@ -139,13 +139,16 @@ fn load(request: &Request<'_>, model: &ModelProto) -> Result<Session> {
 }
 
 fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samples) -> Result<Form> {
-    graph::reserve_names(&mut model).map_err(|problem| wrong(request, problem))?;
+    let renamed = graph::reserve_names(&mut model).map_err(|problem| wrong(request, problem))?;
     // Before it, constants were inputs as well (ONNX IR.md), which no version's are.
     model.ir_version = model.ir_version.max(4);
     let order = order(request)?;
     let ends = {
         let graph = model.graph.as_ref().ok_or_else(|| wrong(request, "without a graph"))?;
-        let output = request.output.map(|name| graph::renamed(graph, name));
+        let output = request.output.map(|name| {
+            let other = renamed.iter().find(|(reserved, _)| *reserved == name);
+            other.map_or(name.to_owned(), |(_, other)| other.clone())
+        });
         Ends::find(graph, output.as_deref()).map_err(|problem| wrong(request, problem))?
     };
     let changes =

@@ -39,7 +39,7 @@ pub(super) struct AdoptArgs {
     /// Divides after that: one number, or one for each channel.
     #[arg(long, value_delimiter = ',')]
     std: Vec<f64>,
-    /// Where the channels are, if the input could be either.
+    /// Where the channels are, if the input could be either: of equal sides, or flat and in colour.
     #[arg(long, value_enum)]
     layout: Option<Order>,
     /// A text file with the class of each output, a line each [default: the dataset's order].

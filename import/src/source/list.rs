@@ -9,12 +9,12 @@ use infer::decode::has_image_ending;
 use serde::de::IgnoredAny;
 
 use super::rows::{LABELS, Row, Rows, check_count, whole};
+use super::splits;
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
-use crate::layout::part;
 use crate::tree::{MAX_BYTES, is_litter};
 
-/// Column names that usually hold the file, and the split.
+/// Column names that usually hold the file.
 const FILES: [&str; 14] = [
     "file_name",
     "filename",
@@ -31,7 +31,6 @@ const FILES: [&str; 14] = [
     "id_code",
     "id",
 ];
-pub(super) const PARTS: [&str; 4] = ["split", "set", "subset", "partition"];
 /// Endings that lists leave out.
 const ENDINGS: [&str; 16] = [
     "png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp", "PNG", "JPG", "JPEG", "BMP", "GIF", "TIF",
@@ -104,50 +103,38 @@ impl List {
                 Error::new(path, format!("which column has the class? --label-column, of {header:?}"))
             })?,
         };
-        let split = column(&PARTS).or_else(|| split_column(&start, header.len(), [file, class]));
-        for used in [Some(file), Some(class), split].into_iter().flatten() {
-            let name =
-                header.get(used).filter(|name| header.iter().filter(|other| other == name).count() > 1);
-            if let Some(name) = name {
-                return Err(Error::new(path, format!("column {name:?} twice, expected each name once")));
-            }
+        let has_number = label.is_some_and(|label| !header.iter().any(|name| name == label));
+        let twice = |column: usize| header.iter().filter(|name| **name == header[column]).count() > 1;
+        if !has_number && header.get(class).is_some() && twice(class) {
+            let problem = format!("column {:?} twice; --label-column takes a number, too", header[class]);
+            return Err(Error::new(path, problem));
         }
-        let (_, table) =
-            read(usize::MAX, &|column| column == file || column == class || Some(column) == split)?;
-        let parts = split.map(|split| parts(path, &table, split)).transpose()?.flatten();
+        let candidates = splits::candidates(&header, &start, [file, class]);
+        let wanted = |column: usize| column == file || column == class || candidates.contains(&column);
+        let (_, table) = read(usize::MAX, &wanted)?;
+        let split = splits::of_rows(path, &header, &table, &candidates)?;
         // Of a column of whole numbers alone: `1.0` beside `1.5` is a name.
         let labels = || table.iter().map(|row| row.field(class)).filter(|label| !label.is_empty());
         let are_whole = labels().all(|label| whole(label).parse::<i64>().is_ok());
         let listed = |(row, part): (Row, Part)| {
             let (line, name, label) = (row.line, row.field(file), row.field(class));
             let label = if are_whole { whole(label) } else { label };
-            if json.is_some() && label.starts_with(['[', '{']) {
-                let start: String = label.chars().take(40).collect();
-                return Err(Error::new(path, format!("line {line}: class {start:?}, expected one value")));
-            }
             let path = folders.only(name).map_err(|[one, other]| {
+                let hint = match one.parent() == other.parent() {
+                    true => "write their ending",
+                    false => "--images names the folder",
+                };
                 let (one, other) = (one.display(), other.display());
-                Error::new(
-                    path,
-                    format!("line {line}: {name:?} is {one} or {other}; --images names the folder"),
-                )
+                Error::new(path, format!("line {line}: {name:?} is {one} or {other}; {hint}"))
             })?;
             Ok(Listed { path, name: name.to_owned(), label: label.to_owned(), part, line })
         };
-        let has_splits = parts.is_some();
-        let parts = parts.unwrap_or_else(|| vec![Part::All; table.len()]);
+        let splits::Found { parts, note } = split;
         let listed = table.into_iter().zip(parts).map(listed).collect::<Result<Vec<Listed>>>()?;
         let name =
             |column: usize| header.get(column).cloned().unwrap_or_else(|| format!("column {}", column + 1));
         let mut notes = vec![format!("{:?} has the files, {:?} the classes", name(file), name(class))];
-        if let Some(split) = split {
-            let what = if has_splits {
-                "has the splits"
-            } else {
-                "has no splits with training images, and is not used"
-            };
-            notes.push(format!("{:?} {what}", name(split)));
-        }
+        notes.extend(note);
         Ok(Some(List { listed, notes }))
     }
 
@@ -184,32 +171,6 @@ impl List {
     }
 }
 
-/// A column of which all fields say a split, whatever it is called: `data set`, `Usage`, `phase`.
-fn split_column(rows: &[Row], columns: usize, others: [usize; 2]) -> Option<usize> {
-    let says_split = |field: &str| field.len() <= LONGEST_SPLIT && part(field).is_some();
-    let mut columns = (0..columns.min(64)).filter(|column| !others.contains(column));
-    columns.find(|&column| !rows.is_empty() && rows.iter().all(|row| says_split(row.field(column))))
-}
-
-/// Longest name of a split in bytes: paths may have such a word in them.
-const LONGEST_SPLIT: usize = 24;
-
-/// The split of every row; `None` if not some are to train and some not. Then all must say one.
-fn parts(path: &Path, table: &[Row], column: usize) -> Result<Option<Vec<Part>>> {
-    let found: Vec<Option<Part>> = table.iter().map(|row| part(row.field(column))).collect();
-    let has_splits =
-        found.contains(&Some(Part::Train)) && found.iter().flatten().any(|part| *part != Part::Train);
-    if !has_splits {
-        return Ok(None);
-    }
-    let known = found.into_iter().zip(table).map(|(part, row)| {
-        let (line, split) = (row.line, row.field(column));
-        let problem = || format!("line {line}: split {split:?}, expected train, validation or test");
-        part.ok_or_else(|| Error::new(path, problem()))
-    });
-    known.collect::<Result<_>>().map(Some)
-}
-
 /// Names of the columns, and rows with the fields of those that are wanted.
 type Table = (Vec<String>, Vec<Row>);
 
@@ -236,6 +197,7 @@ fn json_lines(path: &Path, text: &str, most: usize, wants: &dyn Fn(usize) -> boo
         let object = json_object(line).map_err(|e| Error::new(path, format!("line {}: {e}", index + 1)))?;
         let mut fields = Vec::new();
         for (name, value) in object {
+            let is_one = !value.is_array() && !value.is_object();
             let value = match value {
                 serde_json::Value::String(text) => text,
                 serde_json::Value::Null => String::new(),
@@ -256,6 +218,15 @@ fn json_lines(path: &Path, text: &str, most: usize, wants: &dyn Fn(usize) -> boo
                 }
             };
             if wants(column) {
+                // The first lines are read with all columns, to see which are meant.
+                if !is_one && most == usize::MAX {
+                    let problem = format!(
+                        "line {}: {:?} is a list or an object, expected one value",
+                        index + 1,
+                        header[column]
+                    );
+                    return Err(Error::new(path, problem));
+                }
                 fields.push((column, value));
             }
         }

@@ -6,6 +6,7 @@ mod numpy;
 mod parquet;
 mod rows;
 mod shards;
+mod splits;
 mod table;
 
 use std::io::Read;

@@ -15,7 +15,7 @@ use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 use terminal::catch_panic;
 
-use super::{list, rows};
+use super::{rows, splits};
 use crate::classes::MOST as MAX_CLASSES;
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
@@ -97,7 +97,7 @@ impl Shards {
         let (columns, classes) = found.ok_or_else(|| Error::new(&first, "no files"))?;
         let mut note = format!("{:?} has the images, {:?} the classes", columns.image, columns.label);
         if let Some(split) = &columns.split {
-            note += &format!("; {split:?} is not looked at: a file is of one split, which its name says");
+            note += &format!("; {split:?} is not looked at: of Parquet, files are splits (--test)");
         }
         Ok(Shards { files, columns, classes, rows, note })
     }
@@ -349,7 +349,7 @@ fn columns(path: &Path, schema: &Type, label: Option<&str>) -> Result<Columns> {
             return Err(Error::new(path, format!("column {used:?} twice, expected each name once")));
         }
     }
-    let split = place_of(&list::PARTS).filter(|at| *at != place).map(|at| names[at].to_owned());
+    let split = place_of(&splits::USUAL).filter(|at| *at != place).map(|at| names[at].to_owned());
     Ok(Columns {
         split,
         image: image.to_owned(),

@@ -1,5 +1,6 @@
 //! Tables of pixels: a row for each image, a column with its class, the others its pixels row by row.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::rows::{Rows, number, whole};
@@ -71,28 +72,27 @@ pub(crate) fn label_note(path: &Path, form: &Form) -> Result<String> {
         .map_or(format!("column {} has the classes", label + 1), |name| format!("{name:?} has the classes")))
 }
 
-/// The column that is asked for or called so, or the only one that is not called like the pixels; the first where columns
-/// have no names.
+/// The column that is asked for or called so, or the only one that is not called like others; else the first.
 fn label_column(path: &Path, rows: &Rows, form: &Form) -> Result<usize> {
     if let Some(column) = rows.label_column(path, form.label_column.as_deref())? {
         return Ok(column);
     }
     let Some(header) = &rows.header else { return Ok(0) };
-    // `pixel0`, `p1x1`, `28x28`.
-    let is_pixel =
-        |name: &str| name.to_lowercase().starts_with("pixel") || name.ends_with(|c: char| c.is_ascii_digit());
-    let others: Vec<usize> = (0..header.len()).filter(|&column| !is_pixel(&header[column])).collect();
-    match others.as_slice() {
-        [only] => Ok(*only),
-        [] => Err(Error::new(
+    // `pixel0` and `28x28` are names of one form; the class' has another.
+    let form = |name: &String| name.to_lowercase().replace(|c: char| c.is_ascii_digit(), "");
+    let mut count: HashMap<String, usize> = HashMap::new();
+    header.iter().for_each(|name| *count.entry(form(name)).or_default() += 1);
+    if header.len() > 1 && count.len() == 1 {
+        return Err(Error::new(
             path,
             "no column has the class, only pixels: a test set without labels tells nothing",
-        )),
-        [first, ..] => {
-            let problem = format!("which column has the class? --label-column, as {:?}", header[*first]);
-            Err(Error::new(path, problem))
-        }
+        ));
     }
+    let mut others = (0..header.len()).filter(|&column| count[&form(&header[column])] == 1);
+    Ok(match (others.next(), others.next()) {
+        (Some(only), None) => only,
+        _ => 0,
+    })
 }
 
 fn look(path: &Path, form: &Form) -> Result<Found> {

@@ -9,12 +9,14 @@ use image::{DynamicImage, GrayImage, RgbImage};
 pub(super) enum Ground {
     /// White, whatever the image.
     White,
-    /// White, or black where the image stands out more on it and hardly on white.
+    /// White, or black where what is cut out is of one light colour, which hardly stands out on white.
     Visible,
 }
 
 /// Least difference between the darkest and the brightest level on white, of 255, that is not taken for light writing.
 const HARDLY: u8 = 64;
+/// Least difference of levels within a thing that is not of one colour.
+const SAME: u8 = 16;
 
 /// An image as people see it, without transparency.
 pub fn opaque(image: &DynamicImage) -> Cow<'_, DynamicImage> {
@@ -50,8 +52,15 @@ fn laid<const N: usize>(pixels: &[u8], ground: Ground) -> Vec<u8> {
     if ground == Ground::White || seen >= HARDLY {
         return on_white;
     }
+    // What is written on a sheet differs from it; only its corners or margins are transparent.
+    let opaque = pixels.as_chunks::<N>().0.iter().filter(|pixel| pixel[N - 1] >= 128);
+    let own: Vec<u8> = opaque.flat_map(|pixel| pixel[..N - 1].to_vec()).collect();
     let on_black = on(0);
-    if contrast(&on_black) > seen { on_black } else { on_white }
+    let is_one_colour = (0..N - 1).all(|channel| {
+        let levels: Vec<u8> = own.iter().copied().skip(channel).step_by(N - 1).collect();
+        contrast(&levels) < SAME
+    });
+    if is_one_colour && contrast(&on_black) > seen { on_black } else { on_white }
 }
 
 fn contrast(levels: &[u8]) -> u8 {
@@ -94,12 +103,14 @@ mod tests {
 
     #[test]
     fn a_sheet_with_rounded_corners_stays_white() {
-        let sheet = image::RgbaImage::from_fn(24, 24, |x, y| match (x, y) {
-            (0 | 23, 0 | 23) => image::Rgba([0; 4]),
-            (8..12, 4..20) => image::Rgba([30, 30, 30, 255]),
-            _ => image::Rgba([255; 4]),
-        });
-        let seen = opaque(&sheet.into()).to_rgb8();
-        assert_eq!((seen.get_pixel(0, 0).0, seen.get_pixel(9, 9).0), ([255; 3], [30; 3]));
+        for ink in [30, 205, 230] {
+            let sheet = image::RgbaImage::from_fn(24, 24, |x, y| match (x, y) {
+                (0 | 23, 0 | 23) => image::Rgba([0; 4]),
+                (8..12, 4..20) => image::Rgba([ink, ink, ink, 255]),
+                _ => image::Rgba([250, 250, 250, 255]),
+            });
+            let seen = opaque(&sheet.into()).to_rgb8();
+            assert_eq!((seen.get_pixel(0, 0).0, seen.get_pixel(9, 9).0), ([255; 3], [ink; 3]));
+        }
     }
 }

@@ -181,7 +181,13 @@ fn the_repository_can_be_listed_unloaded_and_loaded() {
     let refused = server.get("/v2/models/mnist-lite/ready");
     assert_eq!(refused.status, 503);
     assert!(refused.json()["error"].as_str().unwrap().contains("unloaded by request"));
-    let rest: Vec<&String> = published.iter().filter(|name| *name != "mnist-lite").collect();
+    // Two versions of each model are served.
+    let mut rest: Vec<&str> = Vec::new();
+    for name in published.iter().filter(|name| *name != "mnist-lite") {
+        if rest.iter().filter(|other| *other == name).count() < 2 {
+            rest.push(name);
+        }
+    }
     assert_eq!(json!(names(&index(r#"{"ready": true}"#))), json!(rest));
     assert_eq!(server.post_as_administrator("/v2/repository/models/mnist-lite/load", b"").status, 200);
     assert_eq!(server.get("/v2/models/mnist-lite/ready").status, 200);
@@ -204,7 +210,7 @@ fn metrics_count() {
         format!("infer_images_total{lite} 6").as_str(),
         format!("infer_request_duration_seconds_count{lite} 3").as_str(),
         "infer_requests_total{route=\"/v2/models/{model}/infer\",code=\"400\"} 1",
-        "infer_model_ready{model=\"fashion-cnn\",version=\"1\"} 1",
+        "infer_model_ready{model=\"fashion-cnn\",version=\"2\"} 1",
         "infer_queue_images 0",
         "# TYPE infer_images_total counter",
     ] {

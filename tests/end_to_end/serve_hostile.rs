@@ -216,7 +216,7 @@ fn answers_that_nobody_reads() {
         .map(|_| {
             let mut stream = server.connect();
             stream
-                .write_all(b"GET /models/fashion-cnn/1/model.onnx HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                .write_all(b"GET /models/fashion-cnn/2/model.onnx HTTP/1.1\r\nhost: localhost\r\n\r\n")
                 .unwrap();
             stream
         })
@@ -234,7 +234,7 @@ fn answers_that_nobody_reads() {
     assert!(sent >= 4 && sent + refused == 60, "{statuses:?}");
     assert_well(&server);
     drop(asked);
-    server.wait_for("room", |server| server.get("/models/fashion-cnn/1/model.onnx").status == 200);
+    server.wait_for("room", |server| server.get("/models/fashion-cnn/2/model.onnx").status == 200);
     assert_well(&server);
 }
 

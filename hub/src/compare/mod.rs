@@ -87,7 +87,7 @@ const BATCHES: [usize; 2] = [1, 64];
 /// Compares two networks on the test split of their dataset.
 ///
 /// # Errors
-/// [`Error::Usage`] if they do not take the same images or name the same classes; else what is wrong with them.
+/// [`Error::Usage`](crate::Error::Usage) if they do not take the same images or name the same classes; else what is wrong with them.
 pub fn compare(a: &Side, b: &Side, dataset: &Dataset) -> Result<Comparison> {
     a.fits(b)?;
     let test = dataset.load(Split::Test)?;

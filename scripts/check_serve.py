@@ -127,7 +127,7 @@ def check():
             sys.exit("a wrong shape was accepted")
         except InferenceServerException as error:
             assert "expected [N, 1, 28, 28]" in error.message() and error.status() == "400", error
-        assert len(client.get_inference_statistics()["model_stats"]) == len(index)
+        assert len(client.get_inference_statistics()["model_stats"]) == len(ready)
         client.close()
         check_metrics(url)
         check_form(url)

@@ -26,7 +26,6 @@ use pipeline::{Finish, Pipeline};
 use plane::Plane;
 pub use plane::{Bounds, Scale};
 pub use transparency::opaque;
-use transparency::{Ground, opaque_on};
 
 /// Longest side of an image that is worked on as it is.
 const LONGEST_SIDE: u32 = 1024;
@@ -98,9 +97,12 @@ pub fn prepare(
     shape: ImageShape,
     trace: Option<&mut Vec<(&'static str, GrayImage)>>,
 ) -> Prepared {
-    // Datasets of the procedures in colour were made on white.
-    let is_by_name = matches!(how, Preprocessing::Procedure(_)) && shape.channels != 1;
-    let image = &*opaque_on(image, if is_by_name { Ground::White } else { Ground::Visible });
+    // What the named procedures make of transparency is in datasets already, and never changes.
+    let image = match how {
+        Preprocessing::Procedure(_) => Cow::Borrowed(image),
+        Preprocessing::Steps(_) => opaque(image),
+    };
+    let image = &*image;
     let working = match shrunk(image, shape.height.max(shape.width)) {
         Some(smaller) => Cow::Owned(smaller),
         None => Cow::Borrowed(image),
@@ -152,5 +154,5 @@ fn shrunk(image: &DynamicImage, side: usize) -> Option<DynamicImage> {
 
 /// The image squeezed to the network's size and nothing else: what most programs do.
 pub fn naive_resize(image: &DynamicImage, shape: ImageShape) -> Vec<u8> {
-    Plane::grey(&opaque(image)).resize_area(shape.height, shape.width).to_bytes()
+    Plane::grey(image).resize_area(shape.height, shape.width).to_bytes()
 }

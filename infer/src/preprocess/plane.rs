@@ -75,23 +75,34 @@ impl Plane {
         Plane { height, width, data: vec![0.0; height * width] }
     }
 
-    /// The grey levels of an image; its transparency is gone before.
+    /// The grey levels of an image, transparency laid on white (on black where white would hide everything).
     pub(crate) fn grey(image: &DynamicImage) -> Plane {
-        let of = |levels: &image::GrayImage| {
+        if let DynamicImage::ImageLuma8(levels) = image {
+            // The general conversion gives the same in several passes.
             let (width, height) = (levels.width() as usize, levels.height() as usize);
-            Plane { height, width, data: levels.iter().copied().map(f32::from).collect() }
-        };
-        match image {
-            DynamicImage::ImageLuma8(levels) => of(levels),
-            _ => of(&image.to_luma8()),
+            return Plane { height, width, data: levels.iter().copied().map(f32::from).collect() };
         }
+        let pixels = image.to_luma_alpha8();
+        let (width, height) = (pixels.width() as usize, pixels.height() as usize);
+        let on = |background: f32| Plane {
+            height,
+            width,
+            data: pixels.pixels().map(|p| blend(p.0[0], p.0[1], background)).collect(),
+        };
+        let on_white = on(255.0);
+        if image.color().has_alpha() && on_white.contrast() < 16.0 { on(0.0) } else { on_white }
     }
 
-    /// Red, green and blue of an image; its transparency is gone before.
+    /// Red, green and blue of an image, transparency laid on white: as the named procedures do.
     pub(crate) fn colours(image: &DynamicImage) -> [Plane; 3] {
-        let pixels = image.to_rgb8();
+        let pixels = image.to_rgba8();
         let (width, height) = (pixels.width() as usize, pixels.height() as usize);
-        [0, 1, 2].map(|c| Plane { height, width, data: pixels.pixels().map(|p| p.0[c].into()).collect() })
+        let channel = |c: usize| Plane {
+            height,
+            width,
+            data: pixels.pixels().map(|p| blend(p.0[c.min(2)], p.0[3], 255.0)).collect(),
+        };
+        [channel(0), channel(1), channel(2)]
     }
 
     /// The value at a pixel, 0 outside.
@@ -119,6 +130,12 @@ impl Plane {
     /// Black for white.
     pub(super) fn inverted(&self) -> Plane {
         Plane { data: self.data.iter().map(|v| 255.0 - v).collect(), ..*self }
+    }
+
+    /// Difference between the brightest and the darkest value.
+    fn contrast(&self) -> f32 {
+        let (low, high) = self.data.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+        high - low
     }
 
     /// The brightest value.
@@ -194,6 +211,11 @@ impl Plane {
         let down = resize_rows(&turned, self.height, height);
         Plane { height, width, data: transpose(&down, width, height) }
     }
+}
+
+fn blend(value: u8, alpha: u8, background: f32) -> f32 {
+    let share = f32::from(alpha) / 255.0;
+    if alpha == 255 { value.into() } else { f32::from(value) * share + background * (1.0 - share) }
 }
 
 pub(super) fn median(mut values: Vec<f32>) -> f32 {

@@ -4,43 +4,30 @@ use std::borrow::Cow;
 
 use image::{DynamicImage, GrayImage, RgbImage};
 
-/// What lies behind an image.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Ground {
-    /// White, whatever the image.
-    White,
-    /// White, or black where what is cut out is of one light colour, which hardly stands out on white.
-    Visible,
-}
-
 /// Least difference between the darkest and the brightest level on white, of 255, that is not taken for light writing.
 const HARDLY: u8 = 64;
 /// Least difference of levels within a thing that is not of one colour.
 const SAME: u8 = 16;
 
-/// An image as people see it, without transparency.
+/// An image as people see it, without transparency: on white, or on black where what is cut out is of one light colour,
+/// which hardly stands out on white.
 pub fn opaque(image: &DynamicImage) -> Cow<'_, DynamicImage> {
-    opaque_on(image, Ground::Visible)
-}
-
-/// An image on some ground.
-pub(super) fn opaque_on(image: &DynamicImage, ground: Ground) -> Cow<'_, DynamicImage> {
     let color = image.color();
     if !color.has_alpha() {
         return Cow::Borrowed(image);
     }
     let (width, height) = (image.width(), image.height());
     Cow::Owned(if color.has_color() {
-        let levels = laid::<4>(image.to_rgba8().as_raw(), ground);
+        let levels = laid::<4>(image.to_rgba8().as_raw());
         RgbImage::from_raw(width, height, levels).expect("three levels a pixel").into()
     } else {
-        let levels = laid::<2>(image.to_luma_alpha8().as_raw(), ground);
+        let levels = laid::<2>(image.to_luma_alpha8().as_raw());
         GrayImage::from_raw(width, height, levels).expect("a level for each pixel").into()
     })
 }
 
 /// `N - 1` levels for each pixel of `N`, the last of which is how opaque it is.
-fn laid<const N: usize>(pixels: &[u8], ground: Ground) -> Vec<u8> {
+fn laid<const N: usize>(pixels: &[u8]) -> Vec<u8> {
     let on = |ground: u8| -> Vec<u8> {
         let pixels = pixels.as_chunks::<N>().0.iter();
         pixels
@@ -49,7 +36,7 @@ fn laid<const N: usize>(pixels: &[u8], ground: Ground) -> Vec<u8> {
     };
     let on_white = on(255);
     let seen = contrast(&on_white);
-    if ground == Ground::White || seen >= HARDLY {
+    if seen >= HARDLY {
         return on_white;
     }
     // What is written on a sheet differs from it; only its corners or margins are transparent.
@@ -93,7 +80,6 @@ mod tests {
             let image = opaque(&cut_out(colour)).to_rgb8();
             assert!(contrast(image.as_raw()) > 100, "{colour:?}");
         }
-        assert_eq!(contrast(opaque_on(&cut_out([255; 3]), Ground::White).to_rgb8().as_raw()), 0);
         // Grey levels with transparency are the same.
         for level in [255, 230, 0] {
             let grey = DynamicImage::ImageLumaA8(cut_out([level; 3]).to_luma_alpha8());

@@ -1,5 +1,7 @@
 //! Texts in Markdown: cards and reports hold names and words that other people chose.
 
+use crate::Description;
+
 /// A text within a line or a table's cell: nothing in it ends the cell, or is a link with a text of its own, an image or HTML.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -13,6 +15,11 @@ pub fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// What a dataset is, where it is from and what may be done with it, in a line.
+pub fn origin(data: &Description) -> String {
+    format!("{}, {}. Licence: {}.", escaped(&data.title), escaped(&data.source), escaped(&data.licence))
 }
 
 /// A text as code, for use within a line. Code has no escapes, so what would end it becomes another character.

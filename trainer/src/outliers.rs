@@ -29,12 +29,17 @@ impl Outliers {
         libm::roundf(self.share * batch as f32) as usize
     }
 
+    /// Fields that name classes.
+    pub(crate) fn classes(&self) -> [(&'static str, &[u8]); 2] {
+        [("outliers.mirrored", &self.mirrored), ("outliers.turned", &self.turned)]
+    }
+
     /// Checks that there are images to make outliers of.
     ///
     /// # Errors
     /// The field, and the classes of which there are none.
     pub(crate) fn check(&self, samples: &Samples) -> Result<(), (&'static str, String)> {
-        for (field, classes) in [("outliers.mirrored", &self.mirrored), ("outliers.turned", &self.turned)] {
+        for (field, classes) in self.classes() {
             if !classes.is_empty() && !samples.labels.iter().any(|label| classes.contains(label)) {
                 return Err((field, format!("{classes:?}")));
             }

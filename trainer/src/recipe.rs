@@ -185,10 +185,8 @@ impl Recipe {
     }
 
     fn check_classes(&self, count: usize) -> Result<()> {
-        let outliers = self.outliers.iter();
-        let lists = outliers
-            .flat_map(|o| [("outliers.mirrored", &o.mirrored), ("outliers.turned", &o.turned)])
-            .chain([("augmentation.upstroke.classes", &self.augmentation.upstroke.classes)]);
+        let upstroke = ("augmentation.upstroke.classes", self.augmentation.upstroke.classes.as_slice());
+        let lists = self.outliers.iter().flat_map(Outliers::classes).chain([upstroke]);
         for (field, classes) in lists {
             if let Some(class) = classes.iter().find(|class| usize::from(**class) >= count) {
                 return Err(Error::Recipe {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use datasets::Dataset;
-use datasets::markdown::{code, escaped};
+use datasets::markdown::{code, escaped, origin};
 use zoo::{Manifest, Origin};
 
 /// The card as Markdown.
@@ -60,12 +60,5 @@ fn sections(out: &mut String, manifest: &Manifest, dataset: &Dataset) -> std::fm
         let label = escaped(&class.label);
         writeln!(out, "| {label} | {} | {:.2} % |", class.correct, 100.0 * class.correct.share())?;
     }
-    let data = &dataset.description;
-    writeln!(
-        out,
-        "\n## Data\n\n{}, {}. Licence: {}.",
-        escaped(&data.title),
-        escaped(&data.source),
-        escaped(&data.licence)
-    )
+    writeln!(out, "\n## Data\n\n{}", origin(&dataset.description))
 }

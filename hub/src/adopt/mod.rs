@@ -8,6 +8,7 @@ mod ends;
 mod file;
 mod golden;
 mod graph;
+mod names;
 mod proto;
 mod release;
 
@@ -139,7 +140,7 @@ fn load(request: &Request<'_>, model: &ModelProto) -> Result<Session> {
 }
 
 fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samples) -> Result<Form> {
-    let renamed = graph::reserve_names(&mut model).map_err(|problem| wrong(request, problem))?;
+    let renamed = names::reserve(&mut model).map_err(|problem| wrong(request, problem))?;
     // Before it, constants were inputs as well (ONNX IR.md), which no version's are.
     model.ir_version = model.ir_version.max(4);
     let order = order(request)?;

@@ -58,9 +58,8 @@ enum Command {
 
 /// Runs the command line of this process as the program `zoo`.
 pub fn main() -> ExitCode {
-    terminal::run("zoo", || match terminal::command_line::<Cli>() {
-        Ok(cli) => run(cli.command).unwrap_or_else(|error| report(&error)),
-        Err(status) => status,
+    terminal::run("zoo", || {
+        terminal::command_line(|cli: Cli| run(cli.command).unwrap_or_else(|error| report(&error)))
     })
 }
 

@@ -65,10 +65,7 @@ pub fn main() -> ExitCode {
     keep_freed_memory();
     terminal::run("infer", || match terminal::moved("infer", &MOVED) {
         Some(status) => status,
-        None => match terminal::command_line::<Cli>() {
-            Ok(cli) => run(cli.command).unwrap_or_else(|error| report(&error)),
-            Err(status) => status,
-        },
+        None => terminal::command_line(|cli: Cli| run(cli.command).unwrap_or_else(|error| report(&error))),
     })
 }
 

@@ -213,7 +213,8 @@ impl Plane {
     }
 }
 
-fn blend(value: u8, alpha: u8, background: f32) -> f32 {
+/// A level of a pixel that is so opaque, on a background.
+pub(super) fn blend(value: u8, alpha: u8, background: f32) -> f32 {
     let share = f32::from(alpha) / 255.0;
     if alpha == 255 { value.into() } else { f32::from(value) * share + background * (1.0 - share) }
 }

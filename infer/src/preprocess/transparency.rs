@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use image::{DynamicImage, GrayImage, RgbImage};
 
+use super::plane::blend;
+
 /// Least difference between the darkest and the brightest level on white, of 255, that is not taken for light writing.
 const HARDLY: u8 = 64;
 /// Least difference of levels within a thing that is not of one colour.
@@ -28,13 +30,15 @@ pub fn opaque(image: &DynamicImage) -> Cow<'_, DynamicImage> {
 
 /// `N - 1` levels for each pixel of `N`, the last of which is how opaque it is.
 fn laid<const N: usize>(pixels: &[u8]) -> Vec<u8> {
-    let on = |ground: u8| -> Vec<u8> {
+    let on = |ground: f32| -> Vec<u8> {
         let pixels = pixels.as_chunks::<N>().0.iter();
         pixels
-            .flat_map(|pixel| pixel[..N - 1].iter().map(|&level| blend(level, pixel[N - 1], ground)))
+            .flat_map(|pixel| {
+                pixel[..N - 1].iter().map(|&level| blend(level, pixel[N - 1], ground).round() as u8)
+            })
             .collect()
     };
-    let on_white = on(255);
+    let on_white = on(255.0);
     let seen = contrast(&on_white);
     if seen >= HARDLY {
         return on_white;
@@ -42,7 +46,7 @@ fn laid<const N: usize>(pixels: &[u8]) -> Vec<u8> {
     // What is written on a sheet differs from it; only its corners or margins are transparent.
     let opaque = pixels.as_chunks::<N>().0.iter().filter(|pixel| pixel[N - 1] >= 128);
     let own: Vec<u8> = opaque.flat_map(|pixel| pixel[..N - 1].to_vec()).collect();
-    let on_black = on(0);
+    let on_black = on(0.0);
     let is_one_colour = (0..N - 1).all(|channel| {
         let levels: Vec<u8> = own.iter().copied().skip(channel).step_by(N - 1).collect();
         contrast(&levels) < SAME
@@ -53,12 +57,6 @@ fn laid<const N: usize>(pixels: &[u8]) -> Vec<u8> {
 fn contrast(levels: &[u8]) -> u8 {
     let (low, high) = levels.iter().fold((255, 0), |(low, high), &level| (level.min(low), level.max(high)));
     u8::saturating_sub(high, low)
-}
-
-fn blend(level: u8, alpha: u8, ground: u8) -> u8 {
-    let [level, alpha, ground] = [level, alpha, ground].map(f32::from);
-    let share = alpha / 255.0;
-    (level * share + ground * (1.0 - share)).round() as u8
 }
 
 #[cfg(test)]

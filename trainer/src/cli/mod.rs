@@ -85,10 +85,7 @@ impl Format {
 pub(crate) fn main() -> ExitCode {
     terminal::run("trainer", || match terminal::moved("trainer", &[("sign", "zoo sign")]) {
         Some(status) => status,
-        None => match terminal::command_line::<Cli>() {
-            Ok(cli) => run(cli.command).unwrap_or_else(|error| report(&error)),
-            Err(status) => status,
-        },
+        None => terminal::command_line(|cli: Cli| run(cli.command).unwrap_or_else(|error| report(&error))),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use datasets::Description;
-use datasets::markdown::{code, escaped};
+use datasets::markdown::{code, escaped, origin};
 use zoo::{Count, Manifest, Origin, ValidationRun};
 
 use super::drawings::Confusion;
@@ -120,13 +120,7 @@ fn sections(
     if has_filters {
         writeln!(out, "## First layer\n\n![the filters of the first layer]({FILTERS})\n")?;
     }
-    writeln!(
-        out,
-        "## Data\n\n{}, {}. Licence: {}.",
-        escaped(&data.title),
-        escaped(&data.source),
-        escaped(&data.licence)
-    )
+    writeln!(out, "## Data\n\n{}", origin(data))
 }
 
 /// What the recipe was chosen by.

@@ -7,8 +7,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::model::Model;
-
 /// How often something happened, and how long it took in all.
 #[derive(Default)]
 struct Duty {
@@ -63,29 +61,28 @@ impl Statistics {
         self.queue.add(requests, waited.sum());
         self.compute.add(requests, compute * u32::try_from(requests).unwrap_or(u32::MAX));
     }
-}
 
-/// The entry of a model.
-pub(super) fn of(model: &Model) -> Value {
-    let all = &model.statistics;
-    // Nothing is done before or after the network that would be worth a clock.
-    let none = Duty::default().to_json();
-    json!({
-        "name": model.name(),
-        "version": model.version().to_string(),
-        "last_inference": all.last.load(Relaxed),
-        "inference_count": all.images.load(Relaxed),
-        "execution_count": all.executions.load(Relaxed),
-        "inference_stats": {
-            "success": all.success.to_json(),
-            "fail": all.fail.to_json(),
-            "queue": all.queue.to_json(),
-            "compute_input": none,
-            "compute_infer": all.compute.to_json(),
-            "compute_output": none,
-            "cache_hit": none,
-            "cache_miss": none,
-        },
-        "batch_stats": [],
-    })
+    /// The entry of the model.
+    pub(super) fn to_json(&self, name: &str, version: u32) -> Value {
+        // Nothing is done before or after the network that would be worth a clock.
+        let none = Duty::default().to_json();
+        json!({
+            "name": name,
+            "version": version.to_string(),
+            "last_inference": self.last.load(Relaxed),
+            "inference_count": self.images.load(Relaxed),
+            "execution_count": self.executions.load(Relaxed),
+            "inference_stats": {
+                "success": self.success.to_json(),
+                "fail": self.fail.to_json(),
+                "queue": self.queue.to_json(),
+                "compute_input": none,
+                "compute_infer": self.compute.to_json(),
+                "compute_output": none,
+                "cache_hit": none,
+                "cache_miss": none,
+            },
+            "batch_stats": [],
+        })
+    }
 }

@@ -15,7 +15,6 @@ use crate::serve::error::{InPath, Problem};
 use crate::serve::model::Model;
 use crate::serve::protocol;
 use crate::serve::state::Server;
-use crate::serve::statistics;
 
 /// Bodies longer than this are parsed beside the threads that serve connections.
 pub(super) const LONG_BODY: usize = 128 << 10;
@@ -89,7 +88,8 @@ pub(super) async fn all_statistics(State(server): State<Arc<Server>>) -> Json<Va
 }
 
 fn statistics_of(models: &[Arc<Model>]) -> Json<Value> {
-    let stats: Vec<Value> = models.iter().map(|model| statistics::of(model)).collect();
+    let stats: Vec<Value> =
+        models.iter().map(|model| model.statistics.to_json(model.name(), model.version())).collect();
     Json(json!({ "model_stats": stats }))
 }
 

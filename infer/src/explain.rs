@@ -8,8 +8,8 @@ use datasets::ImageShape;
 use tract_onnx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::network::Convolutions;
-use crate::part::{Plan, first, plan, problem};
+use crate::network::{Convolutions, problem};
+use crate::part::{Plan, first, plan};
 
 /// Runs the convolutions of a network and keeps what each gives.
 pub struct Explainer {

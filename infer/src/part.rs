@@ -6,7 +6,7 @@ use datasets::ImageShape;
 use tract_onnx::prelude::*;
 
 use crate::executor::{Arena, Executor, Input};
-use crate::network::{Network, guarded};
+use crate::network::{Network, guarded, problem};
 
 /// Images that go through the convolutions at a time: enough to fill a microkernel's rows with their tiles (8 take 1.07 of
 /// the time for `mnist-lite`, whose last convolution has one tile), few enough to stay in the cache (24 take 1.1).
@@ -177,10 +177,4 @@ pub(crate) fn plan(model: TypedModel) -> TractResult<Plan> {
 pub(crate) fn first(outputs: &[TValue]) -> TractResult<Vec<f32>> {
     let output = outputs.first().ok_or_else(|| TractError::msg("no output"))?;
     Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
-}
-
-/// The innermost reason says what is wrong with a file; the outer ones say what tract was doing.
-pub(crate) fn problem(error: &TractError) -> String {
-    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-    format!("not a usable ONNX model: {}", chain.join(": "))
 }

@@ -17,9 +17,8 @@ use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
 use crate::error::{Error, Result};
 use crate::network::adopted::check;
-use crate::network::guarded;
 use crate::network::substitute::substitute;
-use crate::part::problem;
+use crate::network::{guarded, problem};
 
 /// What a network gave.
 pub struct Ran {

@@ -11,8 +11,8 @@ use datasets::ImageShape;
 use tract_onnx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::network::{Network, guarded};
-use crate::part::{Body, BodyState, Head, HeadState, problem};
+use crate::network::{Network, guarded, problem};
+use crate::part::{Body, BodyState, Head, HeadState};
 
 /// Images that go through the dense layers at a time: enough for their weights to be read seldom.
 const BATCH: usize = 64;

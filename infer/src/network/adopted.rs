@@ -18,7 +18,7 @@ use tract_onnx::tract_hir::infer::Factoid;
 use super::facts::{ALL_VALUES, MAX_VALUES, per_image};
 use super::join::cut;
 use super::substitute::substitute;
-use super::{BATCH, Network, guarded};
+use super::{BATCH, Network, guarded, problem};
 
 /// Largest number of operators, those of inner graphs too.
 const MAX_NODES: usize = 10_000;
@@ -289,7 +289,7 @@ pub(crate) fn int64s(tensor: &TensorProto) -> Vec<i64> {
 /// # Errors
 /// If the file is not read here.
 pub fn shapes(onnx: &[u8], shape: ImageShape) -> Result<std::collections::BTreeMap<String, String>, String> {
-    guarded(true, || shapes_of(onnx, shape)).map_err(|error| crate::part::problem(&error))
+    guarded(true, || shapes_of(onnx, shape)).map_err(|error| problem(&error))
 }
 
 fn shapes_of(onnx: &[u8], shape: ImageShape) -> TractResult<std::collections::BTreeMap<String, String>> {

@@ -76,6 +76,12 @@ pub(crate) fn guarded<T>(is_foreign: bool, run: impl FnOnce() -> TractResult<T>)
     run()
 }
 
+/// The innermost reason says what is wrong with a file; the outer ones say what tract was doing.
+pub(crate) fn problem(error: &TractError) -> String {
+    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    format!("not a usable ONNX model: {}", chain.join(": "))
+}
+
 impl Network {
     /// The body for exactly so many images: some operators of tract are many times slower for a
     /// number that is not known. The layers' weights are shared, not copied.

@@ -277,7 +277,7 @@ fn load(version: &VersionDir) -> std::result::Result<(Session, Description), Str
         true => Description::read_adopted(onnx.clone()),
         false => Description::read(onnx.clone()),
     };
-    let description = description.map_err(|e| crate::part::problem(&e))?;
+    let description = description.map_err(|e| crate::network::problem(&e))?;
     let session = Session::of_version(manifest, onnx, &path);
     Ok((session.map_err(|e| e.to_string())?, description))
 }

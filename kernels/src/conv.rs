@@ -26,7 +26,7 @@
 use crate::buffer::AlignedBuffer;
 use crate::depthwise::Depthwise;
 use crate::direct::Direct;
-use crate::frame::{Frame, FramedImages};
+use crate::frame::{Frame, FramedImages, Images};
 use crate::gemm::{Clamp, PackedWeights};
 use crate::indirect::Indirect;
 use crate::pool::MaxPool;
@@ -49,17 +49,6 @@ enum Method {
     Depthwise(Depthwise),
     Direct(Direct),
     Winograd(Winograd),
-}
-
-/// Images with their padding, and the outputs of each.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Images<'a> {
-    /// `[N, padded height, padded width, channels]`.
-    pub(crate) values: &'a [f32],
-    /// Rows and columns, at least as many as are read.
-    pub(crate) padded: [usize; 2],
-    /// Rows and columns that are convolved: even for those that are pooled.
-    pub(crate) output: [usize; 2],
 }
 
 /// What a thread keeps between calls.

@@ -21,6 +21,17 @@ pub(crate) struct FramedImages {
     zeros: Option<(Frame, usize)>,
 }
 
+/// Images with their padding, and the outputs of each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Images<'a> {
+    /// `[N, padded height, padded width, channels]`.
+    pub(crate) values: &'a [f32],
+    /// Rows and columns, at least as many as are read.
+    pub(crate) padded: [usize; 2],
+    /// Rows and columns that are convolved: even for those that are pooled.
+    pub(crate) output: [usize; 2],
+}
+
 impl Frame {
     /// The images with the zeros around each. Without zeros nothing is copied; zeros that the last call left are not written
     /// again, which takes a twentieth off residual networks, whose layers of one shape follow each other.

@@ -131,6 +131,25 @@ impl<const MEAN: bool> WithSimd for Pooling<'_, MEAN> {
     }
 }
 
+/// `max(0, largest + bias)` of a 2x2 window's values, and which it was: 0 to 3, the first if several are
+/// equal, or 4 if the result is zero. NaN stays NaN.
+#[inline(always)]
+pub(crate) fn relu_winner<S: Simd>(simd: S, window: [S::f32s; 4], bias: S::f32s) -> (S::f32s, S::f32s) {
+    let zero = simd.splat_f32s(0.0);
+    let (mut largest, mut winner) = (window[0], zero);
+    for (place, value) in window.into_iter().enumerate().skip(1) {
+        // False if either is NaN: a value that is NaN wins, and keeps what it won.
+        let is_less = simd.less_than_or_equal_f32s(value, largest);
+        let is_number = simd.equal_f32s(largest, largest);
+        let place = simd.select_f32s(is_less, winner, simd.splat_f32s(place as f32));
+        winner = simd.select_f32s(is_number, place, winner);
+        largest = simd.select_f32s(is_number, simd.select_f32s(is_less, largest, value), largest);
+    }
+    let value = simd.add_f32s(largest, bias);
+    let is_zero = simd.less_than_or_equal_f32s(value, zero);
+    (simd.select_f32s(is_zero, zero, value), simd.select_f32s(is_zero, simd.splat_f32s(4.0), winner))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -4,13 +4,11 @@
 //! equal bits on every processor with fused multiply-adds. [`TrainedConv`] works on one thread; gradients of
 //! weights of parts of a batch are sums that may be added in a fixed order before [`TrainedConv::finish`].
 
-use pulp::Simd;
-
 use crate::buffer::AlignedBuffer;
-use crate::conv::Images;
 use crate::direct::{Direct, gradient::TrainedDirect};
-use crate::frame::{Frame, FramedImages};
+use crate::frame::{Frame, FramedImages, Images};
 use crate::gemm::Clamp;
+use crate::slopes::Slopes;
 use crate::window::Window;
 use crate::winograd::gradient::{self as winograd, TrainedWinograd};
 use crate::winograd::{Buffers, Winograd};
@@ -56,23 +54,6 @@ impl Factors {
             }
             direct @ FactorsOf::Direct(_) => direct,
         })
-    }
-}
-
-/// Gradient of the outputs.
-#[derive(Debug, Clone, Copy)]
-pub struct Slopes<'a> {
-    /// Like the outputs.
-    pub values: &'a [f32],
-    /// What the pass wrote, if it pooled.
-    pub winners: Option<&'a [f32]>,
-}
-
-impl<'a> Slopes<'a> {
-    /// So many values from `first` on.
-    pub fn part(&self, first: usize, count: usize) -> Slopes<'a> {
-        let part = |values: &'a [f32]| &values[first..][..count];
-        Slopes { values: part(self.values), winners: self.winners.map(part) }
     }
 }
 
@@ -291,25 +272,6 @@ impl TrainedConv {
         assert!(images.len().is_multiple_of(input_size), "{} values are no whole images", images.len());
         assert_eq!(outputs, images.len() / input_size * output_size, "one output for each image");
     }
-}
-
-/// `max(0, largest + bias)` of a 2x2 window's values, and which it was: 0 to 3, the first if several are
-/// equal, or 4 if the result is zero. NaN stays NaN.
-#[inline(always)]
-pub(crate) fn relu_winner<S: Simd>(simd: S, window: [S::f32s; 4], bias: S::f32s) -> (S::f32s, S::f32s) {
-    let zero = simd.splat_f32s(0.0);
-    let (mut largest, mut winner) = (window[0], zero);
-    for (place, value) in window.into_iter().enumerate().skip(1) {
-        // False if either is NaN: a value that is NaN wins, and keeps what it won.
-        let is_less = simd.less_than_or_equal_f32s(value, largest);
-        let is_number = simd.equal_f32s(largest, largest);
-        let place = simd.select_f32s(is_less, winner, simd.splat_f32s(place as f32));
-        winner = simd.select_f32s(is_number, place, winner);
-        largest = simd.select_f32s(is_number, simd.select_f32s(is_less, largest, value), largest);
-    }
-    let value = simd.add_f32s(largest, bias);
-    let is_zero = simd.less_than_or_equal_f32s(value, zero);
-    (simd.select_f32s(is_zero, zero, value), simd.select_f32s(is_zero, simd.splat_f32s(4.0), winner))
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::Direct;
-use crate::conv::Images;
+use crate::frame::Images;
 use crate::gemm::PackedWeights;
-use crate::training::Slopes;
+use crate::slopes::Slopes;
 use crate::unroll::unroll;
 
 /// A convolution of stride 1 over images with one channel that is trained.

@@ -27,9 +27,9 @@ pub(crate) mod gradient;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::conv::Images;
+use crate::frame::Images;
 use crate::gemm::{Clamp, PackedWeights, store};
-use crate::training::relu_winner;
+use crate::pool::relu_winner;
 use crate::unroll::unroll;
 use crate::window::Window;
 

@@ -19,17 +19,12 @@ use pulp::{Arch, Simd, WithSimd};
 use super::outer::OuterProducts;
 use super::product::Products;
 use super::slopes::{InputSlopes, PooledOutput, SlopeTransform};
-use super::tiles::{InputTransform, OutputTransform, Tiles, Tiling};
+use super::tiles::{InputTransform, OutputTransform, PLACES, TILE, Tiles, Tiling};
 use super::{Buffers, transforms};
 use crate::buffer::AlignedBuffer;
-use crate::conv::Images;
+use crate::frame::Images;
 use crate::gemm::Clamp;
-use crate::training::Slopes;
-
-/// Rows and columns of a tile.
-pub(super) const TILE: usize = 6;
-/// Places of a tile.
-pub(super) const PLACES: usize = TILE * TILE;
+use crate::slopes::Slopes;
 
 /// What weights and biases are turned into for a step.
 #[derive(Debug)]

@@ -44,7 +44,7 @@ mod transforms;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::buffer::AlignedBuffer;
-use crate::conv::Images;
+use crate::frame::Images;
 use crate::gemm::Clamp;
 use crate::huge_pages::HugePageBuffer;
 use crate::window::Window;
@@ -53,9 +53,6 @@ use tiles::{InputTransform, OutputTransform, Tiles, Tiling};
 
 /// Largest number of rows and columns of a tile.
 const MAX_TILE: usize = 6;
-
-/// Tiles at a time: what they are turned into stays in the second-level cache.
-const GROUP: usize = 24;
 
 /// Transformed weights of which a layer has so many do not stay in the second-level cache among those of the
 /// other layers: 512 KiB.

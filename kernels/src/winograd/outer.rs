@@ -6,7 +6,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::gradient::PLACES;
+use super::tiles::PLACES;
 use crate::unroll::unroll;
 
 /// All places of a group of tiles.

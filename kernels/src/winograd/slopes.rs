@@ -2,10 +2,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::gradient::TILE;
-use super::tiles::Tiles;
+use super::tiles::{TILE, Tiles};
 use super::transforms;
-use crate::training::relu_winner;
+use crate::pool::relu_winner;
 use crate::unroll::unroll;
 
 /// Largest values of 2x2 windows of the outputs, after ReLU, and which they were.

@@ -2,10 +2,18 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{GROUP, transforms};
-use crate::conv::Images;
+use super::transforms;
+use crate::frame::Images;
 use crate::gemm::Clamp;
 use crate::unroll::unroll;
+
+/// Rows and columns of a tile in training.
+pub(super) const TILE: usize = 6;
+/// Places of such a tile.
+pub(super) const PLACES: usize = TILE * TILE;
+
+/// Tiles at a time: what they are turned into stays in the second-level cache.
+const GROUP: usize = 24;
 
 /// Values between those for one place of a tile and the next: at distances of 4 KiB, all would
 /// fall into the same lines of the first-level cache.

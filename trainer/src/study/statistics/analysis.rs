@@ -1,59 +1,10 @@
 //! From a study's runs to what each knob does.
 
+use super::findings::{Difference, ERROR, Rules, Test, Verdict};
 use super::holm;
-use super::least_squares::Factor;
+use super::table::{Run, Table};
 use super::view::{View, interactions};
 use crate::study::file::Design;
-
-/// Probability of an error that is accepted, over all looks at a study together.
-pub(crate) const ERROR: f64 = 0.01;
-
-/// The runs of a study as numbers.
-#[derive(Debug, Clone)]
-pub(crate) struct Table {
-    /// For every knob how many levels it has, and the one that others are compared with.
-    pub(crate) knobs: Vec<(usize, usize)>,
-    /// For every combination its level of each knob.
-    pub(crate) points: Vec<Vec<usize>>,
-    /// Combinations that are left out: some of their runs have no accuracy to compare.
-    pub(crate) left_out: Vec<bool>,
-    /// What was measured.
-    pub(crate) runs: Vec<Run>,
-    /// The smallest difference that there can be.
-    pub(crate) step: f64,
-}
-
-/// One run.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Run {
-    /// Index of its combination.
-    pub(crate) point: usize,
-    /// Index of its seed.
-    pub(crate) seed: usize,
-    /// Validation accuracy, percent.
-    pub(crate) value: f64,
-}
-
-/// How runs are compared.
-#[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    pub(crate) design: Design,
-    /// Seeds after which the study is looked at, ascending. It ends when everything is decided.
-    pub(crate) looks: Vec<usize>,
-    /// Differences within this are too small to matter, in points.
-    pub(crate) matters: Option<f64>,
-}
-
-/// What can be said of a difference, or of a knob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is there.
-    Effect,
-    /// Whatever it is, it is too small to matter.
-    Negligible,
-    /// Either may be.
-    NotDecided,
-}
 
 /// What a study says so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,30 +29,6 @@ pub(crate) struct Knob {
     /// Against the reference, by level.
     pub(crate) differences: Vec<Difference>,
     pub(crate) verdict: Verdict,
-}
-
-/// An F test.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Test {
-    pub(crate) statistic: f64,
-    pub(crate) freedom: (usize, usize),
-    pub(crate) probability: f64,
-    /// Corrected for being one of several (Holm) and for all looks.
-    pub(crate) corrected: f64,
-}
-
-/// A level against the reference, in points.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Difference {
-    pub(crate) level: usize,
-    pub(crate) value: f64,
-    /// Half of the width of the 99 % interval, which holds over all looks together.
-    pub(crate) half_width: Option<f64>,
-    /// Corrected like a test's.
-    pub(crate) corrected: Option<f64>,
-    pub(crate) verdict: Verdict,
-    /// Seeds that it is based on.
-    pub(crate) seeds: usize,
 }
 
 /// Looks at the runs as often as there are seeds for, and at what is decided no more.
@@ -168,25 +95,6 @@ fn open(table: &Table, rules: &Rules, knobs: &[Knob]) -> Vec<usize> {
             }
     };
     if any { (0..table.points.len()).filter(is_open).collect() } else { Vec::new() }
-}
-
-impl Table {
-    /// Whether a combination has the reference's level of every knob.
-    fn is_base(&self, point: usize) -> bool {
-        self.points[point].iter().zip(&self.knobs).all(|(level, (_, reference))| level == reference)
-    }
-
-    fn is_complete(&self, points: &[usize], seeds: usize) -> bool {
-        points.iter().all(|&point| {
-            let runs = self.runs.iter().filter(|run| run.point == point && run.seed < seeds);
-            runs.count() == seeds
-        })
-    }
-
-    /// The levels of a knob that runs have.
-    pub(super) fn factor(&self, runs: &[Run], knob: usize) -> Factor {
-        Factor::new(runs.iter().map(|run| self.points[run.point][knob]).collect())
-    }
 }
 
 /// What the first so many seeds say, with the correction for all looks.

@@ -5,12 +5,16 @@
 //! block (Fisher 1935): differences are taken within seeds.
 
 mod analysis;
+mod findings;
 mod least_squares;
 #[cfg(test)]
 mod placebo;
+mod table;
 mod view;
 
-pub(crate) use analysis::{Analysis, Difference, ERROR, Knob, Rules, Run, Table, Test, Verdict, analyse};
+pub(crate) use analysis::{Analysis, Knob, analyse};
+pub(crate) use findings::{Difference, ERROR, Rules, Test, Verdict};
+pub(crate) use table::{Run, Table};
 
 use statrs::distribution::{ContinuousCDF, FisherSnedecor, StudentsT};
 

@@ -1,6 +1,8 @@
 //! Simulated studies in which one knob does nothing: how often it is called an effect all the same.
 
-use super::analysis::{Analysis, ERROR, Rules, Run, Table, Verdict, analyse};
+use super::analysis::{Analysis, analyse};
+use super::findings::{ERROR, Rules, Verdict};
+use super::table::{Run, Table};
 use crate::study::file::{Design, Random};
 use distortions::Stream;
 

@@ -2,8 +2,9 @@
 
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
-use super::analysis::{Difference, ERROR, Rules, Run, Table, Test, Verdict};
+use super::findings::{Difference, ERROR, Rules, Test, Verdict};
 use super::least_squares::{Estimate, Factor, Fit};
+use super::table::{Run, Table};
 use super::{Noise, holm, mean_and_deviation};
 
 /// One knob's model: seeds are blocks, and what levels add is added up.

@@ -4,10 +4,10 @@ use datasets::Samples;
 use tch::{Device, Tensor};
 
 use crate::arithmetic::Arithmetic;
-use crate::batches::Normaliser;
 use crate::error::Result;
 use crate::layers::Mode;
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::parameters::Parameters;
 
 /// Points of the path from the baseline to the image.

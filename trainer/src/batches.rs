@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::sync_channel;
 use std::thread::Scope;
 
-use datasets::{Normalisation, Samples};
+use datasets::Samples;
+use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmentation;
+use crate::normaliser::Normaliser;
 use crate::outliers::Outliers;
-use crate::recipe::Sampling;
 use distortions::Stream;
 
 /// Batches that may be ready before the thread waits. One thread prepares faster than two
@@ -23,36 +24,20 @@ pub struct Batch {
     pub labels: Vec<i64>,
 }
 
-/// Turns raw pixels into what the network takes: `pixel * scale + shift`, per channel.
-#[derive(Debug, Clone)]
-pub struct Normaliser {
-    /// `1 / (255 std)`.
-    pub scale: Vec<f32>,
-    /// `-mean / std`.
-    pub shift: Vec<f32>,
-    /// `255 mean`: the raw value that becomes 0.
-    pub mean: Vec<f32>,
+/// Which images an epoch is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Sampling {
+    /// Each once.
+    #[default]
+    Once,
+    /// As many, but of every class equally many: those of small classes several times, of large ones others in each epoch.
+    Balanced,
 }
 
-impl Normaliser {
-    /// For a dataset's statistics.
-    pub fn new(statistics: &Normalisation) -> Normaliser {
-        let pairs = || statistics.mean.iter().zip(&statistics.std);
-        Normaliser {
-            scale: pairs().map(|(_, std)| (1.0 / (255.0 * std)) as f32).collect(),
-            shift: pairs().map(|(mean, std)| (-mean / std) as f32).collect(),
-            mean: statistics.mean.iter().map(|mean| (255.0 * mean) as f32).collect(),
-        }
-    }
-
-    /// Normalises one image `[C, H, W]` in place.
-    pub fn apply(&self, image: &mut [f32]) {
-        let plane = image.len() / self.scale.len().max(1);
-        for ((channel, scale), shift) in
-            image.chunks_exact_mut(plane.max(1)).zip(&self.scale).zip(&self.shift)
-        {
-            channel.iter_mut().for_each(|pixel| *pixel = *pixel * scale + shift);
-        }
+impl Sampling {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Sampling::Once
     }
 }
 

@@ -8,11 +8,13 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+use crate::early_stopping::EarlyStopping;
 use crate::error::{Error, Result};
 use crate::history::EpochRow;
 use crate::network::Network;
 use crate::optimizer::OptimizerState;
 use crate::parameters::Parameters;
+use crate::recipe::Recipe;
 use crate::step::Weights;
 
 /// File name inside a run directory.
@@ -55,6 +57,14 @@ pub struct Progress {
     /// Whether every machine that worked on it gave the recipe's numeric profile.
     #[serde(default)]
     pub numeric_profile_in_force: bool,
+}
+
+impl Progress {
+    /// Whether the run has come to its end.
+    pub(crate) fn is_over(&self, recipe: &Recipe) -> bool {
+        let is_stopped = |early: &EarlyStopping| early.is_over(&self.rows);
+        self.epoch > recipe.epochs || self.step == 0 && recipe.early_stopping.as_ref().is_some_and(is_stopped)
+    }
 }
 
 /// Everything needed to go on.

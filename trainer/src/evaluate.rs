@@ -4,9 +4,9 @@ use datasets::Samples;
 use tch::{Device, Kind, Tensor};
 
 use crate::arithmetic::{Arithmetic, loss};
-use crate::batches::Normaliser;
 use crate::layers::Mode;
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::parameters::Parameters;
 
 /// Images per forward pass, and values of them at most.

@@ -6,12 +6,12 @@ use tch::{Device, Tensor};
 
 use crate::arithmetic::Arithmetic;
 use crate::arithmetic::tape::Tape;
-use crate::batches::Normaliser;
 use crate::error::{Error, Result};
 use crate::layers::chain::{self, Named};
 use crate::layers::kind::{LayerKind, Pass, Placement, ReceptiveField};
 use crate::layers::parameter::{ParameterSpec, SlotKind};
 use crate::layers::{Layer, Mode, Shape};
+use crate::normaliser::Normaliser;
 use crate::onnx::graph::Graph;
 use crate::parameters::Parameters;
 use crate::views::View;

@@ -4,11 +4,11 @@ use datasets::Samples;
 use tch::{Device, Tensor};
 
 use crate::attribution::Explained;
-use crate::batches::Normaliser;
 use crate::error::Result;
 use crate::evaluate::Evaluator;
 use crate::layers::Shape;
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::parameters::Parameters;
 use crate::sheet::{Sheet, colour};
 use crate::weights;

@@ -2,8 +2,8 @@
 
 use datasets::Samples;
 
-use crate::batches::Normaliser;
 use crate::error::Result;
+use crate::normaliser::Normaliser;
 use crate::recipe::Recipe;
 use crate::sheet::{Sheet, colour};
 use distortions::Stream;

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use datasets::{Description, Digest, yaml};
 use serde::{Deserialize, Serialize};
+use zoo::VersionDir;
 
 use crate::augment::Augmentation;
-use crate::checkpoint::Progress;
+use crate::batches::Sampling;
 use crate::distillation::Distillation;
 use crate::early_stopping::EarlyStopping;
 use crate::error::{Error, Result};
@@ -17,6 +18,9 @@ use crate::outliers::Outliers;
 use crate::profile::NumericProfile;
 use crate::schedule::Schedule;
 use crate::views::View;
+
+/// Its name in the folder of a run and of a version.
+pub const FILE: &str = "recipe.yaml";
 
 /// The content of a recipe file. An unknown key is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -89,23 +93,6 @@ pub(crate) struct Split {
     pub train: Option<usize>,
 }
 
-/// Which images an epoch is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Sampling {
-    /// Each once.
-    #[default]
-    Once,
-    /// As many, but of every class equally many: those of small classes several times, of large ones others in each epoch.
-    Balanced,
-}
-
-impl Sampling {
-    fn is_default(&self) -> bool {
-        *self == Sampling::Once
-    }
-}
-
 /// What becomes the model.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -164,6 +151,16 @@ impl RecipeFile {
         Ok(RecipeFile { recipe, text })
     }
 
+    /// The recipe that a version was made by.
+    ///
+    /// # Errors
+    /// If the file is damaged or no recipe.
+    pub fn of_version(version: &VersionDir) -> Result<RecipeFile> {
+        let path = version.path.join(FILE);
+        let text = String::from_utf8(version.read(FILE)?).map_err(|e| Error::run(&path, e.to_string()))?;
+        RecipeFile::parse(text, &path)
+    }
+
     /// sha256 of the text.
     pub fn sha256(&self) -> Digest {
         Digest::of(self.text.as_bytes())
@@ -198,13 +195,6 @@ impl Recipe {
             }
         }
         Ok(())
-    }
-
-    /// Whether a run has come to its end.
-    pub(crate) fn is_over(&self, progress: &Progress) -> bool {
-        let is_stopped = |early: &EarlyStopping| early.is_over(&progress.rows);
-        progress.epoch > self.epochs
-            || progress.step == 0 && self.early_stopping.as_ref().is_some_and(is_stopped)
     }
 
     /// Whether an epoch, counted from 1, trains on images as they are.

@@ -13,11 +13,9 @@ use crate::history;
 use crate::machine::Processor;
 use crate::network::Network;
 use crate::parameters::Parameters;
-use crate::recipe::{RecipeFile, Select};
+use crate::recipe::{self, RecipeFile, Select};
 use crate::weights;
 
-/// The exact text of the recipe.
-pub const RECIPE: &str = "recipe.yaml";
 /// One row per epoch.
 pub(crate) const HISTORY: &str = "history.csv";
 /// What came out, and on what machine; there only when the run is finished.
@@ -128,7 +126,7 @@ impl RunDir {
                     "holds a run already; add --resume to go on with it, or choose another --run folder",
                 ));
             }
-            let recipe_path = path.join(RECIPE);
+            let recipe_path = path.join(recipe::FILE);
             if datasets::yaml::read_text(&recipe_path)? != recipe.text {
                 return Err(Error::run(
                     &recipe_path,
@@ -136,7 +134,7 @@ impl RunDir {
                 ));
             }
         } else {
-            zoo::write_atomic(&path.join(RECIPE), recipe.text.as_bytes())?;
+            zoo::write_atomic(&path.join(recipe::FILE), recipe.text.as_bytes())?;
         }
         Ok(run)
     }
@@ -277,10 +275,10 @@ pub(crate) fn read_summary(path: &Path) -> Result<RunSummary> {
 /// [`Error::Run`] if it is not finished or its files do not match its summary.
 pub fn read(path: &Path, dataset: &Dataset) -> Result<FinishedRun> {
     let summary = read_summary(&path.join(SUMMARY))?;
-    let recipe = RecipeFile::read(&path.join(RECIPE))?;
+    let recipe = RecipeFile::read(&path.join(recipe::FILE))?;
     if recipe.sha256() != summary.recipe_sha256 {
         return Err(Error::run(
-            &path.join(RECIPE),
+            &path.join(recipe::FILE),
             format!("sha256 {}, expected {}", recipe.sha256(), summary.recipe_sha256),
         ));
     }

@@ -3,12 +3,12 @@
 use tch::{Kind, Tensor};
 
 use crate::arithmetic::{Arithmetic, loss, sweep, tape::Tape};
-use crate::distillation::Teacher;
 use crate::error::Result;
 use crate::layers::Mode;
 use crate::network::Network;
 use crate::optimizer::{Optimizer, OptimizerState};
 use crate::parameters::Parameters;
+use crate::teacher::Teacher;
 use distortions::Stream;
 
 /// What a recipe says about every step.

@@ -8,20 +8,22 @@ use datasets::{Dataset, Digest, ImageShape, Samples};
 use tch::{Device, Tensor};
 
 use crate::augment::Augmentation;
-use crate::batches::{Batch, Normaliser, Source};
+use crate::batches::{Batch, Source};
 use crate::checkpoint::{Progress, State};
-use crate::distillation::{Distillation, Teacher};
+use crate::distillation::Distillation;
 use crate::early_stopping;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::fingerprint;
 use crate::history::EpochRow;
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::optimizer::OptimizerState;
 use crate::recipe::{Recipe, RecipeFile, Select};
 use crate::run::{self, Diverged, RunDir, RunSummary};
 use crate::split::{check_images, split};
 use crate::step::Rules;
+use crate::teacher::Teacher;
 
 /// How a run is carried out; nothing here changes the resulting bytes on the CPU.
 pub struct Options<'a> {
@@ -73,7 +75,7 @@ pub fn train(
         run.write_diverged(recipe, what, *epoch, *step)?;
     }
     let state = fitted?;
-    if !recipe.recipe.is_over(&state.progress) {
+    if !state.progress.is_over(&recipe.recipe) {
         return Ok(None);
     }
     run::finish(run, recipe, dataset, &network, &state).map(Some)
@@ -120,7 +122,7 @@ impl Images<'_> {
     fn teacher(&self, recipe: &Recipe, options: &Options<'_>) -> Result<Option<Teacher>> {
         let distillation = recipe.distillation.as_ref();
         let open = |distillation: &Distillation| {
-            distillation.open(recipe, self.dataset, options.zoo, options.device)
+            Teacher::open(distillation, recipe, self.dataset, options.zoo, options.device)
         };
         distillation.map(open).transpose()
     }
@@ -167,10 +169,10 @@ pub(crate) fn fit_on(
         let first = trainer.state.progress.epoch;
         let last = options.stop_after.unwrap_or(u32::MAX).min(recipe.recipe.epochs);
         observer.begin(network, first, last, images.training.len());
-        while trainer.state.progress.epoch <= last && !recipe.recipe.is_over(&trainer.state.progress) {
+        while trainer.state.progress.epoch <= last && !trainer.state.progress.is_over(&recipe.recipe) {
             trainer.epoch(options.interrupted, observer)?;
             trainer.save(run.path())?;
-            let is_over = recipe.recipe.is_over(&trainer.state.progress);
+            let is_over = trainer.state.progress.is_over(&recipe.recipe);
             if options.interrupted.load(Ordering::Relaxed) && trainer.state.progress.epoch <= last && !is_over
             {
                 let epoch = trainer.state.progress.epoch;

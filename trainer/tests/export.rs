@@ -6,9 +6,9 @@ use distortions::Stream;
 use infer::Session;
 use prost::Message;
 use tch::{Device, Kind, Tensor};
-use trainer::batches::Normaliser;
 use trainer::layers::{Layer, Mode, Shape};
 use trainer::network::Network;
+use trainer::normaliser::Normaliser;
 use trainer::onnx::{Identity, export};
 use trainer::views::View;
 

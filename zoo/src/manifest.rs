@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use datasets::{Digest, Preprocessing, yaml};
+use datasets::{Dataset, Digest, Preprocessing, yaml};
 use serde::{Deserialize, Serialize};
 
 use crate::Count;
@@ -113,6 +113,16 @@ pub struct DatasetInfo {
     /// sha256 of each file's decompressed bytes, by file name.
     #[serde(deserialize_with = "yaml::unique")]
     pub files: BTreeMap<String, Digest>,
+}
+
+impl DatasetInfo {
+    /// What it says of a dataset.
+    pub fn of(dataset: &Dataset) -> DatasetInfo {
+        DatasetInfo {
+            name: dataset.description.name.clone(),
+            files: dataset.files().into_iter().map(|entry| (entry.file.clone(), entry.sha256)).collect(),
+        }
+    }
 }
 
 /// Result on the test split.

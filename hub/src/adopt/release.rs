@@ -102,15 +102,7 @@ impl Release<'_> {
                 shape: [vec![free()], fixed(&[description.classes.len()])].concat(),
             },
             preprocessing: description.preprocessing.clone(),
-            dataset: DatasetInfo {
-                name: description.name.clone(),
-                files: request
-                    .dataset
-                    .files()
-                    .into_iter()
-                    .map(|entry| (entry.file.clone(), entry.sha256))
-                    .collect(),
-            },
+            dataset: DatasetInfo::of(request.dataset),
             test: TestResult {
                 correct: evaluation.correct,
                 per_class: evaluation.per_class.clone(),

@@ -10,10 +10,10 @@ use datasets::{Dataset, Digest, Samples, Split};
 use distortions::Stream;
 use serde::Serialize;
 
-use crate::batches::Normaliser;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluator, batch};
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::recipe::{Output, RecipeFile};
 use crate::run::RunDir;
 use crate::train::{Images, Observer, Options, fit_on};

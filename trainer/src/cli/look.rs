@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use datasets::{Dataset, Split};
 use serde_json::json;
 use trainer::attribution::Explained;
-use trainer::batches::Normaliser;
 use trainer::inspect::{Inspection, inspect};
+use trainer::normaliser::Normaliser;
 use trainer::pictures::{attributions, feature_maps, mistakes};
 use trainer::preview::contact_sheet;
 use trainer::recipe::RecipeFile;
-use trainer::reproduce::published_recipe;
 use trainer::split::split;
 use trainer::table::table;
 use trainer::{Error, Result, front, weights};
@@ -154,7 +153,7 @@ pub(super) fn front_command(args: &FrontArgs) -> Result<()> {
 
 pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
     let (_, version) = open_version(&args.zoo, &args.model)?;
-    let recipe = published_recipe(&version)?.recipe;
+    let recipe = RecipeFile::of_version(&version)?.recipe;
     let dataset = whole_dataset(&args.datasets, &recipe.dataset)?;
     let samples = dataset.load(Split::Train)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use datasets::Dataset;
 use trainer::profile::NumericProfile;
 use trainer::publish;
-use trainer::recipe::RecipeFile;
+use trainer::recipe::{self, RecipeFile};
 use trainer::run;
 use trainer::{Error, Result};
 use zoo::{VersionDir, Zoo};
@@ -44,7 +44,7 @@ pub(super) struct PublishArgs {
 
 pub(super) fn publish_command(args: &PublishArgs) -> Result<()> {
     let runs: Vec<PathBuf> = args.run.iter().cloned().collect();
-    let from_runs = runs.iter().map(|run| (run.join(run::RECIPE), Some(run.clone())));
+    let from_runs = runs.iter().map(|run| (run.join(recipe::FILE), Some(run.clone())));
     let from_recipes = args.recipes.iter().map(|recipe| (recipe.clone(), None));
     let jobs = from_runs
         .chain(from_recipes)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use terminal::ExitStatus;
 use trainer::machine::Processor;
 use trainer::profile::{Isa, NumericProfile};
+use trainer::recipe::RecipeFile;
 use trainer::reproduce::{self, Claim, FileComparison, Reproduction, Request, Start, Verdict};
 use trainer::{Error, Result};
 
@@ -42,7 +43,7 @@ pub(super) fn command(args: &ReproduceArgs) -> Result<ExitStatus> {
     let key = args.key.as_deref().map(read_key).transpose()?;
     let (zoo, version) = open_version(&args.zoo, &args.model)?;
     let trained_on = &reproduce::training(&version)?.cpu;
-    let recipe = reproduce::published_recipe(&version)?;
+    let recipe = RecipeFile::of_version(&version)?;
     let profile = &recipe.recipe.numeric_profile;
     let here = Processor::detect();
     if !profile.isa.is_portable() && !trained_on.starts_with(&here.name) {

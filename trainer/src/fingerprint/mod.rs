@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::arithmetic::Arithmetic;
-use crate::batches::{Normaliser, Source};
+use crate::batches::Source;
 use crate::error::{Error, Result};
 use crate::layers::Layer;
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::optimizer::{Optimizer, OptimizerState};
 use crate::parameters::Parameters;
 use crate::profile::{Isa, NumericProfile};

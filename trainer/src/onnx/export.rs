@@ -8,8 +8,8 @@ use tract_onnx::pb;
 use super::annotate::annotate;
 use super::graph::Graph;
 use super::value;
-use crate::batches::Normaliser;
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::parameters::Parameters;
 
 /// ONNX's number for `float32` as the target of a cast.

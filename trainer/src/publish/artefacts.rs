@@ -6,10 +6,10 @@ use datasets::Samples;
 use infer::golden::{self, Golden};
 use tch::Device;
 
-use crate::batches::Normaliser;
 use crate::error::Result;
 use crate::evaluate::Evaluator;
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::onnx::{self, Identity};
 use crate::parameters::Parameters;
 use crate::weights;

@@ -3,10 +3,10 @@
 use datasets::{Dataset, Split};
 use tch::Device;
 
-use crate::batches::Normaliser;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::parameters::Parameters;
 use crate::recipe::RecipeFile;
 use crate::split::split;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use zoo::ValidationRun;
 
 use crate::error::{Error, Result};
-use crate::recipe::{Recipe, RecipeFile};
+use crate::recipe::{self, Recipe, RecipeFile};
 use crate::run::{self, RunSummary};
 
 /// Every finished run in a folder of runs that held images out, had the same data and differs from `recipe` by seed and
@@ -16,7 +16,7 @@ use crate::run::{self, RunSummary};
 pub(super) fn runs(recipe: &RecipeFile, summary: &RunSummary, folder: &Path) -> Result<Vec<ValidationRun>> {
     let mut found = Vec::new();
     for path in folders(folder)? {
-        let (recipe_path, summary_path) = (path.join(run::RECIPE), path.join(run::SUMMARY));
+        let (recipe_path, summary_path) = (path.join(recipe::FILE), path.join(run::SUMMARY));
         if !summary_path.exists() {
             continue;
         }
@@ -48,7 +48,7 @@ fn asked(recipe: &Recipe) -> Recipe {
     let mut asked = recipe.clone();
     asked.name.clear();
     asked.description.clear();
-    (asked.seed, asked.split) = (0, crate::recipe::Split { validation: 0, train: None });
+    (asked.seed, asked.split) = (0, recipe::Split { validation: 0, train: None });
     if asked.numeric_profile.isa.is_portable() {
         asked.numeric_profile.threads = 1;
     }

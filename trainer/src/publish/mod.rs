@@ -19,14 +19,14 @@ use zoo::{
     Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, ValidationRun, VersionDir, Zoo,
 };
 
-use crate::batches::Normaliser;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::history::EpochRow;
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::onnx::{self, Identity};
 use crate::parameters::Parameters;
-use crate::recipe::RecipeFile;
+use crate::recipe::{self, RecipeFile};
 use crate::run::{self, FinishedRun, RunSummary};
 use crate::weights;
 use artefacts::Artefacts;
@@ -115,11 +115,7 @@ fn release(
 ///
 /// # Errors
 /// If the zoo cannot be read.
-pub fn already_published(
-    zoo: &Zoo,
-    recipe: &crate::recipe::RecipeFile,
-    dataset: &Dataset,
-) -> Result<Option<VersionDir>> {
+pub fn already_published(zoo: &Zoo, recipe: &RecipeFile, dataset: &Dataset) -> Result<Option<VersionDir>> {
     let spec = zoo::Spec::latest(&recipe.recipe.name);
     let newest = match zoo.version(&spec) {
         Ok(version) => version,
@@ -128,16 +124,8 @@ pub fn already_published(
     };
     let manifest = &newest.manifest;
     let same = manifest.training.as_ref().is_some_and(|training| training.recipe_sha256 == recipe.sha256())
-        && manifest.dataset == dataset_info(dataset);
+        && manifest.dataset == DatasetInfo::of(dataset);
     Ok(same.then_some(newest))
-}
-
-/// The dataset as a manifest names it.
-pub(crate) fn dataset_info(dataset: &Dataset) -> DatasetInfo {
-    DatasetInfo {
-        name: dataset.description.name.clone(),
-        files: dataset.files().into_iter().map(|entry| (entry.file.clone(), entry.sha256)).collect(),
-    }
 }
 
 /// Where weights come from.
@@ -215,7 +203,7 @@ impl Release<'_> {
         let mut rows = Vec::new();
         let confusion = drawings::confusion(&test.predictions, &self.test.labels, self.labels());
         files.extend([
-            (run::RECIPE, recipe.text.clone().into_bytes()),
+            (recipe::FILE, recipe.text.clone().into_bytes()),
             (card::CONFUSION, drawings::confusion_matrix(&confusion, self.labels())?.into_bytes()),
         ]);
         let drawn = infer::drawing::of(&files[zoo::ONNX], self.test.shape);
@@ -337,7 +325,7 @@ impl Release<'_> {
                 shape: [vec![free()], fixed(&[self.labels().len()])].concat(),
             },
             preprocessing: self.dataset.description.preprocessing.clone(),
-            dataset: dataset_info(self.dataset),
+            dataset: DatasetInfo::of(self.dataset),
             test: TestResult {
                 correct: test.correct,
                 per_class: test.per_class.clone(),

@@ -5,10 +5,10 @@ use infer::golden::{self, Golden};
 use serde::Serialize;
 use zoo::{TrainingInfo, VersionDir};
 
-use crate::batches::Normaliser;
 use crate::error::{Error, Result};
 use crate::history::{self, EpochRow};
 use crate::network::Network;
+use crate::normaliser::Normaliser;
 use crate::onnx::Identity;
 use crate::parameters::Parameters;
 use crate::publish::{artefacts::Artefacts, calibration};

@@ -7,22 +7,21 @@ use std::path::Path;
 
 use datasets::{Dataset, Digest, Split};
 use tch::Device;
-use zoo::{Count, VersionDir};
+use zoo::{Count, DatasetInfo, VersionDir};
 
 use files::Published;
 pub use files::{FileComparison, training};
 pub use report::{Claim, Difference, Reproduction, Start, Verdict};
 
-use crate::batches::Normaliser;
 use crate::checkpoint::{self, Progress};
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
 use crate::fingerprint;
 use crate::history::{self, EpochRow};
 use crate::machine::Processor;
+use crate::normaliser::Normaliser;
 use crate::parameters::Parameters;
 use crate::profile::Isa;
-use crate::publish::dataset_info;
 use crate::recipe::RecipeFile;
 use crate::run::{self, RunDir};
 use crate::train::{Observer, Options, fit, train};
@@ -52,12 +51,12 @@ pub fn reproduce(
     observer: &mut dyn Observer,
 ) -> Result<Reproduction> {
     let manifest = &version.manifest;
-    if dataset_info(dataset) != manifest.dataset {
+    if DatasetInfo::of(dataset) != manifest.dataset {
         let problem =
             format!("is not the data that {} was trained on: names or hashes differ", version.path.display());
         return Err(Error::run(&dataset.dir, problem));
     }
-    let mut recipe = published_recipe(version)?;
+    let mut recipe = RecipeFile::of_version(version)?;
     let profile = &mut recipe.recipe.numeric_profile;
     profile.isa = request.isa.unwrap_or(profile.isa);
     let network = recipe.recipe.build_network(&dataset.description)?;
@@ -198,16 +197,6 @@ fn start(run: &RunDir) -> Result<Option<Start>> {
         finished_epochs: progress.rows.len() as u32,
         step: progress.step,
     }))
-}
-
-/// The recipe that a version was made by.
-///
-/// # Errors
-/// If the file is damaged or no recipe.
-pub fn published_recipe(version: &VersionDir) -> Result<RecipeFile> {
-    let path = version.path.join(run::RECIPE);
-    let text = String::from_utf8(version.read(run::RECIPE)?).map_err(|e| Error::run(&path, e.to_string()))?;
-    RecipeFile::parse(text, &path)
 }
 
 /// The first epoch whose row differs, of those that both have.

@@ -48,14 +48,7 @@ pub(crate) fn number(
                 format!("labels are names, {:?}; {from} name labels that are numbers", classes[0]),
             )
         })?;
-        let smallest = numbers.iter().min().copied().unwrap_or(0);
-        // Labels from 0, or from 1 as in EMNIST's letters: what the names say.
-        let first =
-            if !is_from_zero && smallest > 0 && numbers.iter().all(|&n| n >= 1 && n <= names.len() as i64) {
-                1
-            } else {
-                0
-            };
+        let first = first_number(&numbers, names.len(), is_from_zero);
         let outside = numbers.iter().find(|&&n| n < first || n - first >= names.len() as i64);
         if let Some(outside) = outside {
             return Err(Error::new(
@@ -66,6 +59,21 @@ pub(crate) fn number(
         place = numbers.iter().map(|number| (number - first) as usize).collect();
         classes = names.to_vec();
     }
+    check_names(source, &classes)?;
+    for record in records {
+        record.label = place[record.label as usize] as u32;
+    }
+    Ok(classes)
+}
+
+/// The label that the first name is for: 0, or 1 as in EMNIST's letters, if that is what fits.
+fn first_number(numbers: &[i64], names: usize, is_from_zero: bool) -> i64 {
+    let fits_from_one = numbers.iter().all(|&number| number >= 1 && number <= names as i64);
+    i64::from(!is_from_zero && !numbers.is_empty() && fits_from_one)
+}
+
+/// As many as there may be, none too long, none like another one.
+fn check_names(source: &Path, classes: &[String]) -> Result<()> {
     if !(2..=MOST).contains(&classes.len()) {
         let shown: Vec<&String> = classes.iter().take(5).collect();
         let problem = format!("{} classes {shown:?}, expected 2 to {MOST}", classes.len());
@@ -87,8 +95,5 @@ pub(crate) fn number(
             format!("two classes are {:?} but for capital letters and spaces around them", pair[0]),
         ));
     }
-    for record in records {
-        record.label = place[record.label as usize] as u32;
-    }
-    Ok(classes)
+    Ok(())
 }

@@ -64,6 +64,9 @@ fn may_be_image(file: &Entry) -> bool {
     file.ending().is_empty() || has_image_ending(&file.name)
 }
 
+const NO_CLASS: &str = "in no folder of a class";
+const BESIDE: &str = "beside the folders of train and test, and in none of them";
+
 /// Finds out what the folders of a tree mean.
 pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
     let mut layout = Layout::default();
@@ -73,7 +76,7 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
         folders.pop();
         let why = match (may_be_image(file), folders.is_empty()) {
             (false, _) => "not an image",
-            (true, true) => "in no folder of a class",
+            (true, true) => NO_CLASS,
             (true, false) => {
                 files.push((index, folders));
                 continue;
@@ -94,32 +97,11 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
     }
     let mut unlabelled = 0;
     for (index, folders) in files {
-        let name = &tree.files[index].name;
-        let (of, rest) = match (has_splits, folders.split_first()) {
-            (true, Some((first, rest))) => match part(first) {
-                Some(of) => (of, rest),
-                None => {
-                    layout.leave_out(name, "beside the folders of train and test, and in none of them");
-                    continue;
-                }
-            },
-            _ => (Part::All, folders.as_slice()),
-        };
-        // `seg_train/seg_train/buildings`, `train/images/cat`.
-        let rest = match rest.split_first() {
-            Some((first, below)) if !below.is_empty() && has_splits && is_again(first, of) => below,
-            _ => rest,
-        };
-        match rest.get(level - 1) {
-            Some(class) => {
-                let inner = rest.get(level).map(|folder| (*folder).to_owned());
-                layout.places.push(Place { file: index, part: of, class: (*class).to_owned(), inner });
-            }
-            None => {
-                unlabelled += usize::from(has_splits);
-                let why =
-                    if level == 1 { "in no folder of a class" } else { "not as deep as --class-level says" };
-                layout.leave_out(name, why);
+        match place(index, &folders, has_splits, level) {
+            Ok(place) => layout.places.push(place),
+            Err(why) => {
+                unlabelled += usize::from(has_splits && why != BESIDE);
+                layout.leave_out(&tree.files[index].name, why);
             }
         }
     }
@@ -134,6 +116,30 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
             .push(format!("{unlabelled} images of a split are in no folder of a class, and were left out"));
     }
     layout
+}
+
+/// What the folders of a file say, or why they say nothing.
+fn place(
+    index: usize,
+    folders: &[&str],
+    has_splits: bool,
+    level: Level,
+) -> std::result::Result<Place, &'static str> {
+    let (of, rest) = match (has_splits, folders.split_first()) {
+        (true, Some((first, rest))) => (part(first).ok_or(BESIDE)?, rest),
+        _ => (Part::All, folders),
+    };
+    // `seg_train/seg_train/buildings`, `train/images/cat`.
+    let rest = match rest.split_first() {
+        Some((first, below)) if !below.is_empty() && has_splits && is_again(first, of) => below,
+        _ => rest,
+    };
+    let class = rest.get(level - 1).ok_or(match level {
+        1 => NO_CLASS,
+        _ => "not as deep as --class-level says",
+    })?;
+    let inner = rest.get(level).map(|folder| (*folder).to_owned());
+    Ok(Place { file: index, part: of, class: (*class).to_owned(), inner })
 }
 
 /// Takes folders that are around everything away; returns them.

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
 mod card;
 mod check;
 mod classes;
@@ -162,64 +163,17 @@ fn made(
     let leaked = check::remove_leaked(records);
     let mut notes = Vec::new();
     if collected.several > 0 {
-        let files = if collected.several == 1 {
-            "1 file has".into()
-        } else {
-            format!("{} files have", collected.several)
+        let files = match collected.several {
+            1 => "1 file has".into(),
+            several => format!("{several} files have"),
         };
         notes.push(format!("{files} several images (pages or frames), of which the first was taken"));
     }
-    let has_test = records.iter().any(|record| record.part == Part::Test);
-    let asked = [
-        ("--test-share", request.test_share.is_some()),
-        ("--fold", request.fold.is_some()),
-        ("--seed", request.seed.is_some()),
-        ("--group-by", group_by.is_some()),
-    ];
-    if let (true, Some((option, _))) = (has_test, asked.iter().find(|(_, is_given)| *is_given)) {
-        return Err(Error::new(
-            source,
-            format!("has a test split of its own; {option} is for sources without"),
-        ));
-    }
-    if group_by.is_some() && records.iter().any(|record| record.part == Part::Validation) {
-        let problem = "has a validation split of its own, which --group-by does not keep apart; it is for sources without";
-        return Err(Error::new(source, problem));
-    }
-    if !has_test {
-        let (share, seed) = (request.test_share.unwrap_or(TEST_SHARE), request.seed.unwrap_or(1));
-        let plan = Plan { share, fold: request.fold, seed, group_by };
-        let groups = split::split(records, classes.len(), &plan);
-        notes.push(match request.fold {
-            Some((part, parts)) => {
-                format!("the test split is part {part} of {parts} of each class, seed {seed}")
-            }
-            None => format!("the test split is {} % of each class, seed {seed}", 100.0 * share),
-        });
-        if group_by.is_some() {
-            notes.push(format!("{groups} groups, each on one side of the split"));
-        }
-    }
+    notes.extend(hold_out_test(request, records, classes.len(), group_by)?);
     let (imbalance, mut warnings) = check::balance(source, records, &classes)?;
     warnings.append(&mut corrected.warnings);
-    if request.licence == "unknown" {
-        warnings
-            .push("who may use these images? --licence says it, --origin says where they are from".into());
-    }
-    let constant = records.iter().filter(|record| record.is_constant).count();
-    if constant > 0 {
-        warnings.push(format!("{constant} images are of one colour all over"));
-    }
-    if leaked > 0 {
-        warnings.push(format!(
-            "{leaked} images to train or validate with were also in the test or validation split and were left out there"
-        ));
-    }
     let size_outliers = check::size_outliers(records);
-    if let Some(first) = size_outliers.first() {
-        warnings
-            .push(format!("{} images are of quite another size than most, as {first}", size_outliers.len()));
-    }
+    warnings.extend(doubts(request, records, leaked, &size_outliers));
     if sideways::look_transposed(&collected.records, &collected.spool, collected.shape, classes.len())? {
         warnings.push(
             "the images look like characters on their side: --transpose changes rows and columns (EMNIST's files need it)"
@@ -238,6 +192,68 @@ fn made(
         notes,
         warnings,
     })
+}
+
+/// Makes a test split where the source has none; the notes on it.
+fn hold_out_test(
+    request: &Request,
+    records: &mut [Record],
+    classes: usize,
+    group_by: Option<&Regex>,
+) -> Result<Vec<String>> {
+    let refuse = |problem: String| Err(Error::new(&request.source, problem));
+    let has_test = records.iter().any(|record| record.part == Part::Test);
+    let asked = [
+        ("--test-share", request.test_share.is_some()),
+        ("--fold", request.fold.is_some()),
+        ("--seed", request.seed.is_some()),
+        ("--group-by", group_by.is_some()),
+    ];
+    if let (true, Some((option, _))) = (has_test, asked.iter().find(|(_, is_given)| *is_given)) {
+        return refuse(format!("has a test split of its own; {option} is for sources without"));
+    }
+    if group_by.is_some() && records.iter().any(|record| record.part == Part::Validation) {
+        let problem = "has a validation split of its own, which --group-by does not keep apart; it is for sources without";
+        return refuse(problem.into());
+    }
+    if has_test {
+        return Ok(Vec::new());
+    }
+    let (share, seed) = (request.test_share.unwrap_or(TEST_SHARE), request.seed.unwrap_or(1));
+    let groups = split::split(records, classes, &Plan { share, fold: request.fold, seed, group_by });
+    let mut notes = vec![match request.fold {
+        Some((part, parts)) => {
+            format!("the test split is part {part} of {parts} of each class, seed {seed}")
+        }
+        None => format!("the test split is {} % of each class, seed {seed}", 100.0 * share),
+    }];
+    if group_by.is_some() {
+        notes.push(format!("{groups} groups, each on one side of the split"));
+    }
+    Ok(notes)
+}
+
+/// What is worth a look before anybody trains on these images.
+fn doubts(request: &Request, records: &[Record], leaked: usize, size_outliers: &[String]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if request.licence == "unknown" {
+        warnings
+            .push("who may use these images? --licence says it, --origin says where they are from".into());
+    }
+    let constant = records.iter().filter(|record| record.is_constant).count();
+    if constant > 0 {
+        warnings.push(format!("{constant} images are of one colour all over"));
+    }
+    if leaked > 0 {
+        warnings.push(format!(
+            "{leaked} images to train or validate with were also in the test or validation split and were left out there"
+        ));
+    }
+    if let Some(first) = size_outliers.first() {
+        warnings
+            .push(format!("{} images are of quite another size than most, as {first}", size_outliers.len()));
+    }
+    warnings
 }
 
 fn finish(

@@ -1,12 +1,13 @@
 //! Files below a folder, or in a zip or tar file, under one view: their names with `/`, in a fixed order.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 use walkdir::WalkDir;
 
+use crate::archive::{Form, GZIP, archive, entries, open};
 use crate::error::{Error, Result};
 use crate::report::LeftOut;
 
@@ -42,13 +43,6 @@ pub(crate) struct Tree {
     pub(crate) unreadable: Vec<LeftOut>,
     /// Files and folders that file managers left.
     pub(crate) litter: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Form {
-    Folder,
-    Zip,
-    Tar,
 }
 
 /// A file.
@@ -332,35 +326,11 @@ impl Tree {
 type Reader<'a> = dyn FnMut(usize, std::result::Result<Vec<u8>, String>) -> Result<()> + 'a;
 type TarVisitor<'a> = dyn FnMut(usize, &mut tar::Entry<'_, Box<dyn Read>>) -> Result<()> + 'a;
 
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
 fn name_of(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
     let parts: Vec<_> =
         below.components().map(|part| readable(part.as_os_str().as_encoded_bytes())).collect();
     parts.join("/")
-}
-
-/// How many entries a zip file says that it has (APPNOTE.TXT 4.3.16, its last record); 0 where that record does not say.
-fn entries(path: &Path) -> Result<usize> {
-    let mut file = open(path)?;
-    let length = file.metadata().map_err(Error::io(path))?.len();
-    // The record's 22 bytes and the longest comment.
-    file.seek(SeekFrom::Start(length.saturating_sub(22 + 65_535))).map_err(Error::io(path))?;
-    let mut end = Vec::new();
-    file.take(22 + 65_535).read_to_end(&mut end).map_err(Error::io(path))?;
-    // A comment may look like one; the record's own comment reaches the end.
-    let is_record = |at: &usize| {
-        let record = &end[*at..];
-        let comment = usize::from(u16::from_le_bytes([record[20], record[21]]));
-        record.starts_with(b"PK\x05\x06") && record.len() == 22 + comment
-    };
-    let places = || 0..(end.len() + 1).saturating_sub(22);
-    let last = || places().rfind(|&at| end[at..].starts_with(b"PK\x05\x06"));
-    let record = places().find(is_record).or_else(last).map(|at| &end[at..]);
-    let count = record.map_or(0, |record| usize::from(u16::from_le_bytes([record[10], record[11]])));
-    // So many stand for more, which another record says.
-    Ok(if count == 0xffff { 0 } else { count })
 }
 
 /// A name as text. What is no UTF-8 is written as `%E9`: were it left out, two names could become one.
@@ -380,42 +350,4 @@ fn bytes_of(reader: &mut impl Read) -> std::result::Result<Vec<u8>, String> {
         return Err(format!("more than {MAX_BYTES} bytes"));
     }
     Ok(bytes)
-}
-
-fn open(path: &Path) -> Result<File> {
-    datasets::files::open(path).map_err(Error::io(path))
-}
-
-/// What kind of archive a file is, by its first bytes.
-fn archive(path: &Path) -> Result<Option<Form>> {
-    let mut file = open(path)?;
-    let mut start = Vec::new();
-    file.by_ref().take(512).read_to_end(&mut start).map_err(Error::io(path))?;
-    let others: [(&[u8], &str); 5] = [
-        (b"Rar!", "a RAR archive"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-        (b"\xfd7zXZ", "an XZ file"),
-        (b"BZh", "a bzip2 file"),
-        (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
-    ];
-    if let Some((_, what)) = others.iter().find(|(magic, _)| start.starts_with(magic)) {
-        return Err(Error::new(
-            path,
-            format!("{what}, which is not read here: unpack it, or make a zip or tar.gz"),
-        ));
-    }
-    if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
-        return Ok(Some(Form::Zip));
-    }
-    if start.get(257..262) == Some(b"ustar") {
-        return Ok(Some(Form::Tar));
-    }
-    if start.starts_with(&GZIP) {
-        // IDX files and tables are compressed too.
-        file.rewind().map_err(Error::io(path))?;
-        let mut inner = Vec::new();
-        let inside = MultiGzDecoder::new(BufReader::new(file)).take(512).read_to_end(&mut inner);
-        return Ok((inside.is_ok() && inner.get(257..262) == Some(b"ustar")).then_some(Form::Tar));
-    }
-    Ok(None)
 }

@@ -1,5 +1,6 @@
 //! What accuracy costs among the versions of a zoo, as a picture.
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use zoo::{Index, IndexVersion};
@@ -95,20 +96,12 @@ pub fn draw(index: &Index, dataset: &str) -> Result<String> {
             .draw()
             .map_err(Error::drawing)?;
         for tick in TICKS.into_iter().filter(|tick| (left..right).contains(&libm::log10(*tick))) {
-            let (x, y) = chart.backend_coord(&(libm::log10(tick), low - air));
-            let style = ("sans-serif", TEXT).into_font().color(&BLACK).pos(Pos::new(HPos::Center, VPos::Top));
-            root.draw(&PathElement::new([(x, y), (x, y + 5)], BLACK)).map_err(Error::drawing)?;
-            root.draw(&Text::new(tick.to_string(), (x, y + 8), style)).map_err(Error::drawing)?;
+            draw_tick(&root, chart.backend_coord(&(libm::log10(tick), low - air)), tick)?;
         }
         let front = pareto_front(&places);
-        // Steps: for less than the next one's cost there is nothing better.
-        let mut steps: Vec<(f64, f64)> = Vec::new();
-        for place in front.iter().filter_map(|&index| places.get(index)) {
-            steps.extend(steps.last().map(|before| (place.0, before.1)));
-            steps.push(*place);
-        }
-        steps.extend(steps.last().map(|last| (right, last.1)));
-        chart.draw_series(LineSeries::new(steps, ORANGE.stroke_width(2))).map_err(Error::drawing)?;
+        chart
+            .draw_series(LineSeries::new(steps(&front, &places, right), ORANGE.stroke_width(2)))
+            .map_err(Error::drawing)?;
         for (index, (point, &place)) in points.iter().zip(&places).enumerate() {
             let colour = if front.contains(&index) { ORANGE } else { BLUE };
             let [low, high] = point.version.test.interval().map(|share| (place.0, 100.0 * share));
@@ -124,6 +117,24 @@ pub fn draw(index: &Index, dataset: &str) -> Result<String> {
         root.present().map_err(Error::drawing)?;
     }
     Ok(svg)
+}
+
+/// A mark below the axis of costs, and its number.
+fn draw_tick(root: &DrawingArea<SVGBackend<'_>, Shift>, (x, y): (i32, i32), tick: f64) -> Result<()> {
+    let style = ("sans-serif", TEXT).into_font().color(&BLACK).pos(Pos::new(HPos::Center, VPos::Top));
+    root.draw(&PathElement::new([(x, y), (x, y + 5)], BLACK)).map_err(Error::drawing)?;
+    root.draw(&Text::new(tick.to_string(), (x, y + 8), style)).map_err(Error::drawing)
+}
+
+/// The line along the front, up to `right`. In steps: for less than the next one's cost there is nothing better.
+fn steps(front: &[usize], places: &[(f64, f64)], right: f64) -> Vec<(f64, f64)> {
+    let mut steps: Vec<(f64, f64)> = Vec::new();
+    for place in front.iter().filter_map(|&index| places.get(index)) {
+        steps.extend(steps.last().map(|before| (place.0, before.1)));
+        steps.push(*place);
+    }
+    steps.extend(steps.last().map(|last| (right, last.1)));
+    steps
 }
 
 impl Point<'_> {

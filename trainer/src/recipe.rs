@@ -214,88 +214,82 @@ impl Recipe {
 
     /// Checks what the types cannot say.
     fn check(&self, path: &Path) -> Result<()> {
-        let refuse = |field: &str, found: &dyn ToString, expected: &str| {
-            Err(Error::Recipe {
-                path: path.to_owned(),
-                field: field.into(),
-                found: found.to_string(),
-                expected: expected.into(),
-            })
+        let wrong = self.out_of_range().or_else(|| self.contradiction());
+        wrong.map_or(Ok(()), |(field, found, expected)| {
+            Err(Error::Recipe { path: path.to_owned(), field, found, expected })
+        })
+    }
+
+    /// Field, value and range of the first that is out of it.
+    fn out_of_range(&self) -> Option<(String, String, String)> {
+        if let Err(expected) = zoo::check_name(&self.name) {
+            return Some(("name".into(), self.name.clone(), expected));
+        }
+        let of_optimizer = self.optimizer.constants().into_iter();
+        let of_optimizer = of_optimizer
+            .map(|(field, value, good, range)| (format!("optimizer.{field}"), value, good, range));
+        let named = |(field, value, good, range): (&str, f64, bool, &'static str)| {
+            (field.to_owned(), value, good, range)
         };
-        zoo::check_name(&self.name).or_else(|expected| refuse("name", &self.name, &expected))?;
-        for (field, value, good, range) in self.optimizer.constants() {
-            if !good {
-                return refuse(&format!("optimizer.{field}"), &value, range);
-            }
-        }
-        let schedule = self.schedule.fields().into_iter();
-        let schedule = schedule.map(|(field, value, good, range)| (field.to_owned(), value, good, range));
-        for (field, value, good, range) in schedule.chain(self.augmentation.fields()) {
-            if !good {
-                return refuse(&field, &value, range);
-            }
-        }
-        if let Some(Outliers { share, .. }) =
-            self.outliers.as_ref().filter(|o| !(0.0..=4.0).contains(&o.share))
-        {
-            return refuse("outliers.share", share, "0 to 4");
-        }
-        if !(1..=100_000).contains(&self.epochs) {
-            return refuse("epochs", &self.epochs, "1 to 100000");
-        }
+        let smoothing = self.label_smoothing;
+        let own = [
+            self.ema.map(|ema| ("ema", ema, (0.0..1.0).contains(&ema), "0 <= value < 1")),
+            Some(("label_smoothing", smoothing, (0.0..1.0).contains(&smoothing), "0 <= value < 1")),
+        ];
+        let reals = of_optimizer
+            .chain(self.schedule.fields().into_iter().map(named))
+            .chain(self.distillation.iter().flat_map(Distillation::fields).map(named))
+            .chain(own.into_iter().flatten().map(named))
+            .map(|(field, value, good, range)| (field, value.to_string(), good, range));
+        // As they were written: a 4.1 in `f32` is 4.099999904632568 in `f64`.
+        let singles = self.augmentation.fields().into_iter();
+        let singles = singles
+            .map(|(field, value, good, range)| (field, (value as f32).to_string(), good, range))
+            .chain(self.outliers.iter().map(|Outliers { share, .. }| {
+                ("outliers.share".to_owned(), share.to_string(), (0.0..=4.0).contains(share), "0 to 4")
+            }));
+        let counts = [
+            ("epochs", self.epochs as usize, 1..=100_000, "1 to 100000"),
+            ("batch_size", self.batch_size, 1..=65_536, "1 to 65536"),
+            ("numeric_profile.threads", self.numeric_profile.threads as usize, 1..=256, "1 to 256"),
+            ("split.train", self.split.train.unwrap_or(1), 1..=usize::MAX, "at least 1 image"),
+        ];
+        let counts = counts.into_iter().map(|(field, value, range, expected)| {
+            (field.to_owned(), value.to_string(), range.contains(&value), expected)
+        });
+        let wrong = reals.chain(singles).chain(counts).find(|(_, _, good, _)| !good);
+        wrong.map(|(field, found, _, range)| (field, found, range.to_owned()))
+    }
+
+    /// Field, value and what another field demands of it, of the first that does not go with another one.
+    fn contradiction(&self) -> Option<(String, String, String)> {
+        let wrong = |field: &str, found: &dyn ToString, expected: &str| {
+            Some((field.to_owned(), found.to_string(), expected.to_owned()))
+        };
         if self.plain_epochs > self.epochs {
-            return refuse("plain_epochs", &self.plain_epochs, "at most as many as `epochs`");
-        }
-        if !(1..=65_536).contains(&self.batch_size) {
-            return refuse("batch_size", &self.batch_size, "1 to 65536");
-        }
-        if self.split.train == Some(0) {
-            return refuse("split.train", &0, "at least 1 image");
-        }
-        for (field, value, good, range) in self.distillation.iter().flat_map(Distillation::fields) {
-            if !good {
-                return refuse(field, &value, range);
-            }
-        }
-        if !(0.0..1.0).contains(&self.label_smoothing) {
-            return refuse("label_smoothing", &self.label_smoothing, "0 <= value < 1");
-        }
-        if let Some(ema) = self.ema.filter(|ema| !(0.0..1.0).contains(ema)) {
-            return refuse("ema", &ema, "0 <= value < 1");
-        }
-        if !(1..=256).contains(&self.numeric_profile.threads) {
-            return refuse("numeric_profile.threads", &self.numeric_profile.threads, "1 to 256");
+            return wrong("plain_epochs", &self.plain_epochs, "at most as many as `epochs`");
         }
         let average = &self.output.average;
         if average.iter().enumerate().any(|(index, view)| average[..index].contains(view)) {
-            return refuse("output.average", &format!("{average:?}"), "each view once");
+            return wrong("output.average", &format!("{average:?}"), "each view once");
         }
         if self.output.select == Select::BestValidation && self.split.validation == 0 {
-            return refuse(
-                "split.validation",
-                &0,
-                "at least 1 image, because output.select is best_validation",
-            );
+            let expected = "at least 1 image, because output.select is best_validation";
+            return wrong("split.validation", &0, expected);
         }
         if let Some(EarlyStopping { patience }) = self.early_stopping {
             if patience == 0 {
-                return refuse("early_stopping.patience", &0, "at least 1 epoch");
+                return wrong("early_stopping.patience", &0, "at least 1 epoch");
             }
             if self.output.select != Select::BestValidation {
-                return refuse(
-                    "output.select",
-                    &"last",
-                    "best_validation, because early_stopping chooses by it",
-                );
+                let expected = "best_validation, because early_stopping chooses by it";
+                return wrong("output.select", &"last", expected);
             }
         }
         if self.output.confidence && self.split.validation == 0 {
-            return refuse(
-                "split.validation",
-                &0,
-                "at least 1 image, because output.confidence is fitted on them",
-            );
+            let expected = "at least 1 image, because output.confidence is fitted on them";
+            return wrong("split.validation", &0, expected);
         }
-        Ok(())
+        None
     }
 }

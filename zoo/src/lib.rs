@@ -30,6 +30,7 @@ mod layout;
 mod lock;
 mod manifest;
 mod names;
+mod origin;
 mod results;
 pub mod signature;
 mod spec;
@@ -46,10 +47,11 @@ pub use error::{Error, Result};
 pub use index::{INDEX, Index, IndexModel, IndexVersion};
 pub use layout::{Engine, Violation};
 pub use manifest::{
-    Adopted, ClassCount, DatasetInfo, Dim, FileRecord, ForeignWeights, MANIFEST, MAX_FILE_BYTES, Manifest,
-    NetworkInfo, ONNX, OnnxInfo, Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult,
+    ClassCount, DatasetInfo, Dim, FileRecord, MANIFEST, MAX_FILE_BYTES, Manifest, NetworkInfo, ONNX,
+    OnnxInfo, SCHEMA, SelfCheckInfo, TensorInfo, TestResult,
 };
 pub use names::{check_name, parse_version};
+pub use origin::{Adopted, ForeignWeights, Origin};
 pub use results::grouped;
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo};

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use datasets::{Dataset, Digest, Preprocessing, yaml};
+use datasets::{Dataset, Digest, ImageShape, Preprocessing, yaml};
 use serde::{Deserialize, Serialize};
 
 use crate::Count;
 use crate::confidence::Confidence;
 use crate::error::{Error, Result};
 use crate::names::{check_name, parse_version};
+use crate::origin::Origin;
 use crate::training::TrainingInfo;
 
 /// Name of the manifest in a version's folder.
@@ -90,6 +91,24 @@ pub struct TensorInfo {
     pub dtype: String,
     /// Dimensions, outermost first.
     pub shape: Vec<Dim>,
+}
+
+impl TensorInfo {
+    /// `uint8 [N, C, H, W]`; `batch` is the name of N.
+    pub fn images(name: &str, batch: &str, ImageShape { channels, height, width }: ImageShape) -> TensorInfo {
+        TensorInfo::with_batch(name, "uint8", batch, &[channels, height, width])
+    }
+
+    /// `float32 [N, classes]`; `batch` is the name of N.
+    pub fn probabilities(name: &str, batch: &str, classes: usize) -> TensorInfo {
+        TensorInfo::with_batch(name, "float32", batch, &[classes])
+    }
+
+    fn with_batch(name: &str, dtype: &str, batch: &str, each: &[usize]) -> TensorInfo {
+        let each = each.iter().map(|&length| Dim::Fixed(length));
+        let shape = std::iter::once(Dim::Free(batch.into())).chain(each).collect();
+        TensorInfo { name: name.into(), dtype: dtype.into(), shape }
+    }
 }
 
 /// A dimension: a number, or a name for one that is free.
@@ -174,50 +193,6 @@ pub struct OnnxInfo {
     pub is_annotated: bool,
 }
 
-/// Where a version comes from that was not trained here: nobody can retrain it to the same bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// An ONNX file that was brought into the zoo's form.
-    Adopted(Adopted),
-    /// Weights for the network of a recipe.
-    Weights(ForeignWeights),
-}
-
-/// Fields of `adopted`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Adopted {
-    /// Name of the file.
-    pub file: String,
-    /// sha256 of the file, with its external data if it has any: of the data's files, then of the file, by name.
-    pub sha256: Digest,
-    /// What the file says made it; may be empty.
-    pub producer: String,
-    /// What was changed, in order, as people read it.
-    pub changes: Vec<String>,
-    /// Where the golden outputs come from; absent without any that are independent of the runtime.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub golden: Option<String>,
-}
-
-/// Fields of `weights`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct ForeignWeights {
-    /// Name of the file.
-    pub file: String,
-    /// sha256 of the file.
-    pub sha256: Digest,
-    /// sha256 of `recipe.yaml`.
-    pub recipe_sha256: Digest,
-    /// sha256 of all parameters, little-endian `f32`, in state-dict order.
-    pub parameters_sha256: Digest,
-}
-
 /// What was checked before the version was published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -267,12 +242,12 @@ impl Manifest {
     }
 
     /// Shape of one input image.
-    pub fn image_shape(&self) -> datasets::ImageShape {
+    pub fn image_shape(&self) -> ImageShape {
         let dim = |index: usize| match self.input.shape.get(index) {
             Some(Dim::Fixed(length)) => *length,
             _ => 0,
         };
-        datasets::ImageShape { channels: dim(1), height: dim(2), width: dim(3) }
+        ImageShape { channels: dim(1), height: dim(2), width: dim(3) }
     }
 
     /// Checks what the types cannot say.
@@ -299,6 +274,24 @@ impl Manifest {
         if !(2..=256).contains(&classes) {
             return refuse("labels", &classes, "2 to 256 labels");
         }
+        self.check_tensors(&refuse)?;
+        match (&self.training, &self.origin) {
+            (Some(training), None) if training.epochs_sha256.len() != training.epochs as usize => {
+                let expected = format!("{}, one for each epoch", training.epochs);
+                return refuse("training.epochs_sha256", &training.epochs_sha256.len(), &expected);
+            }
+            (Some(_), None) | (None, Some(_)) => {}
+            (Some(_), Some(_)) => return refuse("origin", &"together with training", "one of the two"),
+            (None, None) => return refuse("training", &"nothing, and no origin", "one of the two"),
+        }
+        if let Some(Err((field, found, expected))) = self.confidence.as_ref().map(Confidence::check) {
+            return refuse(&format!("confidence.{field}"), &found, &expected);
+        }
+        self.check_counts(&refuse)?;
+        self.check_files(&refuse)
+    }
+
+    fn check_tensors(&self, refuse: &dyn Fn(&str, &dyn ToString, &str) -> Result<()>) -> Result<()> {
         let shape = self.image_shape();
         let sides = 1..=4096;
         let good_input = matches!(self.input.shape.as_slice(), [Dim::Free(_), ..])
@@ -319,30 +312,18 @@ impl Manifest {
         if self.input.dtype != "uint8" {
             return refuse("input.dtype", &self.input.dtype, "uint8");
         }
-        if !matches!(self.output.shape.as_slice(), [Dim::Free(_), Dim::Fixed(count)] if *count == classes) {
+        if !matches!(self.output.shape.as_slice(), [Dim::Free(_), Dim::Fixed(count)] if *count == self.labels.len())
+        {
             return refuse(
                 "output.shape",
                 &format!("{:?}", self.output.shape),
-                &format!("[N, {classes}], one for each label"),
+                &format!("[N, {}], one for each label", self.labels.len()),
             );
         }
         if self.output.dtype != "float32" {
             return refuse("output.dtype", &self.output.dtype, "float32");
         }
-        match (&self.training, &self.origin) {
-            (Some(training), None) if training.epochs_sha256.len() != training.epochs as usize => {
-                let expected = format!("{}, one for each epoch", training.epochs);
-                return refuse("training.epochs_sha256", &training.epochs_sha256.len(), &expected);
-            }
-            (Some(_), None) | (None, Some(_)) => {}
-            (Some(_), Some(_)) => return refuse("origin", &"together with training", "one of the two"),
-            (None, None) => return refuse("training", &"nothing, and no origin", "one of the two"),
-        }
-        if let Some(Err((field, found, expected))) = self.confidence.as_ref().map(Confidence::check) {
-            return refuse(&format!("confidence.{field}"), &found, &expected);
-        }
-        self.check_counts(&refuse)?;
-        self.check_files(&refuse)
+        Ok(())
     }
 
     fn check_counts(&self, refuse: &dyn Fn(&str, &dyn ToString, &str) -> Result<()>) -> Result<()> {

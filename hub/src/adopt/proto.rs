@@ -8,7 +8,7 @@ use tract_onnx::pb::{
 };
 
 /// Name of the free dimension.
-const BATCH: &str = "N";
+pub(super) const BATCH: &str = "N";
 
 pub(super) fn int_attribute(name: &str, value: i64) -> AttributeProto {
     let kind = attribute_proto::AttributeType::Int.into();

@@ -9,11 +9,11 @@ use infer::{Evaluation, Session};
 use prost::Message;
 use tract_onnx::pb::StringStringEntryProto;
 use zoo::{
-    Adopted, DatasetInfo, Dim, FileRecord, Manifest, NetworkInfo, OnnxInfo, Origin, SCHEMA, SelfCheckInfo,
+    Adopted, DatasetInfo, FileRecord, Manifest, NetworkInfo, OnnxInfo, Origin, SCHEMA, SelfCheckInfo,
     TensorInfo, TestResult,
 };
 
-use super::{Form, Request, TOLERANCE, card, graph};
+use super::{Form, Request, TOLERANCE, card, graph, proto};
 
 /// A version in the making.
 pub(super) struct Release<'a> {
@@ -81,8 +81,6 @@ impl Release<'_> {
     fn manifest(&self, version: u32, summary: &infer::Summary) -> Manifest {
         let Release { request, evaluation, shape, .. } = self;
         let description = &request.dataset.description;
-        let free = || Dim::Free("N".into());
-        let fixed = |lengths: &[usize]| lengths.iter().map(|&d| Dim::Fixed(d)).collect::<Vec<_>>();
         let none = zoo::Count { correct: 0, total: 0 };
         let golden_images = self.golden.as_ref().map_or(0, |golden| golden.shape[0] as u64);
         Manifest {
@@ -91,16 +89,8 @@ impl Release<'_> {
             version,
             description: request.description.into(),
             labels: description.classes.clone(),
-            input: TensorInfo {
-                name: graph::INPUT.into(),
-                dtype: "uint8".into(),
-                shape: [vec![free()], fixed(&[shape.channels, shape.height, shape.width])].concat(),
-            },
-            output: TensorInfo {
-                name: graph::OUTPUT.into(),
-                dtype: "float32".into(),
-                shape: [vec![free()], fixed(&[description.classes.len()])].concat(),
-            },
+            input: TensorInfo::images(graph::INPUT, proto::BATCH, *shape),
+            output: TensorInfo::probabilities(graph::OUTPUT, proto::BATCH, description.classes.len()),
             preprocessing: description.preprocessing.clone(),
             dataset: DatasetInfo::of(request.dataset),
             test: TestResult {

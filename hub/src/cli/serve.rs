@@ -105,53 +105,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<ExitStatus> {
     // A panic ends a request, not the server.
     terminal::log_panics("zoo");
     start_log(args.log_format, args.log_level);
-    let seconds = |name: &str, value: f64| match value {
-        0.01..=86_400.0 => Ok(Duration::from_secs_f64(value)),
-        _ => Err(Error::Usage(format!("--{name} {value}: expected 0.01 to 86400 seconds"))),
-    };
-    let number = |name: &str, value: usize| match value {
-        1..=MAX_NUMBER => Ok(value),
-        _ => Err(Error::Usage(format!("--{name} {value}: expected 1 to {MAX_NUMBER}"))),
-    };
-    let body_bytes = match args.max_body {
-        1..=MAX_BODY_MIB => args.max_body << 20,
-        other => {
-            return Err(Error::Usage(format!("--max-body {other}: expected 1 to {MAX_BODY_MIB} MiB")));
-        }
-    };
-    let limits = Limits {
-        body_bytes,
-        all_bodies_bytes: Limits::default().all_bodies_bytes.max(body_bytes),
-        queue_images: number("max-queue", args.max_queue)?,
-        requests: number("max-requests", args.max_requests)?,
-        connections: number("max-connections", args.max_connections)?,
-        timeout: seconds("timeout", args.timeout)?,
-        shutdown_delay: match args.shutdown_delay {
-            0.0 => Duration::ZERO,
-            delay => seconds("shutdown-delay", delay)?,
-        },
-        drain: seconds("drain", args.drain)?,
-    };
-    let threads = match args.threads {
-        Some(threads) => number("threads", threads)?,
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
-    let options = Options {
-        zoo: args.zoo.is_there().then(|| args.zoo.path().to_owned()),
-        listen: args.listen,
-        tls: args.tls_cert.zip(args.tls_key),
-        token: args.token_file.as_deref().map(read_token).transpose()?,
-        admin_token: args.admin_token_file.as_deref().map(read_token).transpose()?,
-        hosts: args.hosts.iter().map(|host| named_host(host)).collect::<Result<_>>()?,
-        trust: Trust {
-            key: args.key.as_deref().map(read_public_key).transpose()?,
-            policy: args.policy.as_deref().map(Policy::read).transpose()?,
-        },
-        versions: number("versions", args.versions)?,
-        poll: seconds("poll", args.poll)?,
-        threads,
-        limits,
-    };
+    let options = options(&args)?;
     if options.zoo.is_none() {
         if args.key.is_some() || args.policy.is_some() {
             let problem = "no zoo here, and the built-in model is signed by nobody; expected a zoo with --key or --policy";
@@ -168,6 +122,65 @@ pub(super) fn serve(args: ServeArgs) -> Result<ExitStatus> {
         }
     })?;
     Ok(ExitStatus::Success)
+}
+
+fn options(args: &ServeArgs) -> Result<Options> {
+    let threads = match args.threads {
+        Some(threads) => number("threads", threads)?,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    Ok(Options {
+        zoo: args.zoo.is_there().then(|| args.zoo.path().to_owned()),
+        listen: args.listen,
+        tls: args.tls_cert.clone().zip(args.tls_key.clone()),
+        token: args.token_file.as_deref().map(read_token).transpose()?,
+        admin_token: args.admin_token_file.as_deref().map(read_token).transpose()?,
+        hosts: args.hosts.iter().map(|host| named_host(host)).collect::<Result<_>>()?,
+        trust: Trust {
+            key: args.key.as_deref().map(read_public_key).transpose()?,
+            policy: args.policy.as_deref().map(Policy::read).transpose()?,
+        },
+        versions: number("versions", args.versions)?,
+        poll: seconds("poll", args.poll)?,
+        threads,
+        limits: limits(args)?,
+    })
+}
+
+fn limits(args: &ServeArgs) -> Result<Limits> {
+    let body_bytes = match args.max_body {
+        1..=MAX_BODY_MIB => args.max_body << 20,
+        other => {
+            return Err(Error::Usage(format!("--max-body {other}: expected 1 to {MAX_BODY_MIB} MiB")));
+        }
+    };
+    Ok(Limits {
+        body_bytes,
+        all_bodies_bytes: Limits::default().all_bodies_bytes.max(body_bytes),
+        queue_images: number("max-queue", args.max_queue)?,
+        requests: number("max-requests", args.max_requests)?,
+        connections: number("max-connections", args.max_connections)?,
+        timeout: seconds("timeout", args.timeout)?,
+        shutdown_delay: match args.shutdown_delay {
+            0.0 => Duration::ZERO,
+            delay => seconds("shutdown-delay", delay)?,
+        },
+        drain: seconds("drain", args.drain)?,
+    })
+}
+
+fn seconds(name: &str, value: f64) -> Result<Duration> {
+    match value {
+        0.01..=86_400.0 => Ok(Duration::from_secs_f64(value)),
+        _ => Err(Error::Usage(format!("--{name} {value}: expected 0.01 to 86400 seconds"))),
+    }
+}
+
+fn number(name: &str, value: usize) -> Result<usize> {
+    match value {
+        1..=MAX_NUMBER => Ok(value),
+        _ => Err(Error::Usage(format!("--{name} {value}: expected 1 to {MAX_NUMBER}"))),
+    }
 }
 
 fn read_token(path: &Path) -> Result<String> {

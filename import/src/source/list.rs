@@ -1,18 +1,17 @@
 //! Lists of image files and their classes: CSV with or without a header, or JSON lines, as `metadata.jsonl` beside the images.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use infer::decode::has_image_ending;
 use serde::de::IgnoredAny;
 
+use super::folders::Folders;
 use super::rows::{LABELS, Row, Rows, check_count, whole};
 use super::splits;
 use crate::error::{Error, Result};
 use crate::item::{Content, Item, Part};
-use crate::tree::{MAX_BYTES, is_litter};
+use crate::tree::MAX_BYTES;
 
 /// Column names that usually hold the file.
 const FILES: [&str; 14] = [
@@ -30,11 +29,6 @@ const FILES: [&str; 14] = [
     "image_id",
     "id_code",
     "id",
-];
-/// Endings that lists leave out.
-const ENDINGS: [&str; 16] = [
-    "png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp", "PNG", "JPG", "JPEG", "BMP", "GIF", "TIF",
-    "TIFF", "WEBP",
 ];
 /// Longest file of JSON lines.
 const MAX_JSON: u64 = 1 << 30;
@@ -87,28 +81,7 @@ impl List {
             // Any line may have a name that no line before it has.
             (header, _) = read(usize::MAX, &|_| false)?;
         }
-        let column = |names: &[&str]| {
-            let found = names
-                .iter()
-                .find_map(|name| header.iter().position(|field| field.eq_ignore_ascii_case(name)));
-            found.filter(|&column| column != file)
-        };
-        let class = match label {
-            Some(name) => header
-                .iter()
-                .position(|field| field == name)
-                .or_else(|| name.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < header.len()))
-                .ok_or_else(|| Error::new(path, format!("no column {name:?}; there are {header:?}")))?,
-            None => column(&LABELS).or_else(|| only_other(&header, file)).ok_or_else(|| {
-                Error::new(path, format!("which column has the class? --label-column, of {header:?}"))
-            })?,
-        };
-        let has_number = label.is_some_and(|label| !header.iter().any(|name| name == label));
-        let twice = |column: usize| header.iter().filter(|name| **name == header[column]).count() > 1;
-        if !has_number && header.get(class).is_some() && twice(class) {
-            let problem = format!("column {:?} twice; --label-column takes a number, too", header[class]);
-            return Err(Error::new(path, problem));
-        }
+        let class = class_column(path, &header, file, label)?;
         let candidates = splits::candidates(&header, &start, [file, class]);
         let wanted = |column: usize| column == file || column == class || candidates.contains(&column);
         let (_, table) = read(usize::MAX, &wanted)?;
@@ -241,6 +214,35 @@ fn json_object(line: &str) -> serde_json::Result<serde_json::Map<String, serde_j
     serde_json::from_str(line)
 }
 
+/// The column with the classes: the one that is asked for by name or number, else by its name, else the only other one.
+fn class_column(path: &Path, header: &[String], file: usize, asked: Option<&str>) -> Result<usize> {
+    let named = |name: &str| header.iter().position(|field| field.eq_ignore_ascii_case(name));
+    let Some(asked) = asked else {
+        let known = LABELS.iter().find_map(|name| named(name)).filter(|&column| column != file);
+        let class = known.or_else(|| only_other(header, file)).ok_or_else(|| {
+            Error::new(path, format!("which column has the class? --label-column, of {header:?}"))
+        })?;
+        return once(path, header, class);
+    };
+    if let Some(class) = header.iter().position(|field| field == asked) {
+        return once(path, header, class);
+    }
+    let number = asked.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    number
+        .filter(|at| *at < header.len())
+        .ok_or_else(|| Error::new(path, format!("no column {asked:?}; there are {header:?}")))
+}
+
+/// A column of whose name there is no other.
+fn once(path: &Path, header: &[String], column: usize) -> Result<usize> {
+    let name = header.get(column);
+    if name.is_some() && header.iter().filter(|other| Some(*other) == name).count() > 1 {
+        let problem = format!("column {:?} twice; --label-column takes a number, too", header[column]);
+        return Err(Error::new(path, problem));
+    }
+    Ok(column)
+}
+
 /// The only column beside that of the files.
 fn only_other(header: &[String], file: usize) -> Option<usize> {
     let others: Vec<usize> = (0..header.len()).filter(|&column| column != file).collect();
@@ -278,99 +280,6 @@ fn missing_files(path: &Path, header: &[String], rows: &[Row], folders: &Folders
         "column {column:?} names files that are not in {folder}, as {name:?}; --images names their folder"
     );
     Err(Error::new(path, problem))
-}
-
-/// Where the files of a list may be: in a folder, or in one of those in it.
-struct Folders {
-    root: PathBuf,
-    /// The same from the root of the file system, as it is named and without links.
-    absolute: [PathBuf; 2],
-    inner: Vec<PathBuf>,
-    /// Names of the files in the folders that were looked into.
-    known: RefCell<HashMap<PathBuf, HashSet<OsString>>>,
-}
-
-impl Folders {
-    fn of(root: &Path) -> Folders {
-        let entries = std::fs::read_dir(here(root)).into_iter().flatten().flatten();
-        let mut inner: Vec<PathBuf> =
-            entries.map(|entry| root.join(entry.file_name())).filter(|path| path.is_dir()).collect();
-        inner.retain(|path| path.file_name().is_some_and(|name| !is_litter(&name.to_string_lossy())));
-        inner.sort();
-        inner.truncate(64);
-        let absolute = [std::path::absolute(here(root)), std::fs::canonicalize(here(root))];
-        let absolute = absolute.map(|path| path.unwrap_or_else(|_| root.to_owned()));
-        Folders { root: root.to_owned(), absolute, inner, known: RefCell::default() }
-    }
-
-    fn find(&self, name: &str) -> Option<PathBuf> {
-        self.places(name).into_iter().next()
-    }
-
-    /// Where the file is, if it is anywhere; or two places where it is: a `1.jpg` may be in `test` and another in `train`.
-    fn only(&self, name: &str) -> std::result::Result<Option<PathBuf>, [PathBuf; 2]> {
-        let mut places = self.places(name).into_iter();
-        match (places.next(), places.next()) {
-            (Some(one), Some(other)) => Err([one, other]),
-            (found, _) => Ok(found),
-        }
-    }
-
-    /// The places of a file, whose name may be as Windows writes it.
-    fn places(&self, name: &str) -> Vec<PathBuf> {
-        let found = self.places_of(name);
-        match found.is_empty() && name.contains('\\') {
-            true => self.places_of(&name.replace('\\', "/")),
-            false => found,
-        }
-    }
-
-    /// The file in the outer folder, which is meant then, or in the first two inner ones that have it.
-    fn places_of(&self, name: &str) -> Vec<PathBuf> {
-        let path = Path::new(name);
-        // Many lists name files from the root of the file system.
-        let path = self.absolute.iter().find_map(|root| path.strip_prefix(root).ok()).unwrap_or(path);
-        // Names that lead out of the folder are not followed.
-        let plain = path
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
-        if path.as_os_str().is_empty() || !plain {
-            return Vec::new();
-        }
-        let within = |folder: &PathBuf| {
-            let file = folder.join(path);
-            let stem = file.clone();
-            let with_ending = ENDINGS.iter().map(|ending| {
-                let mut name = stem.clone().into_os_string();
-                name.push(format!(".{ending}"));
-                PathBuf::from(name)
-            });
-            // `3` may be `3.png` or `3.jpg`.
-            match self.is_file(&file) {
-                true => vec![file],
-                false => with_ending.filter(|path| self.is_file(path)).take(2).collect(),
-            }
-        };
-        let found = within(&self.root);
-        if found.is_empty() { self.inner.iter().flat_map(within).take(2).collect() } else { found }
-    }
-
-    fn is_file(&self, path: &Path) -> bool {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
-        let mut known = self.known.borrow_mut();
-        known.entry(folder.to_owned()).or_insert_with(|| file_names(folder)).contains(name)
-    }
-}
-
-/// The folder that an empty path means.
-fn here(folder: &Path) -> &Path {
-    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
-}
-
-/// Names of the files in a folder; none if it cannot be read.
-fn file_names(folder: &Path) -> HashSet<OsString> {
-    let entries = std::fs::read_dir(here(folder)).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What people have, told apart by what is there, not by what it is called.
 
+mod folders;
 mod idx;
 mod list;
 mod numpy;
@@ -17,7 +18,7 @@ use crate::item::{Content, Item, Part};
 use crate::layout::{Layout, layout};
 use crate::report::LeftOut;
 use crate::request::Request;
-use crate::tree::Tree;
+use crate::tree::{Entry, Tree};
 
 /// A source that was recognised.
 pub(crate) struct Source {
@@ -94,66 +95,22 @@ impl Source {
     }
 
     fn of_tree(tree: Tree, request: &Request) -> Result<Source> {
-        let root = tree.root.clone();
-        if root.is_dir() {
-            let splits = idx::in_folder(&tree)?;
-            if !splits.is_empty() {
-                let used: Vec<PathBuf> =
-                    splits.iter().flat_map(|files| [files.images.clone(), files.labels.clone()]).collect();
-                let source = Source::of_idx(splits, request)?;
-                return Ok(source.beside(tree, "not of the IDX files", |path| used.contains(path)));
-            }
-            let files = shards::in_folder(&tree)?;
-            if !files.is_empty() && !layout(&tree, 1).places.is_empty() {
-                let both = "images and Parquet files: which are meant? Name a folder that has only one kind";
-                return Err(Error::new(&root, both));
-            }
-            if !files.is_empty() {
-                let used: Vec<PathBuf> = files.iter().map(|(path, _)| path.clone()).collect();
-                let source = Source::of_parquet(files, request)?;
-                return Ok(source.beside(tree, "not a Parquet file", |path| used.contains(path)));
-            }
+        if let Some((source, used, why)) = Source::of_files(&tree, request)? {
+            return Ok(source.beside(tree, why, |path| used.contains(path)));
         }
+        let root = tree.root.clone();
         let found = layout(&tree, request.class_level.unwrap_or(1));
         // One folder beside a list is no class.
         let mut classes = found.places.iter().map(|place| &place.class);
         let has_classes = classes.next().is_some_and(|first| classes.any(|other| other != first));
-        if !has_classes && root.is_dir() {
-            let endings = ["csv", "tsv", "jsonl", "ndjson"];
-            let lists: Vec<&str> = tree
-                .files
-                .iter()
-                .filter(|file| !file.name.contains('/') && endings.contains(&file.ending().as_str()))
-                .map(|file| file.name.as_str())
-                .collect();
-            if let [only] = lists.as_slice() {
-                let path = root.join(only);
-                let list = list::List::open(&path, Some(&root), request.label_column.as_deref())?;
-                if let Some(list) = list {
-                    let used = list.files();
-                    let source = Source::of_list(&path, list, request)?;
-                    return Ok(
-                        source.beside(tree, "not in the list", |file| *file == path || used.contains(file))
-                    );
-                }
-            }
+        let list = if !has_classes && root.is_dir() { only_list(&tree, request)? } else { None };
+        if let Some((path, list)) = list {
+            let used = list.files();
+            let source = Source::of_list(&path, list, request)?;
+            return Ok(source.beside(tree, "not in the list", |file| *file == path || used.contains(file)));
         }
         if found.places.is_empty() {
-            let kinds = "class folders of images, IDX files, or one list of files (CSV, JSON lines)";
-            let others: Vec<&LeftOut> =
-                tree.unreadable.iter().chain(&tree.left_out).chain(&found.left_out).collect();
-            let what = match (others.first(), tree.litter) {
-                (Some(LeftOut { name, why }), _) => {
-                    format!("{} files or folders, the first {name:?}: {why}", others.len())
-                }
-                (None, 0) => "no files".into(),
-                (None, hidden) => {
-                    format!(
-                        "no files but {hidden} with hidden names, which begin with a dot, or of file managers"
-                    )
-                }
-            };
-            return Err(Error::new(&root, format!("{what}; expected {kinds}")));
+            return Err(nothing(&tree, &found));
         }
         allow(request, "folders", &["--class-level"])?;
         let left_out = tree.left_out.iter().chain(&found.left_out).cloned().collect();
@@ -161,6 +118,28 @@ impl Source {
         let unreadable = tree.unreadable.clone();
         let kind = Kind::Folders { tree, layout: found };
         Ok(Source { kind, left_out, unreadable, litter, notes, classes: Vec::new() })
+    }
+
+    /// The IDX or Parquet files of a folder if it has any, their paths, and why others are left out.
+    fn of_files(tree: &Tree, request: &Request) -> Result<Option<(Source, Vec<PathBuf>, &'static str)>> {
+        if !tree.root.is_dir() {
+            return Ok(None);
+        }
+        let splits = idx::in_folder(tree)?;
+        if !splits.is_empty() {
+            let used = splits.iter().flat_map(|files| [files.images.clone(), files.labels.clone()]).collect();
+            return Ok(Some((Source::of_idx(splits, request)?, used, "not of the IDX files")));
+        }
+        let files = shards::in_folder(tree)?;
+        if files.is_empty() {
+            return Ok(None);
+        }
+        if !layout(tree, 1).places.is_empty() {
+            let both = "images and Parquet files: which are meant? Name a folder that has only one kind";
+            return Err(Error::new(&tree.root, both));
+        }
+        let used = files.iter().map(|(path, _)| path.clone()).collect();
+        Ok(Some((Source::of_parquet(files, request)?, used, "not a Parquet file")))
     }
 
     /// With what else is in the folder.
@@ -268,6 +247,33 @@ impl Source {
             }
         }
     }
+}
+
+/// The only list of files in a folder, with its path, if it is one.
+fn only_list(tree: &Tree, request: &Request) -> Result<Option<(PathBuf, list::List)>> {
+    let endings = ["csv", "tsv", "jsonl", "ndjson"];
+    let is_list = |file: &&Entry| !file.name.contains('/') && endings.contains(&file.ending().as_str());
+    let lists: Vec<&Entry> = tree.files.iter().filter(is_list).collect();
+    let [only] = lists.as_slice() else { return Ok(None) };
+    let path = tree.root.join(&only.name);
+    let list = list::List::open(&path, Some(&tree.root), request.label_column.as_deref())?;
+    Ok(list.map(|list| (path, list)))
+}
+
+/// Why a tree has no images to train on.
+fn nothing(tree: &Tree, found: &Layout) -> Error {
+    let kinds = "class folders of images, IDX files, or one list of files (CSV, JSON lines)";
+    let others: Vec<&LeftOut> = tree.unreadable.iter().chain(&tree.left_out).chain(&found.left_out).collect();
+    let what = match (others.first(), tree.litter) {
+        (Some(LeftOut { name, why }), _) => {
+            format!("{} files or folders, the first {name:?}: {why}", others.len())
+        }
+        (None, 0) => "no files".into(),
+        (None, hidden) => {
+            format!("no files but {hidden} with hidden names, which begin with a dot, or of file managers")
+        }
+    };
+    Error::new(&tree.root, format!("{what}; expected {kinds}"))
 }
 
 /// An option that does not apply is an error: it would be dropped without a word.

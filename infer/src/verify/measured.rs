@@ -1,7 +1,9 @@
 //! What is measured anew: the dataset, accuracy, every prediction, confidence, damage.
 
-use datasets::{Dataset, ImageShape, Samples};
-use zoo::{Confidence, VersionDir};
+use std::fmt::Display;
+
+use datasets::{Dataset, FileEntry, ImageShape, Samples};
+use zoo::{Confidence, Manifest, VersionDir};
 
 use super::{Check, Report};
 use crate::confidence::{self, Predictions};
@@ -59,69 +61,65 @@ pub(super) fn check_measured(
     with_corruptions: bool,
     report: &mut Report,
 ) {
-    let claimed = &version.manifest.dataset;
-    let differs =
-        dataset.files().into_iter().find(|entry| claimed.files.get(&entry.file) != Some(&entry.sha256));
     let manifest = &version.manifest;
-    let (shape, classes) = (samples.shape, &dataset.description.classes);
-    let sizes = |shape: ImageShape| [shape.channels, shape.height, shape.width];
-    let outcome = match differs {
-        None if claimed.files.len() != dataset.files().len() => {
-            Err(format!("dataset.files: {} files, expected {}", claimed.files.len(), dataset.files().len()))
+    if !report.add(Check::Dataset, check_dataset(manifest, dataset, samples.shape)) {
+        return;
+    }
+    let probabilities = match crate::evaluate::probabilities(session, samples) {
+        Ok(probabilities) => probabilities,
+        Err(error) => {
+            report.add(Check::Accuracy, Err(error.to_string()));
+            return;
         }
-        None if shape != manifest.image_shape() || classes.len() != manifest.labels.len() => Err(format!(
+    };
+    let found = Evaluation::of(&probabilities, samples, &manifest.labels);
+    let claimed = &manifest.test;
+    let is_same = found.correct == claimed.correct && found.per_class == claimed.per_class;
+    report.add(Check::Accuracy, as_claimed(found.correct.to_string(), is_same, &claimed.correct));
+    let (sha256, claimed) = (found.predictions_sha256(), claimed.predictions_sha256);
+    report.add(Check::Predictions, as_claimed(format!("sha256 {sha256}"), sha256 == claimed, &claimed));
+    if let Some(claimed) = &manifest.confidence {
+        let classes = manifest.labels.len();
+        let test = Predictions { probabilities: &probabilities, labels: &samples.labels, classes };
+        report.add(Check::Confidence, check_confidence(claimed, test));
+    }
+    if let (Some(claimed), true) = (&manifest.corruptions, with_corruptions) {
+        report.add(Check::Corruptions, check_corruptions(claimed, session, samples));
+    }
+}
+
+/// Whether a dataset is the one that a manifest names.
+fn check_dataset(
+    manifest: &Manifest,
+    dataset: &Dataset,
+    shape: ImageShape,
+) -> std::result::Result<String, String> {
+    let (claimed, classes) = (&manifest.dataset, &dataset.description.classes);
+    let other = |entry: &&FileEntry| claimed.files.get(&entry.file) != Some(&entry.sha256);
+    if let Some(FileEntry { file, sha256, .. }) = dataset.files().into_iter().find(other) {
+        return Err(format!("{file}: sha256 {sha256}, expected {:?}", claimed.files.get(file)));
+    }
+    let (files, expected) = (claimed.files.len(), dataset.files().len());
+    if files != expected {
+        return Err(format!("dataset.files: {files} files, expected {expected}"));
+    }
+    let sizes = |shape: ImageShape| [shape.channels, shape.height, shape.width];
+    if shape != manifest.image_shape() || classes.len() != manifest.labels.len() {
+        return Err(format!(
             "images {:?} of {} classes, expected {:?} of {}",
             sizes(shape),
             classes.len(),
             sizes(manifest.image_shape()),
             manifest.labels.len()
-        )),
-        None if *classes != manifest.labels => {
-            Err(format!("labels: {:?}, expected the dataset's classes {classes:?}", manifest.labels))
-        }
-        None => Ok(claimed.name.clone()),
-        Some(entry) => Err(format!(
-            "{}: sha256 {}, expected {:?}",
-            entry.file,
-            entry.sha256,
-            claimed.files.get(&entry.file)
-        )),
-    };
-    if !report.add(Check::Dataset, outcome) {
-        return;
+        ));
     }
-    match crate::evaluate::probabilities(session, samples) {
-        Err(error) => {
-            report.add(Check::Accuracy, Err(error.to_string()));
-        }
-        Ok(probabilities) => {
-            let found = Evaluation::of(&probabilities, samples, &version.manifest.labels);
-            let test = &version.manifest.test;
-            let same = found.correct == test.correct && found.per_class == test.per_class;
-            let detail = format!("{}", found.correct);
-            report.add(
-                Check::Accuracy,
-                if same { Ok(detail) } else { Err(format!("{detail}, claimed {}", test.correct)) },
-            );
-            let hash = found.predictions_sha256();
-            let same = hash == test.predictions_sha256;
-            let claim = test.predictions_sha256;
-            report.add(
-                Check::Predictions,
-                if same {
-                    Ok(format!("sha256 {hash}"))
-                } else {
-                    Err(format!("sha256 {hash}, claimed {claim}"))
-                },
-            );
-            if let Some(claimed) = &manifest.confidence {
-                let classes = manifest.labels.len();
-                let test = Predictions { probabilities: &probabilities, labels: &samples.labels, classes };
-                report.add(Check::Confidence, check_confidence(claimed, test));
-            }
-            if let (Some(claimed), true) = (&manifest.corruptions, with_corruptions) {
-                report.add(Check::Corruptions, check_corruptions(claimed, session, samples));
-            }
-        }
+    if *classes != manifest.labels {
+        return Err(format!("labels: {:?}, expected the dataset's classes {classes:?}", manifest.labels));
     }
+    Ok(claimed.name.clone())
+}
+
+/// What was found, and where it is another, what was claimed.
+fn as_claimed(found: String, is_same: bool, claimed: &dyn Display) -> std::result::Result<String, String> {
+    if is_same { Ok(found) } else { Err(format!("{found}, claimed {claimed}")) }
 }

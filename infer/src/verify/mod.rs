@@ -168,33 +168,40 @@ pub fn verify(zoo: &Zoo, spec: &Spec, options: &Options<'_>) -> Result<Report> {
     if let Some(training) = &version.manifest.training {
         report.add(Check::History, origin::check_history(&version, training));
     }
-    match load(&version) {
-        Ok((session, description)) => {
-            let macs = session.macs();
-            report.add(Check::Network, origin::check_network(&version.manifest, &description, macs));
-            let dataset_ref = dataset.as_ref().ok();
-            if version.manifest.recipe_sha256().is_some() {
-                report.add(Check::Weights, origin::check_weights(&version, &description, dataset_ref));
-            }
-            report.add(Check::Golden, check_golden(&version, &session));
-            let loaded = dataset.and_then(|dataset| {
-                let samples = dataset.load(Split::Test)?;
-                Ok((dataset, samples))
-            });
-            match loaded {
-                Ok((dataset, samples)) => {
-                    check_measured(&version, &session, &dataset, &samples, options.corruptions, &mut report);
-                }
-                Err(error) => {
-                    report.add(Check::Dataset, Err(error.to_string()));
-                }
-            }
-        }
+    check_network(&version, dataset, options, &mut report);
+    Ok(report)
+}
+
+/// Adds what the network is and does to a report.
+fn check_network(
+    version: &VersionDir,
+    dataset: datasets::Result<Dataset>,
+    options: &Options<'_>,
+    report: &mut Report,
+) {
+    let manifest = &version.manifest;
+    let (session, description) = match load(version) {
+        Ok(loaded) => loaded,
         Err(problem) => {
             report.add(Check::Network, Err(problem));
+            return;
+        }
+    };
+    report.add(Check::Network, origin::check_network(manifest, &description, session.macs()));
+    if manifest.recipe_sha256().is_some() {
+        let dataset = dataset.as_ref().ok();
+        report.add(Check::Weights, origin::check_weights(version, &description, dataset));
+    }
+    report.add(Check::Golden, check_golden(version, &session));
+    let loaded = dataset.and_then(|dataset| Ok((dataset.load(Split::Test)?, dataset)));
+    match loaded {
+        Ok((samples, dataset)) => {
+            check_measured(version, &session, &dataset, &samples, options.corruptions, report);
+        }
+        Err(error) => {
+            report.add(Check::Dataset, Err(error.to_string()));
         }
     }
-    Ok(report)
 }
 
 /// What is not of one version: the index and the log of aliases.

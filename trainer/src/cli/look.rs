@@ -7,7 +7,7 @@ use serde_json::json;
 use trainer::attribution::Explained;
 use trainer::inspect::{Inspection, inspect};
 use trainer::normaliser::Normaliser;
-use trainer::pictures::{attributions, feature_maps, mistakes};
+use trainer::pictures::{Mistakes, attributions, feature_maps, mistakes};
 use trainer::preview::contact_sheet;
 use trainer::recipe::RecipeFile;
 use trainer::split::split;
@@ -192,35 +192,53 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
     let attributed = args.out.join("attributions.png");
     zoo::write_atomic(&attributed, &attributions.png)?;
     zoo::write_atomic(&args.out.join("attributions.safetensors"), &attributions.values)?;
-    let name = |class: u8| dataset.description.classes[usize::from(class)].as_str();
-    if args.json {
-        let shown = wrong
-            .classes
-            .iter()
-            .map(|&(actual, predicted)| json!({ "actual": name(actual), "predicted": name(predicted) }));
-        terminal::json(&json!({
-            "feature_maps": maps.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
-            "mistakes": path.display().to_string(),
-            "attributions": attributed.display().to_string(),
-            "explained": attributions
-                .shown
-                .iter()
-                .map(|&(index, actual, predicted)| {
-                    json!({ "image": index, "actual": name(actual), "predicted": name(predicted) })
-                })
-                .collect::<Vec<_>>(),
-            "validation_images": validation.len(),
-            "wrong": wrong.count,
-            "shown": shown.collect::<Vec<_>>(),
-        }));
-        return Ok(());
-    }
-    maps.iter().for_each(|path| terminal::line(path.display()));
-    terminal::line(attributed.display());
-    let (path, all) = (path.display(), validation.len());
-    terminal::line(format_args!("{path}: {} of {all} validation images are wrong", wrong.count));
-    for (actual, predicted) in wrong.classes {
-        terminal::line(format_args!("  {} taken for {}", name(actual), name(predicted)));
-    }
+    let found =
+        Found { maps, mistakes: path, attributions: attributed, wrong, explained: attributions.shown };
+    found.print(&dataset.description.classes, validation.len(), args.json);
     Ok(())
+}
+
+/// The pictures of a version, and what is on them.
+struct Found {
+    maps: Vec<PathBuf>,
+    mistakes: PathBuf,
+    attributions: PathBuf,
+    wrong: Mistakes,
+    /// Image, its class and the predicted one.
+    explained: Vec<(usize, u8, u8)>,
+}
+
+impl Found {
+    fn print(&self, classes: &[String], validation_images: usize, json: bool) {
+        let Found { maps, mistakes, attributions, wrong, explained } = self;
+        let name = |class: u8| classes[usize::from(class)].as_str();
+        if json {
+            let shown = wrong.classes.iter();
+            let shown = shown
+                .map(|&(actual, predicted)| json!({ "actual": name(actual), "predicted": name(predicted) }));
+            let explained = explained.iter().map(|&(index, actual, predicted)| {
+                json!({ "image": index, "actual": name(actual), "predicted": name(predicted) })
+            });
+            terminal::json(&json!({
+                "feature_maps": maps.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+                "mistakes": mistakes.display().to_string(),
+                "attributions": attributions.display().to_string(),
+                "explained": explained.collect::<Vec<_>>(),
+                "validation_images": validation_images,
+                "wrong": wrong.count,
+                "shown": shown.collect::<Vec<_>>(),
+            }));
+            return;
+        }
+        maps.iter().for_each(|path| terminal::line(path.display()));
+        terminal::line(attributions.display());
+        let path = mistakes.display();
+        terminal::line(format_args!(
+            "{path}: {} of {validation_images} validation images are wrong",
+            wrong.count
+        ));
+        for &(actual, predicted) in &wrong.classes {
+            terminal::line(format_args!("  {} taken for {}", name(actual), name(predicted)));
+        }
+    }
 }

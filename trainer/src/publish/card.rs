@@ -58,6 +58,30 @@ fn sections(
     if let Some(training) = manifest.training.as_ref().filter(|training| !training.chosen_by.is_empty()) {
         write!(out, "\n{}", chosen_by(&training.chosen_by))?;
     }
+    use_section(out, manifest)?;
+    network_section(out, network)?;
+    training_section(out, manifest)?;
+    classes_section(out, manifest, confusion)?;
+    if let Some(confidence) = &manifest.confidence {
+        confidence_section(out, confidence)?;
+    }
+    if let Some(corruptions) = &manifest.corruptions {
+        writeln!(
+            out,
+            "## Damaged images\n\n{:.2} % right on average over {} kinds of damage in five strengths, on all test images.\n\n\
+             ![accuracy by damage and strength]({CORRUPTIONS})\n",
+            100.0 * infer::corruptions::mean(corruptions),
+            corruptions.len(),
+        )?;
+    }
+    if has_filters {
+        writeln!(out, "## First layer\n\n![the filters of the first layer]({FILTERS})\n")?;
+    }
+    writeln!(out, "## Data\n\n{}", origin(data))
+}
+
+fn use_section(out: &mut String, manifest: &Manifest) -> std::fmt::Result {
+    let Manifest { name, version, .. } = manifest;
     writeln!(
         out,
         "\n## Use\n\n```\ninfer predict image.png --model {name}@{version}\ninfer verify {name}@{version}{}\n```\n",
@@ -77,7 +101,10 @@ fn sections(
         manifest.output.name,
         manifest.output.dtype,
         shape(&manifest.output.shape),
-    )?;
+    )
+}
+
+fn network_section(out: &mut String, network: &Network) -> std::fmt::Result {
     if table(network).contains("batch_norm") {
         writeln!(
             out,
@@ -86,13 +113,15 @@ fn sections(
         )?;
     }
     writeln!(out, "## Network\n\n```\n{}```\n", table(network))?;
-    writeln!(out, "As in `model.onnx`: [operators, shapes, parameters]({GRAPH}).\n")?;
-    training_section(out, manifest)?;
+    writeln!(out, "As in `model.onnx`: [operators, shapes, parameters]({GRAPH}).\n")
+}
+
+fn classes_section(out: &mut String, manifest: &Manifest, confusion: &Confusion) -> std::fmt::Result {
     writeln!(
         out,
         "## Result by class\n\n| class | right | accuracy | most often taken for |\n|---|---|---|---|"
     )?;
-    for (index, class) in test.per_class.iter().enumerate() {
+    for (index, class) in manifest.test.per_class.iter().enumerate() {
         let mistake = most_frequent_mistake(confusion, index)
             .and_then(|(other, count)| Some(format!("{} ({count})", escaped(manifest.labels.get(other)?))))
             .unwrap_or_else(|| "-".into());
@@ -104,23 +133,7 @@ fn sections(
             100.0 * class.correct.share()
         )?;
     }
-    writeln!(out, "\n![confusion matrix]({CONFUSION})\n")?;
-    if let Some(confidence) = &manifest.confidence {
-        confidence_section(out, confidence)?;
-    }
-    if let Some(corruptions) = &manifest.corruptions {
-        writeln!(
-            out,
-            "## Damaged images\n\n{:.2} % right on average over {} kinds of damage in five strengths, on all test images.\n\n\
-             ![accuracy by damage and strength]({CORRUPTIONS})\n",
-            100.0 * infer::corruptions::mean(corruptions),
-            corruptions.len(),
-        )?;
-    }
-    if has_filters {
-        writeln!(out, "## First layer\n\n![the filters of the first layer]({FILTERS})\n")?;
-    }
-    writeln!(out, "## Data\n\n{}", origin(data))
+    writeln!(out, "\n![confusion matrix]({CONFUSION})\n")
 }
 
 /// What the recipe was chosen by.

@@ -15,8 +15,8 @@ use infer::golden::Golden;
 use infer::{Evaluation, Session};
 use tch::Device;
 use zoo::{
-    DatasetInfo, Dim, FileRecord, ForeignWeights, Manifest, NetworkInfo, NumericProfileInfo, OnnxInfo,
-    Origin, SCHEMA, SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, ValidationRun, VersionDir, Zoo,
+    DatasetInfo, FileRecord, ForeignWeights, Manifest, NetworkInfo, NumericProfileInfo, OnnxInfo, Origin,
+    SCHEMA, SelfCheckInfo, TensorInfo, TestResult, TrainingInfo, ValidationRun, VersionDir, Zoo,
 };
 
 use crate::error::{Error, Result};
@@ -297,8 +297,6 @@ impl Release<'_> {
     fn manifest(&self, version: u32, test: &Evaluation, golden: &Golden, rows: &[EpochRow]) -> Manifest {
         let recipe = &self.recipe;
         let shape = self.test.shape;
-        let free = || Dim::Free(onnx::BATCH.into());
-        let fixed = |lengths: &[usize]| lengths.iter().map(|&d| Dim::Fixed(d)).collect::<Vec<_>>();
         let all = self.test.len() as u64;
         let (summary, origin) = match &self.source {
             Source::Trained { summary, .. } => (Some(summary), None),
@@ -314,16 +312,8 @@ impl Release<'_> {
             version,
             description: recipe.recipe.description.clone(),
             labels: self.labels().to_vec(),
-            input: TensorInfo {
-                name: onnx::INPUT.into(),
-                dtype: "uint8".into(),
-                shape: [vec![free()], fixed(&[shape.channels, shape.height, shape.width])].concat(),
-            },
-            output: TensorInfo {
-                name: onnx::OUTPUT.into(),
-                dtype: "float32".into(),
-                shape: [vec![free()], fixed(&[self.labels().len()])].concat(),
-            },
+            input: TensorInfo::images(onnx::INPUT, onnx::BATCH, shape),
+            output: TensorInfo::probabilities(onnx::OUTPUT, onnx::BATCH, self.labels().len()),
             preprocessing: self.dataset.description.preprocessing.clone(),
             dataset: DatasetInfo::of(self.dataset),
             test: TestResult {

@@ -157,19 +157,30 @@ impl StudyFile {
     }
 }
 
+/// Field, what was found in it, what was expected.
+type Refusal = (String, String, String);
+
+fn refuse(field: &str, found: String, expected: &str) -> std::result::Result<(), Refusal> {
+    Err((field.to_owned(), found, expected.to_owned()))
+}
+
 impl Study {
     fn check(&self, path: &Path) -> Result<()> {
-        let refuse = |field: &str, found: String, expected: &str| {
-            Err(Error::Recipe {
-                path: path.to_owned(),
-                field: field.into(),
-                found,
-                expected: expected.into(),
-            })
-        };
-        if let Err(expected) = zoo::check_name(&self.name) {
-            return refuse("name", self.name.clone(), &expected);
-        }
+        let checked = zoo::check_name(&self.name)
+            .map_err(|expected| ("name".into(), self.name.clone(), expected))
+            .and_then(|()| self.check_runs())
+            .and_then(|()| self.check_axes())
+            .and_then(|()| self.check_design());
+        checked.map_err(|(field, found, expected)| Error::Recipe {
+            path: path.to_owned(),
+            field,
+            found,
+            expected,
+        })
+    }
+
+    /// Seeds, and what differences are held against.
+    fn check_runs(&self) -> std::result::Result<(), Refusal> {
         // Before they are made, or compared with each other.
         self.check_looks().or_else(|(field, found, expected)| refuse(field, found, expected))?;
         if let Seeds::These(seeds) = &self.seeds {
@@ -183,16 +194,17 @@ impl Study {
         if self.matters.is_some_and(|points| !(points > 0.0 && points < 100.0)) {
             return refuse("matters", format!("{:?}", self.matters), "points above 0 and below 100");
         }
+        Ok(())
+    }
+
+    fn check_axes(&self) -> std::result::Result<(), Refusal> {
         let knobs: Vec<&String> = self.axes.iter().map(|axis| &axis.knob).collect();
         if knobs.is_empty() || has_duplicates(&knobs) {
             return refuse("axes", format!("{knobs:?}"), "at least one, each knob once");
         }
         if let Some(knob) = knobs.iter().find(|knob| COLUMNS.contains(&knob.as_str())) {
-            return refuse(
-                "axes",
-                format!("knob {knob:?}"),
-                "another name: a column of the results is called that",
-            );
+            let expected = "another name: a column of the results is called that";
+            return refuse("axes", format!("knob {knob:?}"), expected);
         }
         let own = ["seed", "dataset"];
         let fields = self.axes.iter().flat_map(Axis::variants).flat_map(|(_, changes)| changes);
@@ -204,13 +216,14 @@ impl Study {
         for axis in &self.axes {
             let labels: Vec<String> = axis.variants().into_iter().map(|(label, _)| label).collect();
             if labels.len() < 2 || has_duplicates(&labels) {
-                return refuse(
-                    &format!("axes.{}", axis.knob),
-                    format!("{labels:?}"),
-                    "two values or more, each once",
-                );
+                let field = format!("axes.{}", axis.knob);
+                return refuse(&field, format!("{labels:?}"), "two values or more, each once");
             }
         }
+        Ok(())
+    }
+
+    fn check_design(&self) -> std::result::Result<(), Refusal> {
         if let Design::Random(Random { combinations, minutes, .. }) = &self.design {
             if *combinations == 0 {
                 return refuse("design.random.combinations", "0".into(), "at least 1");

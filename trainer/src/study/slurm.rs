@@ -54,9 +54,30 @@ pub fn write_job(
     }
     let list = dir.join(RUNS);
     zoo::write_atomic(&list, lines.concat().as_bytes())?;
-    let tasks = lines.len().min(MAX_TASKS);
-    let stop_after = stage.epochs.map_or(String::new(), |epochs| format!(" --stop-after {epochs}"));
-    let script = format!(
+    let array = dir.join(ARRAY);
+    let script = array_script(file, dir, &list, lines.len(), stage.epochs, commands);
+    zoo::write_atomic(&array, script.as_bytes())?;
+    if !has_stages(file) {
+        return Ok(Some(array));
+    }
+    let next = dir.join(NEXT);
+    let script = next_script(file, dir, [&list, &array, &next], commands);
+    zoo::write_atomic(&next, script.as_bytes())?;
+    Ok(Some(next))
+}
+
+/// The job array that trains the `runs` of a list, up to so many `epochs` if not to their end.
+fn array_script(
+    file: &StudyFile,
+    dir: &Path,
+    list: &Path,
+    runs: usize,
+    epochs: Option<u32>,
+    commands: &Commands<'_>,
+) -> String {
+    let tasks = runs.min(MAX_TASKS);
+    let stop_after = epochs.map_or(String::new(), |epochs| format!(" --stop-after {epochs}"));
+    format!(
         "#!/bin/bash\n\
          #SBATCH --job-name={name}\n\
          #SBATCH --array=0-{last}\n\
@@ -78,20 +99,23 @@ pub fn write_job(
         last = tasks - 1,
         threads = file.base.recipe.numeric_profile.threads,
         dir = quoted(dir),
-        list = quoted(&list),
+        list = quoted(list),
         trainer = quoted(commands.trainer),
         datasets = quoted(commands.datasets),
         zoo = quoted(commands.zoo),
-    );
-    let array = dir.join(ARRAY);
-    zoo::write_atomic(&array, script.as_bytes())?;
-    if !has_stages(file) {
-        return Ok(Some(array));
-    }
+    )
+}
+
+/// The job that goes on by itself: it has the files' paths, its own last.
+fn next_script(
+    file: &StudyFile,
+    dir: &Path,
+    [list, array, next]: [&Path; 3],
+    commands: &Commands<'_>,
+) -> String {
     let words =
         |words: &[String]| words.iter().map(|word| quoted(Path::new(word))).collect::<Vec<_>>().join(" ");
-    let next = dir.join(NEXT);
-    let script = format!(
+    format!(
         "#!/bin/bash\n\
          #SBATCH --job-name={name}-next\n\
          #SBATCH --output={dir}/slurm-next.log\n\
@@ -114,13 +138,11 @@ pub fn write_job(
         trainer = quoted(commands.trainer),
         plan = words(commands.plan),
         collect = words(commands.collect),
-        list = quoted(&list),
+        list = quoted(list),
         before = quoted(&list.with_extension("before.txt")),
-        array = quoted(&array),
-        next = quoted(&next),
-    );
-    zoo::write_atomic(&next, script.as_bytes())?;
-    Ok(Some(next))
+        array = quoted(array),
+        next = quoted(next),
+    )
 }
 
 /// Whether what is trained later depends on what comes out.

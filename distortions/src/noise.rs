@@ -96,6 +96,7 @@ mod tests {
         for side in 1..12 {
             let mut pixels = vec![7.0; side * side];
             glass(&mut Plane::new(&mut pixels, side, side), 0.7, 4, 2, &mut Stream::new(1, "test", 0, 0));
+            assert!(pixels.iter().all(|pixel| (pixel - 7.0).abs() < 1e-3), "{side}: {pixels:?}");
         }
     }
 }

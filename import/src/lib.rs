@@ -29,6 +29,7 @@ mod sideways;
 mod source;
 mod split;
 mod spool;
+mod text;
 mod tree;
 mod write;
 

@@ -17,6 +17,7 @@ use crate::hash::difference_hash;
 use crate::item::{Content, Item, Part};
 use crate::report::LeftOut;
 use crate::spool::{Spool, Stored};
+use crate::text::composed;
 
 /// Bytes that images may take which are decoded at the same time.
 const DECODING: u64 = 160 << 20;
@@ -272,6 +273,7 @@ impl Maker<'_> {
 
     fn make(&self, item: Item) -> Result<Made> {
         let Item { part, label, origin, content, is_surely_image } = item;
+        let label = composed(&label);
         let refuse = |why: String| Ok(Made::Unreadable(LeftOut { name: origin.clone(), why }));
         let (image, size) = match content {
             Content::Unreadable(why) => return refuse(why),

@@ -34,6 +34,8 @@ fn crates_do_not_depend_on_what_is_not_theirs() {
         ("zoo", "--all-features", &torch),
         ("datasets", "--all-features", &torch),
         ("hub", "--all-features", &torch),
+        ("import", "--all-features", &both),
+        ("terminal", "--all-features", &both),
     ] {
         let names = names(package, features);
         assert!(names.len() > 1, "{package}: the tree is not complete: {names:?}");

@@ -69,6 +69,11 @@ fn a_planted_regression_is_found_explained_and_kept_from_an_alias() {
     // A file in a version's form, too.
     let file = diff(dir, &["mnist-fast@1", "zoo/models/mnist-fast/2/model.onnx"]);
     assert_eq!(file["mcnemar"], *test);
+    // A file says nothing of its data; by the same kernels it is as fast.
+    let own = diff(dir, &["mnist-fast@1", "zoo/models/mnist-fast/1/model.onnx"]);
+    let nothing = Value::Array(Vec::new());
+    let fields = ["data", "sizes", "operators", "disagreements"].map(|field| &own[field]);
+    assert!(fields.into_iter().all(|field| *field == nothing), "{own}");
 
     succeed("zoo", dir, ["alias", "mnist-fast@1", "stable"]);
     let refused = run("zoo", dir, ["alias", "mnist-fast@2", "stable", "--not-worse-than", "stable"]);

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn the_lock_of_another_is_waited_for_but_not_for_ever() {
         let root = tempfile::tempdir().unwrap();
-        let zoo = Zoo::create(root.path()).unwrap();
+        let zoo = Zoo::new(root.path());
         let other = files::open_lock(&root.path().join(".lock")).unwrap();
         other.try_lock().unwrap();
         let short = Duration::from_millis(100);

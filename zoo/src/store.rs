@@ -43,16 +43,6 @@ impl Zoo {
         Zoo { root: root.to_owned() }
     }
 
-    /// Opens a directory, creating it as an empty zoo if needed.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn create(root: &Path) -> Result<Zoo> {
-        let zoo = Zoo::new(root);
-        zoo.create_folders()?;
-        Ok(zoo)
-    }
-
     fn create_folders(&self) -> Result<()> {
         std::fs::create_dir_all(self.models_dir()).map_err(Error::io(&self.root))
     }
@@ -341,7 +331,7 @@ mod tests {
     #[test]
     fn a_failed_publish_leaves_nothing_behind() {
         let root = tempfile::tempdir().unwrap();
-        let zoo = Zoo::create(root.path()).unwrap();
+        let zoo = Zoo::new(root.path());
         let result = zoo.publish("a", |dir, version| -> Result<()> {
             assert_eq!(version, 1);
             std::fs::write(dir.join("model.onnx"), b"x").unwrap();

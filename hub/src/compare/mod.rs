@@ -92,6 +92,7 @@ pub fn compare(a: &Side, b: &Side, dataset: &Dataset) -> Result<Comparison> {
     a.fits(b)?;
     let test = dataset.load(Split::Test)?;
     let answers = [answers::Answers::of(a, &test)?, answers::Answers::of(b, &test)?];
+    let [size_a, size_b] = a.sizes(b);
     let (weights, same_weights) = change::weights(&a.outline, &b.outline);
     let classes = answers[0].evaluation.per_class.iter().zip(&answers[1].evaluation.per_class);
     let disagreements = disagreements(a, &test, &answers);
@@ -103,11 +104,11 @@ pub fn compare(a: &Side, b: &Side, dataset: &Dataset) -> Result<Comparison> {
         names: [a.name.clone(), b.name.clone()],
         dataset: (dataset.description.name.clone(), test.len()),
         recipe: a.recipe.as_ref().zip(b.recipe.as_ref()).map(|(a, b)| change::of_values(a, b)),
-        data: change::of_lists(&a.data, &b.data),
+        data: a.data.as_ref().zip(b.data.as_ref()).map_or_else(Vec::new, |(a, b)| change::of_lists(a, b)),
         operators: change::operators(&a.outline, &b.outline),
         weights,
         same_weights,
-        sizes: change::of_lists(&a.sizes(), &b.sizes()),
+        sizes: change::of_lists(&size_a, &size_b),
         accuracy: [0, 1].map(|side: usize| answers[side].evaluation.correct),
         classes: classes.map(|(a, b)| (a.label.clone(), [a.correct, b.correct])).collect(),
         mcnemar: answers::mcnemar(&answers, &test),

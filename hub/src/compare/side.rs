@@ -22,8 +22,8 @@ pub struct Side {
     pub(super) shape: ImageShape,
     pub(super) outline: Outline,
     pub(super) recipe: Option<Value>,
-    /// Data files and their hashes.
-    pub(super) data: BTreeMap<String, String>,
+    /// Data files and their hashes; not known of a file.
+    pub(super) data: Option<BTreeMap<String, String>>,
     bytes: usize,
     /// Parameters, as the manifest says.
     parameters: Option<u64>,
@@ -50,7 +50,7 @@ impl Side {
         let name = format!("{}@{}", manifest.name, manifest.version);
         let files = manifest.dataset.files.iter();
         Ok(Side {
-            data: files.map(|(name, digest)| (name.clone(), digest.to_string())).collect(),
+            data: Some(files.map(|(name, digest)| (name.clone(), digest.to_string())).collect()),
             parameters: Some(manifest.network.parameters),
             recipe,
             ..Side::new(name, session, manifest, &onnx, &path)?
@@ -63,7 +63,11 @@ impl Side {
     /// If it is none.
     pub fn file(path: &Path, like: &Manifest) -> Result<Side> {
         let onnx = datasets::files::read(path, MAX_FILE_BYTES).map_err(Error::io(path))?;
-        let session = Session::load_adopted(onnx.clone(), like.image_shape(), like.labels.len(), path)?;
+        let (shape, classes) = (like.image_shape(), like.labels.len());
+        let onnx = bytes::Bytes::from(onnx);
+        // The file of a version by the same kernels as the version; only others as adopted ones.
+        let session = Session::load(onnx.clone(), shape, classes, path)
+            .or_else(|_| Session::load_adopted(onnx.clone(), shape, classes, path))?;
         Side::new(path.display().to_string(), session, like, &onnx, path)
     }
 
@@ -77,7 +81,7 @@ impl Side {
             shape: manifest.image_shape(),
             outline: outline(onnx).map_err(wrong)?,
             recipe: None,
-            data: BTreeMap::new(),
+            data: None,
             bytes: onnx.len(),
             parameters: None,
         })
@@ -106,13 +110,23 @@ impl Side {
         Ok(())
     }
 
-    pub(super) fn sizes(&self) -> BTreeMap<String, String> {
-        let numbers = [
-            ("bytes of the network", Some(self.bytes as u64)),
-            ("parameters", self.parameters),
-            ("multiply-accumulates", Some(self.session.macs())),
-        ];
-        let known = numbers.into_iter().filter_map(|(name, number)| Some((name, number?)));
-        known.map(|(name, number)| (name.to_owned(), zoo::grouped(number))).collect()
+    /// Sizes that are known of both.
+    pub(super) fn sizes(&self, other: &Side) -> [BTreeMap<String, String>; 2] {
+        let of = |side: &Side| {
+            [
+                ("bytes of the network", Some(side.bytes as u64)),
+                ("parameters", side.parameters),
+                ("multiply-accumulates", Some(side.session.macs())),
+            ]
+        };
+        let known =
+            of(self).into_iter().zip(of(other)).filter_map(|((name, a), (_, b))| Some((name, a?, b?)));
+        let (a, b) = known
+            .map(|(name, a, b)| {
+                let [a, b] = [a, b].map(zoo::grouped);
+                ((name.to_owned(), a), (name.to_owned(), b))
+            })
+            .unzip();
+        [a, b]
     }
 }

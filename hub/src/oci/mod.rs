@@ -230,7 +230,7 @@ fn check_policy(
 ) -> Result<()> {
     // In a zoo of their own, beside no model: only signatures are looked for in it.
     let own = tempfile::tempdir().map_err(Error::io(&version.path))?;
-    let zoo = Zoo::create(own.path())?;
+    let zoo = Zoo::new(own.path());
     zoo.add_attestations(version, attestations)?;
     let found = policy.check(&zoo, version)?;
     let Manifest { name, version, .. } = &version.manifest;

@@ -1,10 +1,11 @@
 //! Where the files are that a list names.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use crate::text::composed;
 use crate::tree::is_litter;
 
 /// Endings that lists leave out.
@@ -19,9 +20,12 @@ pub(super) struct Folders {
     /// The same from the root of the file system, as it is named and without links.
     pub(super) absolute: [PathBuf; 2],
     inner: Vec<PathBuf>,
-    /// Names of the files in the folders that were looked into.
-    known: RefCell<HashMap<PathBuf, HashSet<OsString>>>,
+    /// What is in the folders that were looked into.
+    known: RefCell<HashMap<PathBuf, Names>>,
 }
+
+/// Names in a folder, as they are and with composed characters, and whether each is a file's.
+type Names = HashMap<String, (OsString, bool)>;
 
 impl Folders {
     pub(super) fn of(root: &Path) -> Folders {
@@ -64,34 +68,38 @@ impl Folders {
         // Many lists name files from the root of the file system.
         let path = self.absolute.iter().find_map(|root| path.strip_prefix(root).ok()).unwrap_or(path);
         // Names that lead out of the folder are not followed.
-        let plain = path
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+        let plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         if path.as_os_str().is_empty() || !plain {
             return Vec::new();
         }
         let within = |folder: &PathBuf| {
-            let file = folder.join(path);
-            let stem = file.clone();
             let with_ending = ENDINGS.iter().map(|ending| {
-                let mut name = stem.clone().into_os_string();
+                let mut name = path.as_os_str().to_owned();
                 name.push(format!(".{ending}"));
                 PathBuf::from(name)
             });
             // `3` may be `3.png` or `3.jpg`.
-            match self.is_file(&file) {
-                true => vec![file],
-                false => with_ending.filter(|path| self.is_file(path)).take(2).collect(),
+            match self.file(folder, path) {
+                Some(file) => vec![file],
+                None => with_ending.filter_map(|path| self.file(folder, &path)).take(2).collect(),
             }
         };
         let found = within(&self.root);
         if found.is_empty() { self.inner.iter().flat_map(within).take(2).collect() } else { found }
     }
 
-    fn is_file(&self, path: &Path) -> bool {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
-        let mut known = self.known.borrow_mut();
-        known.entry(folder.to_owned()).or_insert_with(|| file_names(folder)).contains(name)
+    /// The file that a list calls `path`. macOS writes `é` as two characters, lists mostly as one.
+    fn file(&self, folder: &Path, path: &Path) -> Option<PathBuf> {
+        let (mut place, mut is_file) = (folder.to_owned(), false);
+        for part in path.components().filter(|part| *part != Component::CurDir) {
+            let name = part.as_os_str().to_str()?;
+            let mut known = self.known.borrow_mut();
+            let names = known.entry(place.clone()).or_insert_with(|| names(&place));
+            let (found, found_file) = names.get(name).or_else(|| names.get(&composed(name)))?;
+            place.push(found);
+            is_file = *found_file;
+        }
+        is_file.then_some(place)
     }
 }
 
@@ -100,8 +108,14 @@ fn here(folder: &Path) -> &Path {
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
-/// Names of the files in a folder; none if it cannot be read.
-fn file_names(folder: &Path) -> HashSet<OsString> {
-    let entries = std::fs::read_dir(here(folder)).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()).collect()
+/// Names in a folder; none if it cannot be read.
+fn names(folder: &Path) -> Names {
+    let mut names = Names::new();
+    for entry in std::fs::read_dir(here(folder)).into_iter().flatten().flatten() {
+        let (name, is_file) = (entry.file_name(), entry.path().is_file());
+        let Some(text) = name.to_str().map(str::to_owned) else { continue };
+        names.entry(composed(&text)).or_insert_with(|| (name.clone(), is_file));
+        names.insert(text, (name, is_file));
+    }
+    names
 }

@@ -116,6 +116,10 @@ pub struct Options<'a> {
 /// # Errors
 /// As for [`verify`].
 pub fn verify_all(zoo: &Zoo, specs: &[Spec], options: &Options<'_>) -> Result<Vec<Report>> {
+    // A name that is mistyped is said before minutes of work.
+    for spec in specs {
+        find(zoo, spec)?.ok();
+    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let mut reports = Vec::with_capacity(specs.len());
     for group in specs.chunks(processors) {
@@ -124,20 +128,27 @@ pub fn verify_all(zoo: &Zoo, specs: &[Spec], options: &Options<'_>) -> Result<Ve
     reports.into_iter().collect()
 }
 
+/// A version, or what is wrong with its manifest: a folder without one is damage like any other.
+fn find(zoo: &Zoo, spec: &Spec) -> Result<std::result::Result<VersionDir, String>> {
+    match zoo.version(spec) {
+        Ok(version) => Ok(Ok(version)),
+        Err(zoo::Error::NotFound { path, hint }) if !path.ends_with(MANIFEST) => {
+            Err(zoo::Error::NotFound { path, hint }.into())
+        }
+        Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
 /// Checks one version; what does not hold is in the report, not an error.
 ///
 /// # Errors
 /// [`crate::Error::Zoo`] if there is no such version.
 pub fn verify(zoo: &Zoo, spec: &Spec, options: &Options<'_>) -> Result<Report> {
     let mut report = Report { model: spec.to_string(), findings: Vec::new() };
-    let version = match zoo.version(spec) {
+    let version = match find(zoo, spec)? {
         Ok(version) => version,
-        // A version's folder without a manifest is damage like any other.
-        Err(zoo::Error::NotFound { path, hint }) if !path.ends_with(MANIFEST) => {
-            return Err(zoo::Error::NotFound { path, hint }.into());
-        }
-        Err(error) => {
-            report.add(Check::Manifest, Err(error.to_string()));
+        Err(problem) => {
+            report.add(Check::Manifest, Err(problem));
             return Ok(report);
         }
     };

@@ -55,7 +55,7 @@ def doctor(processor, environment, isa="portable", threads=2, recipes=()):
     found = json.loads(run(processor, options, environment))
     diagnosis = found["diagnosis"]
     digests = {probe["name"]: probe["sha256"] for probe in diagnosis["operators"]}
-    return diagnosis, digests | {f"recipe {name}": digest for name, digest in found["recipes"].items()}
+    return diagnosis, digests | {f"recipe {recipe['name']}": recipe["fingerprint"] for recipe in found["recipes"]}
 
 
 def chain(processor, environment, folder):

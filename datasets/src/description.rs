@@ -158,10 +158,11 @@ pub struct Dataset {
     pub description: Description,
 }
 
-const PLAIN_NAME: &str = "letters, digits, `-` and `_`";
+/// What [`is_plain_name`] takes.
+pub const PLAIN_NAME: &str = "letters, digits, `-` and `_`";
 
-/// Whether a name can be a folder's anywhere.
-fn is_plain_name(name: &str) -> bool {
+/// Whether the name of a dataset can be a folder's anywhere.
+pub fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
 }
 

@@ -23,7 +23,8 @@ mod preprocessing;
 pub mod yaml;
 
 pub use description::{
-    Dataset, Description, FileEntry, ImageShape, Normalisation, Samples, Split, SplitFiles,
+    Dataset, Description, FileEntry, ImageShape, Normalisation, PLAIN_NAME, Samples, Split, SplitFiles,
+    is_plain_name,
 };
 pub use digest::{Digest, Hasher};
 #[cfg(feature = "download")]

@@ -41,6 +41,31 @@ pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
     }
 }
 
+/// Refuses what would be lost where any value may stand: of equal keys in a map all but the last, and numbers that are not
+/// finite, which JSON does not have.
+///
+/// # Errors
+/// [`Error::Yaml`].
+pub fn check_values(text: &str, path: &Path) -> Result<()> {
+    // Of equal keys the library's own tree refuses the second.
+    let value: serde_yaml::Value = parse(text, path)?;
+    let mut open = vec![&value];
+    while let Some(value) = open.pop() {
+        match value {
+            serde_yaml::Value::Number(number)
+                if number.as_f64().is_some_and(|number| !number.is_finite()) =>
+            {
+                return Err(Error::invalid(path, "values", number.to_string(), "finite numbers"));
+            }
+            serde_yaml::Value::Sequence(values) => open.extend(values),
+            serde_yaml::Value::Mapping(map) => open.extend(map.values()),
+            serde_yaml::Value::Tagged(tagged) => open.push(&tagged.value),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Brackets that may be open at a time, and columns before the first word of a line.
 const DEEPEST: (usize, usize) = (64, 256);
 /// Brackets in all: those in texts and comments could hide how many are open.

@@ -28,6 +28,11 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     replaced(text, |character| character == '\n' || character == '\t', |c| c.escape_default().to_string())
 }
 
+/// A text from outside on one line that no terminal obeys, for what is drawn and not printed here, such as a progress bar.
+pub fn escaped(text: &str) -> String {
+    shown(&one_line(text)).into_owned()
+}
+
 /// A text with spaces behind it, to be `width` characters wide. Rust's own `{:width$}` panics from 65,536 on, and texts
 /// from outside may be as long.
 pub fn padded(text: &str, width: usize) -> String {

@@ -25,6 +25,6 @@ mod output;
 
 #[cfg(feature = "clap")]
 pub use arguments::command_line;
-pub use escape::{one_line, padded};
+pub use escape::{escaped, one_line, padded};
 pub use exit::{ExitStatus, catch_panic, log_panics, moved, run};
 pub use output::{error, json, line, log, print};

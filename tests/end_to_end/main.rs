@@ -17,9 +17,13 @@ mod examples;
 #[cfg(feature = "trainer")]
 mod foreign_weights;
 mod gate;
+#[cfg(feature = "trainer")]
+mod hostile_runs;
 mod hostile_zoo;
 mod kills;
 mod moved;
+#[cfg(feature = "trainer")]
+mod options;
 #[cfg(feature = "trainer")]
 mod own_data;
 #[cfg(feature = "trainer")]

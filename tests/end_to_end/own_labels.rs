@@ -129,7 +129,7 @@ fn wrong_labels_are_found_and_corrected() {
     let edited = "rank,sha256,suggested\n";
     std::fs::write(dir.join("audits/stripes/issues.csv"), edited).unwrap();
     succeed("trainer", dir, audit);
-    assert_eq!(std::fs::read_to_string(dir.join("audits/stripes/issues.before.csv")).unwrap(), edited);
+    assert_eq!(std::fs::read_to_string(dir.join("audits/stripes/issues.before-1.csv")).unwrap(), edited);
 
     let import =
         ["import", "pictures", "--name", "better", "--relabel", "audits/stripes/issues.csv", "--json"];

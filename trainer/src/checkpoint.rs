@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use datasets::Digest;
+use datasets::{Digest, Hasher};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::early_stopping::EarlyStopping;
 use crate::error::{Error, Result};
-use crate::history::EpochRow;
+use crate::history::{self, EpochRow};
 use crate::network::Network;
 use crate::optimizer::OptimizerState;
 use crate::parameters::Parameters;
@@ -22,6 +22,8 @@ pub(crate) const FILE: &str = "checkpoint.safetensors";
 
 /// The one metadata key: more than one would be written in random order.
 const PROGRESS_KEY: &str = "progress";
+/// Longest checkpoint.
+const MAX_BYTES: u64 = 16 << 30;
 
 /// Where a run is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,12 +56,42 @@ pub struct Progress {
     pub best_epoch: Option<u32>,
     /// Time spent so far.
     pub seconds: f64,
+    /// sha256 of all tensors, in the order of the file; absent from checkpoints of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensors_sha256: Option<Digest>,
     /// Whether every machine that worked on it gave the recipe's numeric profile.
     #[serde(default)]
     pub numeric_profile_in_force: bool,
 }
 
 impl Progress {
+    /// Whether a run of a recipe can be there, with so many training images.
+    ///
+    /// # Errors
+    /// [`Error::Run`] names the field; `run` is the run directory.
+    pub(crate) fn check(&self, recipe: &Recipe, images: usize, run: &Path) -> Result<()> {
+        let steps = images.div_ceil(recipe.batch_size);
+        let taken = (self.epoch as u64)
+            .saturating_sub(1)
+            .saturating_mul(steps as u64)
+            .saturating_add(self.step as u64);
+        let seen = self.step.saturating_mul(recipe.batch_size) as u64;
+        let numbers = [
+            ("epoch", u64::from(self.epoch), 1..=u64::from(recipe.epochs) + 1),
+            ("step", self.step as u64, 0..=steps.saturating_sub(1) as u64),
+            ("optimizer_steps", self.optimizer_steps, taken..=taken),
+            ("correct", self.correct, 0..=seen),
+        ];
+        match numbers.into_iter().find(|(_, found, range)| !range.contains(found)) {
+            None => Ok(()),
+            Some((field, found, range)) => {
+                let (low, high) = (range.start(), range.end());
+                let problem = format!("progress: {field}: found {found}, expected {low} to {high}");
+                Err(Error::run(&run.join(FILE), problem))
+            }
+        }
+    }
+
     /// Whether the run has come to its end.
     pub(crate) fn is_over(&self, recipe: &Recipe) -> bool {
         let is_stopped = |early: &EarlyStopping| early.is_over(&self.rows);
@@ -91,6 +123,31 @@ impl State {
     pub(crate) fn weights(&mut self) -> Weights<'_> {
         let State { parameters, ema, optimizer, .. } = self;
         Weights { parameters, ema: ema.as_mut(), optimizer }
+    }
+
+    /// The weights are those that the progress tells of.
+    fn check(&self, path: &Path) -> Result<()> {
+        let Progress { rows, step, best_epoch, tensors_sha256, .. } = &self.progress;
+        let damaged = |what: &str| Err(Error::run(path, format!("damaged: {what} are not what was saved")));
+        if let Some(expected) = tensors_sha256 {
+            let mut hasher = Hasher::default();
+            self.tensors().into_iter().for_each(|(_, tensor)| hasher.update(&to_bytes(tensor)));
+            if hasher.digest() != *expected {
+                return damaged("tensors");
+            }
+        }
+        let is_of = |parameters: &Parameters, row: Option<&EpochRow>| {
+            row.is_none_or(|row| parameters.sha256() == row.parameters_sha256)
+        };
+        // Within an epoch the weights are no row's.
+        if *step == 0 && !is_of(self.model(), rows.last()) {
+            return damaged("weights");
+        }
+        let best_row = best_epoch.and_then(|epoch| rows.get(epoch as usize - 1));
+        match self.best.as_ref().is_none_or(|best| is_of(best, best_row)) {
+            true => Ok(()),
+            false => damaged("weights of the best epoch"),
+        }
     }
 
     fn tensors(&self) -> Vec<(String, &Tensor)> {
@@ -129,7 +186,10 @@ impl State {
             })
             .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|e| wrong(e.to_string()))?;
-        let progress = serde_json::to_string(&self.progress).map_err(|e| wrong(e.to_string()))?;
+        let mut hasher = Hasher::default();
+        bytes.iter().for_each(|(_, _, bytes)| hasher.update(bytes));
+        let progress = Progress { tensors_sha256: Some(hasher.digest()), ..self.progress.clone() };
+        let progress = serde_json::to_string(&progress).map_err(|e| wrong(e.to_string()))?;
         let metadata = Some(HashMap::from([(PROGRESS_KEY.to_owned(), progress)]));
         let file = safetensors::serialize(views, metadata).map_err(|e| wrong(e.to_string()))?;
         Ok(zoo::write_atomic(&path, &file)?)
@@ -147,7 +207,7 @@ impl State {
         device: Device,
     ) -> Result<State> {
         let path = run.join(FILE);
-        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+        let bytes = datasets::files::read(&path, MAX_BYTES).map_err(Error::io(&path))?;
         let wrong = |e: String| Error::run(&path, e);
         let progress = parse_progress(&bytes, &path)?;
         if progress.recipe_sha256 != *recipe {
@@ -197,6 +257,7 @@ impl State {
         }
         fill("optimizer.first".into(), &mut state.optimizer.first)?;
         fill("optimizer.second".into(), &mut state.optimizer.second)?;
+        state.check(&path)?;
         Ok(state)
     }
 }
@@ -207,7 +268,7 @@ impl State {
 /// [`Error::Run`] if there is no checkpoint or it is damaged.
 pub(crate) fn read_progress(run: &Path) -> Result<Progress> {
     let path = run.join(FILE);
-    parse_progress(&std::fs::read(&path).map_err(Error::io(&path))?, &path)
+    parse_progress(&datasets::files::read(&path, MAX_BYTES).map_err(Error::io(&path))?, &path)
 }
 
 fn parse_progress(bytes: &[u8], path: &Path) -> Result<Progress> {
@@ -215,7 +276,13 @@ fn parse_progress(bytes: &[u8], path: &Path) -> Result<Progress> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
     let text = header.metadata().as_ref().and_then(|m| m.get(PROGRESS_KEY));
     let text = text.ok_or_else(|| wrong("not a checkpoint: no `progress` in its metadata".into()))?;
-    serde_json::from_str(text).map_err(|e| wrong(format!("progress: {e}")))
+    let progress: Progress = serde_json::from_str(text).map_err(|e| wrong(format!("progress: {e}")))?;
+    history::check(&progress.rows, path)?;
+    let sums = [progress.seconds, progress.loss_sum, progress.plain_loss_sum];
+    if sums.iter().any(|sum| !sum.is_finite()) || !(0.0..1e12).contains(&progress.seconds) {
+        return Err(wrong(format!("progress: sums of losses and seconds {sums:?}, expected finite numbers")));
+    }
+    Ok(progress)
 }
 
 fn to_bytes(tensor: &Tensor) -> Vec<u8> {

@@ -45,8 +45,47 @@ pub(crate) fn to_csv(rows: &[EpochRow]) -> Result<String> {
 /// The rows of CSV text; `path` is only for the error.
 ///
 /// # Errors
-/// [`Error::Run`] names the line.
+/// [`Error::Run`] names the line, or the epoch and the field.
 pub(crate) fn parse_csv(text: &str, path: &Path) -> Result<Vec<EpochRow>> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    reader.deserialize().map(|row| row.map_err(|e| Error::run(path, e.to_string()))).collect()
+    let rows = reader.deserialize().map(|row| row.map_err(|e| Error::run(path, e.to_string())));
+    let rows = rows.collect::<Result<Vec<EpochRow>>>()?;
+    check(&rows, path)?;
+    Ok(rows)
+}
+
+/// Whether rows are those that training can make: epochs from 1 without a gap, finite losses, shares from 0 to 1.
+///
+/// # Errors
+/// [`Error::Run`] names the epoch and the field.
+pub(crate) fn check(rows: &[EpochRow], path: &Path) -> Result<()> {
+    for (index, row) in rows.iter().enumerate() {
+        let wrong = |field: &str, found: &dyn std::fmt::Debug, expected: &str| {
+            Err(Error::run(
+                path,
+                format!("epoch {}: {field}: found {found:?}, expected {expected}", index + 1),
+            ))
+        };
+        if row.epoch as usize != index + 1 {
+            return wrong("epoch", &row.epoch, &(index + 1).to_string());
+        }
+        let numbers = [
+            ("learning_rate", Some(row.learning_rate)),
+            ("train_loss", Some(row.train_loss)),
+            ("validation_loss", row.validation_loss),
+        ];
+        for (field, number) in numbers.into_iter().filter_map(|(field, number)| Some((field, number?))) {
+            if !number.is_finite() {
+                return wrong(field, &number, "a finite number");
+            }
+        }
+        let shares =
+            [("train_accuracy", Some(row.train_accuracy)), ("validation_accuracy", row.validation_accuracy)];
+        for (field, share) in shares.into_iter().filter_map(|(field, share)| Some((field, share?))) {
+            if !(0.0..=1.0).contains(&share) {
+                return wrong(field, &share, "0 to 1");
+            }
+        }
+    }
+    Ok(())
 }

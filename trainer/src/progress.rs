@@ -66,12 +66,17 @@ impl StudyTable {
     /// A table with nothing done yet.
     pub(crate) fn new(plan: &Plan) -> StudyTable {
         let all = MultiProgress::new();
-        let width = plan.points.iter().map(|point| point.label().chars().count()).max().unwrap_or(0);
+        let width = plan
+            .points
+            .iter()
+            .map(|point| terminal::escaped(&point.label()).chars().count())
+            .max()
+            .unwrap_or(0);
         let style = style("{prefix} {bar:12} {pos}/{len}  {msg}");
         let lines = plan.points.iter().map(|point| {
             let line = all.add(ProgressBar::new(point.trials.len() as u64));
             line.set_style(style.clone());
-            line.set_prefix(terminal::padded(&point.label(), width));
+            line.set_prefix(terminal::padded(&terminal::escaped(&point.label()), width));
             line
         });
         StudyTable { lines: lines.collect(), runs: plan.trials().len(), _all: all }
@@ -108,7 +113,7 @@ impl datasets::Progress for DownloadBar {
     fn start(&mut self, file: &str, total: Option<u64>) {
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
         bar.set_style(style("{msg} {bar:30} {bytes}/{total_bytes}  ETA {eta}"));
-        bar.set_message(file.to_owned());
+        bar.set_message(terminal::escaped(file));
         self.0 = Some(bar);
     }
 

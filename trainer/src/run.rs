@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{self, State};
 use crate::error::{Error, Result};
 use crate::fingerprint;
-use crate::history;
+use crate::history::{self, EpochRow};
 use crate::machine::Processor;
 use crate::network::Network;
 use crate::parameters::Parameters;
@@ -21,6 +21,9 @@ pub(crate) const HISTORY: &str = "history.csv";
 /// What came out, and on what machine; there only when the run is finished.
 pub(crate) const SUMMARY: &str = "run.json";
 
+/// Longest history or summary: 100,000 epochs take 20 MB.
+const MAX_TEXT: u64 = 64 << 20;
+
 /// Where and why a run diverged, which it would again.
 const DIVERGED: &str = "diverged.json";
 
@@ -30,6 +33,9 @@ const DIVERGED: &str = "diverged.json";
 pub(crate) struct Diverged {
     /// sha256 of the recipe's text.
     pub(crate) recipe_sha256: Digest,
+    /// The training images; absent from runs of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data_sha256: Option<Digest>,
     /// What it was: `the loss became NaN`.
     pub(crate) what: String,
     /// Epoch, from 1.
@@ -45,18 +51,20 @@ impl std::fmt::Display for Diverged {
     }
 }
 
-/// What is known of a recipe's divergence in a run folder.
+/// What is known of a recipe's divergence on some data in a run folder.
 ///
 /// # Errors
 /// [`Error::Run`] if the file is damaged.
-pub(crate) fn read_diverged(run: &Path, recipe: &RecipeFile) -> Result<Option<Diverged>> {
+pub(crate) fn read_diverged(run: &Path, recipe: &RecipeFile, data: Digest) -> Result<Option<Diverged>> {
     let path = run.join(DIVERGED);
-    if !path.exists() {
+    // A run may have come to its end after all, on other data or by another version of the trainer.
+    if !path.exists() || run.join(SUMMARY).exists() {
         return Ok(None);
     }
     let text = datasets::yaml::read_text(&path)?;
     let found: Diverged = serde_json::from_str(&text).map_err(|e| Error::run(&path, e.to_string()))?;
-    Ok((found.recipe_sha256 == recipe.sha256()).then_some(found))
+    let is_same = found.recipe_sha256 == recipe.sha256() && found.data_sha256.is_none_or(|of| of == data);
+    Ok(is_same.then_some(found))
 }
 
 /// What came out of a run.
@@ -98,6 +106,17 @@ pub struct RunSummary {
     pub plain_losses: Vec<f64>,
 }
 
+/// Refuses the folder of a version, in which nothing is ever written again.
+///
+/// # Errors
+/// [`Error::Run`].
+pub fn refuse_version(dir: &Path) -> Result<()> {
+    match dir.join(zoo::MANIFEST).exists() {
+        true => Err(Error::run(dir, "holds a version of a zoo, which never changes; choose another folder")),
+        false => Ok(()),
+    }
+}
+
 /// An open, locked run directory.
 pub struct RunDir {
     path: PathBuf,
@@ -112,29 +131,33 @@ impl RunDir {
     /// [`Error::Run`] if another process holds it, it belongs to another recipe, or
     /// it holds a run and `resume` is not asked for.
     pub fn open(path: &Path, recipe: &RecipeFile, resume: bool) -> Result<RunDir> {
+        refuse_version(path)?;
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         let lock_path = path.join(".lock");
+        let is_ours = lock_path.exists();
         let lock = datasets::files::open_lock(&lock_path).map_err(Error::io(&lock_path))?;
         if lock.try_lock().is_err() {
             return Err(Error::run(path, "another process is training into this folder"));
         }
         let run = RunDir { path: path.to_owned(), _lock: lock };
-        if run.has_checkpoint() {
-            if !resume {
-                return Err(Error::run(
-                    path,
-                    "holds a run already; add --resume to go on with it, or choose another --run folder",
-                ));
-            }
-            let recipe_path = path.join(recipe::FILE);
-            if datasets::yaml::read_text(&recipe_path)? != recipe.text {
-                return Err(Error::run(
-                    &recipe_path,
-                    "differs from the recipe that was given; choose another --run folder",
-                ));
-            }
-        } else {
-            zoo::write_atomic(&path.join(recipe::FILE), recipe.text.as_bytes())?;
+        if run.has_checkpoint() && !resume {
+            return Err(Error::run(
+                path,
+                "holds a run already; add --resume to go on with it, or choose another --run folder",
+            ));
+        }
+        let (recipe_path, summary_path) = (path.join(recipe::FILE), path.join(SUMMARY));
+        let differs = "differs from the recipe that was given; choose another --run folder";
+        if summary_path.exists() && read_summary(&summary_path)?.recipe_sha256 != recipe.sha256() {
+            return Err(Error::run(&summary_path, differs));
+        }
+        // A run that ended before its first checkpoint left nothing that counts; a recipe of somebody else's is no run.
+        let has_begun = run.has_checkpoint() || !is_ours && recipe_path.exists();
+        if has_begun && datasets::yaml::read_text(&recipe_path)? != recipe.text {
+            return Err(Error::run(&recipe_path, differs));
+        }
+        if !has_begun {
+            zoo::write_atomic(&recipe_path, recipe.text.as_bytes())?;
         }
         Ok(run)
     }
@@ -156,11 +179,14 @@ impl RunDir {
     pub(crate) fn write_diverged(
         &self,
         recipe: &RecipeFile,
+        data: Digest,
         what: &str,
         epoch: u32,
         step: usize,
     ) -> Result<()> {
-        let found = Diverged { recipe_sha256: recipe.sha256(), what: what.to_owned(), epoch, step };
+        let data_sha256 = Some(data);
+        let found =
+            Diverged { recipe_sha256: recipe.sha256(), data_sha256, what: what.to_owned(), epoch, step };
         let text = serde_json::to_string_pretty(&found).expect("texts and numbers are JSON");
         Ok(zoo::write_atomic(&self.path.join(DIVERGED), text.as_bytes())?)
     }
@@ -198,6 +224,14 @@ pub fn finish(
         (Select::BestValidation, Some(best), Some(epoch)) => (best, epoch),
         _ => (state.model(), rows.last().expect("a finished run has an epoch").epoch),
     };
+    let path = run.path();
+    // A run that was finished before keeps the processor and the libtorch that trained it.
+    if let Ok(finished) = read(path, dataset) {
+        if finished.summary.recipe_sha256 == recipe.sha256() && finished.parameters.sha256() == model.sha256()
+        {
+            return Ok(finished.summary);
+        }
+    }
     let row = rows.iter().find(|r| r.epoch == selected);
     let images = recipe.recipe.split.validation;
     let validation = row.and_then(|r| r.validation_accuracy).map(|accuracy| zoo::Count {
@@ -221,7 +255,6 @@ pub fn finish(
         seconds: state.progress.seconds,
         plain_losses: state.progress.plain_losses.clone(),
     };
-    let path = run.path();
     zoo::write_atomic(&path.join(HISTORY), history::to_csv(rows)?.as_bytes())?;
     zoo::write_atomic(&path.join(weights::MODEL), &weights::whole(model)?)?;
     zoo::write_atomic(&path.join(weights::FIRST_LAYER), &weights::first_layer(network, model)?)?;
@@ -263,7 +296,7 @@ pub struct FinishedRun {
 /// # Errors
 /// [`Error::Run`] if it is not there or not understood.
 pub(crate) fn read_summary(path: &Path) -> Result<RunSummary> {
-    let text = std::fs::read_to_string(path).map_err(|e| {
+    let text = datasets::files::read_text(path, MAX_TEXT).map_err(|e| {
         Error::run(path, format!("{e}; expected a finished run (train with --resume finishes it)"))
     })?;
     serde_json::from_str(&text).map_err(|e| Error::run(path, e.to_string()))
@@ -294,7 +327,30 @@ pub fn read(path: &Path, dataset: &Dataset) -> Result<FinishedRun> {
         return Err(Error::run(&path.join(weights::MODEL), "a weight or statistic is not a finite number"));
     }
     let history_path = path.join(HISTORY);
-    let history = std::fs::read_to_string(&history_path).map_err(Error::io(&history_path))?;
-    history::parse_csv(&history, &history_path)?;
+    let history = datasets::files::read_text(&history_path, MAX_TEXT).map_err(Error::io(&history_path))?;
+    check_history(&history::parse_csv(&history, &history_path)?, &summary, &history_path)?;
     Ok(FinishedRun { recipe, network, summary, history, parameters })
+}
+
+/// A history is that of the run that a summary describes.
+fn check_history(rows: &[EpochRow], summary: &RunSummary, path: &Path) -> Result<()> {
+    let wrong = |problem: String| Err(Error::run(path, problem));
+    if rows.len() != summary.epochs as usize {
+        return wrong(format!("{} epochs, expected {} as in {SUMMARY}", rows.len(), summary.epochs));
+    }
+    let epoch = summary.selected_epoch;
+    let Some(row) = rows.iter().find(|row| row.epoch == epoch) else {
+        return wrong(format!("no epoch {epoch}, whose weights are the model as {SUMMARY} says"));
+    };
+    if row.parameters_sha256 != summary.parameters_sha256 {
+        return wrong(format!(
+            "epoch {epoch}: parameters sha256 {}, expected {} as in {SUMMARY}",
+            row.parameters_sha256, summary.parameters_sha256
+        ));
+    }
+    let found = row.validation_accuracy.zip(summary.validation);
+    match found.is_none_or(|(accuracy, count)| (accuracy - count.share()).abs() < 1e-9) {
+        true => Ok(()),
+        false => wrong(format!("epoch {epoch}: another validation accuracy than in {SUMMARY}")),
+    }
 }

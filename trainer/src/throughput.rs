@@ -37,8 +37,17 @@ pub fn measure(recipe: &RecipeFile, dataset: &Dataset, zoo: &Path, time: Duratio
     let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
     let run = RunDir::open(folder.path(), recipe, false)?;
     let stop = AtomicBool::new(false);
-    let mut clock =
-        Clock { stop: &stop, time, warm_up: WARM_UP, last: None, images: 0, spent: Duration::ZERO, all: 0.0 };
+    let mut clock = Clock {
+        stop: &stop,
+        time,
+        warm_up: WARM_UP,
+        last: None,
+        is_single: false,
+        images_per_epoch: 0,
+        images: 0,
+        spent: Duration::ZERO,
+        all: 0.0,
+    };
     let options = Options { device: Device::Cpu, resume: false, interrupted: &stop, stop_after: None, zoo };
     match train(recipe, dataset, &run, &options, &mut clock) {
         Ok(_) | Err(Error::Interrupted { .. }) => {}
@@ -49,7 +58,9 @@ pub fn measure(recipe: &RecipeFile, dataset: &Dataset, zoo: &Path, time: Duratio
             path: recipe.recipe.name.clone().into(),
             field: "batch_size".into(),
             found: recipe.recipe.batch_size.to_string(),
-            expected: format!("so few images that an epoch has more than {WARM_UP} steps, to measure them"),
+            expected: format!(
+                "so few images that there are more than {WARM_UP} steps in all, to measure them"
+            ),
         });
     }
     let images_per_second = clock.images as f64 / clock.spent.as_secs_f64();
@@ -65,6 +76,9 @@ struct Clock<'a> {
     /// Steps to pass over.
     warm_up: usize,
     last: Option<Instant>,
+    /// Whether an epoch is one step: from one to the next, its checkpoint is counted too.
+    is_single: bool,
+    images_per_epoch: usize,
     images: usize,
     spent: Duration,
     /// Images of all epochs.
@@ -76,10 +90,12 @@ impl Observer for Clock<'_> {
 
     fn begin(&mut self, _: &Network, _: u32, epochs: u32, images_per_epoch: usize) {
         self.all = f64::from(epochs) * images_per_epoch as f64;
+        self.images_per_epoch = images_per_epoch;
     }
 
     fn step(&mut self, images: usize, _: f64) {
         let now = Instant::now();
+        self.is_single = images == self.images_per_epoch;
         if self.warm_up > 0 {
             self.warm_up -= 1;
         } else if let Some(last) = self.last {
@@ -93,6 +109,6 @@ impl Observer for Clock<'_> {
     }
 
     fn epoch(&mut self, _: &EpochRow) {
-        self.last = None;
+        self.last = self.is_single.then(Instant::now);
     }
 }

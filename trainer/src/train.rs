@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use datasets::{Dataset, Digest, ImageShape, Samples};
+use datasets::{Dataset, ImageShape, Samples};
 use tch::{Device, Tensor};
 
 use crate::augment::Augmentation;
@@ -65,14 +65,15 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<Option<RunSummary>> {
     let network = recipe.recipe.build_network(&dataset.description)?;
-    if let Some(Diverged { what, epoch, step, .. }) =
-        run::read_diverged(run.path(), recipe)?.filter(|_| options.resume)
-    {
-        return Err(Error::Diverged { what, epoch, step });
+    let data = dataset.description.training_sha256();
+    if options.resume {
+        if let Some(Diverged { what, epoch, step, .. }) = run::read_diverged(run.path(), recipe, data)? {
+            return Err(Error::Diverged { what, epoch, step });
+        }
     }
     let fitted = fit(recipe, dataset, &network, run, options, observer);
     if let Err(Error::Diverged { what, epoch, step }) = &fitted {
-        run.write_diverged(recipe, what, *epoch, *step)?;
+        run.write_diverged(recipe, data, what, *epoch, *step)?;
     }
     let state = fitted?;
     if !state.progress.is_over(&recipe.recipe) {
@@ -156,13 +157,7 @@ pub(crate) fn fit_on(
             validation: images.validation,
             device: options.device,
             teacher: images.teacher(&recipe.recipe, options)?,
-            state: initial_state(
-                recipe,
-                images.dataset.description.training_sha256(),
-                network,
-                run,
-                options,
-            )?,
+            state: initial_state(recipe, images, network, run, options)?,
             started: Instant::now(),
         };
         trainer.state.progress.numeric_profile_in_force &= in_force;
@@ -203,17 +198,19 @@ fn numeric_profile_in_force(recipe: &Recipe, device: Device, observer: &mut dyn 
 
 fn initial_state(
     recipe: &RecipeFile,
-    data: Digest,
+    images: &Images<'_>,
     network: &Network,
     run: &RunDir,
     options: &Options<'_>,
 ) -> Result<State> {
+    let data = images.dataset.description.training_sha256();
     let with_ema = recipe.recipe.ema.is_some();
     if options.resume && run.has_checkpoint() {
         let mut state = State::load(run.path(), network, &recipe.sha256(), with_ema, options.device)?;
         // Checkpoints of older versions do not say it.
         let found = *state.progress.data_sha256.get_or_insert(data);
         run::check_data(run.path(), Some(found), data)?;
+        state.progress.check(&recipe.recipe, images.training.len(), run.path())?;
         return Ok(state);
     }
     let mut parameters = network.initialise(recipe.recipe.seed, options.device)?;
@@ -235,6 +232,7 @@ fn initial_state(
             rows: Vec::new(),
             best_epoch: None,
             seconds: 0.0,
+            tensors_sha256: None,
             numeric_profile_in_force: true,
         },
     })

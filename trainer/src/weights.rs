@@ -62,7 +62,7 @@ pub(crate) fn serialise(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<Ve
 /// # Errors
 /// [`Error::Run`] names the tensor that is missing, extra or has another shape.
 pub fn read(path: &Path, network: &Network) -> Result<Parameters> {
-    parse(&std::fs::read(path).map_err(Error::io(path))?, path, network)
+    parse(&datasets::files::read(path, MAX_BYTES).map_err(Error::io(path))?, path, network)
 }
 
 /// Reads the network of a published version, its hash checked.
@@ -151,7 +151,7 @@ pub(crate) fn read_foreign(
     Ok((parameters, Digest::of(&bytes)))
 }
 
-/// Longest file of foreign weights.
+/// Longest file of weights.
 const MAX_BYTES: u64 = 4 << 30;
 
 /// What to do with files that can run any program when they are read.

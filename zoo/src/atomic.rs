@@ -45,7 +45,11 @@ pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
     let place = place(path).map_err(Error::io(path))?;
     let written = match descriptor(&place) {
         // Opened anew, a file would be written from its beginning, over what the process printed.
-        Some(("1", true)) => write_all(std::io::stdout().lock(), bytes),
+        // A reader who leaves early is no error, as for everything else that is printed.
+        Some(("1", true)) => match write_all(std::io::stdout().lock(), bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        },
         Some(("2", true)) => write_all(std::io::stderr().lock(), bytes),
         None if !std::fs::metadata(&place).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
             return write_with_mode(&place, bytes, mode_of(&place));

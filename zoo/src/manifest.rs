@@ -274,6 +274,9 @@ impl Manifest {
         if !(2..=256).contains(&classes) {
             return refuse("labels", &classes, "2 to 256 labels");
         }
+        if !datasets::is_plain_name(&self.dataset.name) {
+            return refuse("dataset.name", &format!("`{}`", self.dataset.name), datasets::PLAIN_NAME);
+        }
         self.check_tensors(&refuse)?;
         match (&self.training, &self.origin) {
             (Some(training), None) if training.epochs_sha256.len() != training.epochs as usize => {

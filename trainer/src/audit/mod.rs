@@ -104,6 +104,7 @@ pub fn audit(
         return Err(Error::run(&dataset.dir, problem));
     }
     let origins = report::origins(dataset, samples.len())?;
+    crate::run::refuse_version(request.out)?;
     std::fs::create_dir_all(request.out).map_err(Error::io(request.out))?;
     let classes = &dataset.description.classes;
     let folds = folds(&samples, classes.len(), request.folds, request.recipe.recipe.seed);
@@ -221,7 +222,9 @@ fn probabilities(
 /// The recipe of a fold. Its text, and with it its hash, differs from the recipe's: such a run is none of the recipe.
 fn fold_recipe(request: &Request<'_>, dataset: &Dataset, number: usize) -> Result<RecipeFile> {
     let (fold, folds) = (number + 1, request.folds);
-    let text = format!("# Fold {fold} of {folds} of an audit.\n{}", request.recipe.text);
+    // A byte order mark is one at the beginning alone.
+    let own = request.recipe.text.trim_start_matches('\u{feff}');
+    let text = format!("# Fold {fold} of {folds} of an audit.\n{own}");
     let mut recipe = RecipeFile::parse(text, &dataset.dir)?;
     // There are no images to choose by: those held out are what is judged.
     recipe.recipe.output = Output::default();

@@ -66,13 +66,16 @@ pub(super) fn write(audit: &Audit, samples: &Samples, probabilities: &[f32]) -> 
     Ok(())
 }
 
-/// What a person deleted rows of is not lost.
+/// What a person deleted rows of is not lost: it is kept under the next free name.
 fn keep_edited(path: &Path, new: &[u8]) -> Result<()> {
-    if path.exists() && datasets::files::read(path, MAX_BYTES).is_ok_and(|old| old != new) {
-        let kept = path.with_file_name("issues.before.csv");
-        std::fs::rename(path, &kept).map_err(Error::io(path))?;
+    let is_known = !path.exists() || datasets::files::read(path, MAX_BYTES).is_ok_and(|old| old == new);
+    if is_known {
+        return Ok(());
     }
-    Ok(())
+    let names = (1..).map(|number| format!("issues.before-{number}.csv"));
+    let free = names.map(|name| path.with_file_name(name)).find(|kept| !kept.exists());
+    let kept = free.expect("there are more numbers than files");
+    std::fs::rename(path, &kept).map_err(Error::io(path))
 }
 
 /// What `trainer import --exclude` and `--relabel` take.

@@ -74,7 +74,10 @@ fn print(found: &Audit) {
         issues.len()
     ));
     for issue in issues.iter().take(SHOWN) {
-        let origin = issue.origin.as_deref().map_or(String::new(), |origin| format!("  {origin}"));
+        let origin = issue.origin.as_deref().map_or(String::new(), |origin| {
+            let origin = terminal::one_line(origin);
+            format!("  {origin}")
+        });
         terminal::line(format_args!(
             "no. {}: {}, or {}?  {:.4}{origin}",
             issue.index, issue.class, issue.suggested, issue.self_confidence

@@ -61,19 +61,19 @@ pub(super) fn seconds(text: &str) -> std::result::Result<f64, String> {
 
 /// How to train, with Ctrl-C set up to save and stop; teachers are in `zoo`.
 pub(super) fn options<'a>(resume: bool, common: &Common, zoo: &'a Path) -> Result<Options<'a>> {
-    handle_interrupts()?;
+    handle_interrupts(GRACE)?;
     Ok(Options { device: common.device.open()?, resume, interrupted: &INTERRUPTED, stop_after: None, zoo })
 }
 
-/// Lets Ctrl-C, SIGTERM and SIGHUP save and stop; whatever libtorch is doing, the process is gone soon.
-pub(super) fn handle_interrupts() -> Result<()> {
-    ctrlc::set_handler(interrupt)
+/// Lets Ctrl-C, SIGTERM and SIGHUP save and stop; whatever libtorch is doing, the process is gone after `grace`.
+pub(super) fn handle_interrupts(grace: Duration) -> Result<()> {
+    ctrlc::set_handler(move || interrupt(grace))
         .or_else(|e| if matches!(e, ctrlc::Error::MultipleHandlers) { Ok(()) } else { Err(e) })
         .map_err(|e| Error::run(Path::new("Ctrl-C"), e.to_string()))
 }
 
 /// Called by a thread of its own.
-fn interrupt() {
+fn interrupt(grace: Duration) {
     let end = |message: &str| {
         terminal::log(message);
         std::process::exit(ExitStatus::Usage.code().into());
@@ -82,8 +82,8 @@ fn interrupt() {
         end("interrupted again: ended without a checkpoint of the step at hand");
     }
     std::thread::spawn(move || {
-        std::thread::sleep(GRACE);
-        end("interrupted: the step at hand does not end; --resume goes on from the last checkpoint");
+        std::thread::sleep(grace);
+        end("interrupted: the step at hand does not end; what follows goes on from the last checkpoint");
     });
 }
 

@@ -1,9 +1,9 @@
 //! `trainer doctor`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use datasets::Dataset;
+use serde_json::json;
 use terminal::ExitStatus;
 use trainer::Result;
 use trainer::doctor::{self, Diagnosis};
@@ -38,19 +38,24 @@ pub(super) fn command(args: &DoctorArgs) -> Result<ExitStatus> {
         NumericProfile { threads: args.threads.unwrap_or(asked.threads), isa: args.isa.unwrap_or(asked.isa) };
     enter_profile(&profile)?;
     let diagnosis = doctor::examine(&profile)?;
-    let mut recipes = BTreeMap::new();
+    let mut recipes = Vec::new();
     for path in &args.recipes {
         let mut recipe = RecipeFile::read(path)?.recipe;
         recipe.numeric_profile = profile.clone();
         let dataset = Dataset::find(&args.datasets, &recipe.dataset)?;
-        recipes.insert(recipe.name.clone(), fingerprint::of_recipe(&recipe, &dataset.description)?);
+        let digest = fingerprint::of_recipe(&recipe, &dataset.description)?;
+        recipes.push((path.display().to_string(), recipe.name, digest));
     }
     if args.json {
-        terminal::json(&serde_json::json!({ "diagnosis": diagnosis, "recipes": recipes }));
+        let recipes = recipes
+            .iter()
+            .map(|(path, name, digest)| json!({ "path": path, "name": name, "fingerprint": digest }))
+            .collect::<Vec<_>>();
+        terminal::json(&json!({ "diagnosis": diagnosis, "recipes": recipes }));
     } else {
         print(&diagnosis);
-        for (name, digest) in &recipes {
-            terminal::line(format_args!("recipe       {name}  {digest}"));
+        for (path, _, digest) in &recipes {
+            terminal::line(format_args!("recipe       {path}  {digest}"));
         }
     }
     Ok(ExitStatus::of_check(diagnosis.same_bytes_everywhere))

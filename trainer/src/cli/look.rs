@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use datasets::{Dataset, Split};
 use serde_json::json;
+use terminal::ExitStatus;
 use trainer::attribution::Explained;
 use trainer::inspect::{Inspection, inspect};
 use trainer::normaliser::Normaliser;
 use trainer::pictures::{Mistakes, attributions, feature_maps, mistakes};
 use trainer::preview::contact_sheet;
 use trainer::recipe::RecipeFile;
+use trainer::run::refuse_version;
 use trainer::split::split;
 use trainer::table::table;
 use trainer::{Error, Result, front, weights};
@@ -129,8 +131,9 @@ pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn front_command(args: &FrontArgs) -> Result<()> {
+pub(super) fn front_command(args: &FrontArgs) -> Result<ExitStatus> {
     let index = Zoo::open(&args.zoo)?.index()?;
+    refuse_version(&args.out)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let mut written = Vec::new();
     for dataset in front::datasets(&index) {
@@ -148,7 +151,10 @@ pub(super) fn front_command(args: &FrontArgs) -> Result<()> {
     } else {
         written.iter().for_each(|path| terminal::line(format_args!("{path}")));
     }
-    Ok(())
+    for path in &index.unreadable {
+        terminal::log(format_args!("{path}/ left out: its manifest cannot be read"));
+    }
+    Ok(ExitStatus::of_check(index.unreadable.is_empty()))
 }
 
 pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
@@ -165,6 +171,7 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
             format!("--image {}: expected below {}", args.image, samples.len()),
         ));
     }
+    refuse_version(&args.out)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let mut maps = Vec::new();
     for map in feature_maps(&network, &weights, &normaliser, samples.image(args.image))? {
@@ -178,7 +185,10 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
             "no mistakes and no attributions: the version was trained on all images, and none were held out",
         );
         match args.json {
-            true => terminal::json(&json!({ "feature_maps": maps, "validation_images": 0 })),
+            true => {
+                let maps: Vec<String> = maps.iter().map(|path| path.display().to_string()).collect();
+                terminal::json(&json!({ "feature_maps": maps, "validation_images": 0 }));
+            }
             false => maps.iter().for_each(|path| terminal::line(path.display())),
         }
         return Ok(());

@@ -93,6 +93,7 @@ fn run(command: Command) -> Result<ExitStatus> {
     match command {
         Command::Reproduce(args) => return reproduce::command(&args),
         Command::Doctor(args) => return doctor::command(&args),
+        Command::Front(args) => return look::front_command(&args),
         Command::Train(args) => train::train_command(&args)?,
         Command::Publish(args) => publish::publish_command(&args)?,
         Command::Import(args) => import::command(&args)?,
@@ -100,7 +101,6 @@ fn run(command: Command) -> Result<ExitStatus> {
         Command::Audit(args) => audit::command(&args)?,
         Command::Inspect(args) => look::inspect_command(&args)?,
         Command::Pictures(args) => look::pictures_command(&args)?,
-        Command::Front(args) => look::front_command(&args)?,
         Command::Preview(args) => look::preview_command(&args)?,
         Command::Study(args) => study::command(&args)?,
         Command::Throughput(args) => throughput::command(&args)?,

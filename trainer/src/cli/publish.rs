@@ -64,34 +64,45 @@ pub(super) fn publish_command(args: &PublishArgs) -> Result<()> {
     }
     let zoo = Zoo::new(&args.zoo);
     let mut published = Vec::new();
-    for (recipe, run) in &jobs {
-        let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
-        let skips = !args.again && run.is_none() && args.weights.is_none();
-        let existing = publish::already_published(&zoo, recipe, &dataset)?.filter(|_| skips);
-        let new = existing.is_none();
-        let version = match (existing, &args.weights) {
-            (Some(version), _) => version,
-            (None, Some(weights)) => publish_weights(recipe, weights, args.names.as_deref(), &dataset, &zoo)?,
-            (None, None) => publish_recipe(recipe, run.as_deref(), &dataset, &zoo, args)?,
-        };
-        if !args.common.json {
-            let manifest = &version.manifest;
-            let share = 100.0 * manifest.test.correct.share();
-            let verb = if new { "published" } else { "already published by this recipe:" };
-            terminal::line(format_args!(
-                "{verb} {}@{}  test {} = {share:.2} %  {}",
-                manifest.name,
-                manifest.version,
-                manifest.test.correct,
-                version.path.display()
-            ));
-        }
-        published.push(serde_json::json!({ "new": new, "path": version.path.display().to_string(), "manifest": version.manifest }));
-    }
-    if args.common.json {
+    let outcome = jobs.iter().try_for_each(|(recipe, run)| {
+        published.push(publish_one(recipe, run.as_deref(), &zoo, args)?);
+        Ok(())
+    });
+    // Those that were published before one failed, too.
+    if args.common.json && (outcome.is_ok() || !published.is_empty()) {
         terminal::json(&published);
     }
-    Ok(())
+    outcome
+}
+
+fn publish_one(
+    recipe: &RecipeFile,
+    run: Option<&Path>,
+    zoo: &Zoo,
+    args: &PublishArgs,
+) -> Result<serde_json::Value> {
+    let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
+    let skips = !args.again && run.is_none() && args.weights.is_none();
+    let existing = publish::already_published(zoo, recipe, &dataset)?.filter(|_| skips);
+    let new = existing.is_none();
+    let version = match (existing, &args.weights) {
+        (Some(version), _) => version,
+        (None, Some(weights)) => publish_weights(recipe, weights, args.names.as_deref(), &dataset, zoo)?,
+        (None, None) => publish_recipe(recipe, run, &dataset, zoo, args)?,
+    };
+    let manifest = &version.manifest;
+    if !args.common.json {
+        let share = 100.0 * manifest.test.correct.share();
+        let verb = if new { "published" } else { "already published by this recipe:" };
+        terminal::line(format_args!(
+            "{verb} {}@{}  test {} = {share:.2} %  {}",
+            manifest.name,
+            manifest.version,
+            manifest.test.correct,
+            version.path.display()
+        ));
+    }
+    Ok(serde_json::json!({ "new": new, "path": version.path.display().to_string(), "manifest": manifest }))
 }
 
 fn publish_weights(
@@ -101,7 +112,12 @@ fn publish_weights(
     dataset: &Dataset,
     zoo: &Zoo,
 ) -> Result<VersionDir> {
-    let names = names.map(datasets::yaml::read).transpose()?.unwrap_or_default();
+    let read = |path: &Path| {
+        let text = datasets::yaml::read_text(path)?;
+        datasets::yaml::check_values(&text, path)?;
+        datasets::yaml::parse(&text, path)
+    };
+    let names = names.map(read).transpose()?.unwrap_or_default();
     if recipe.recipe.promises_confidence() {
         terminal::log(
             "note: nothing is calibrated, since the weights may have been trained on the validation images",

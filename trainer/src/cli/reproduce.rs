@@ -58,6 +58,12 @@ pub(super) fn command(args: &ReproduceArgs) -> Result<ExitStatus> {
     let options = options(args.resume, &args.common, &args.zoo)?;
     let request = Request { run: &run, epochs: args.epochs, isa: args.isa };
     let outcome = reproduce::reproduce(&version, &dataset, &request, &options, &mut TrainingBar::default())?;
+    // First of all: hours of training are in it, and signing may fail.
+    if args.common.json {
+        terminal::json(&outcome);
+    } else {
+        print(&outcome);
+    }
     match &key {
         Some(key) if outcome.epochs_retrained > 0 => {
             let path = outcome.sign(&zoo, &version, key)?;
@@ -65,11 +71,6 @@ pub(super) fn command(args: &ReproduceArgs) -> Result<ExitStatus> {
         }
         Some(_) => terminal::log("nothing was retrained, so nothing was signed"),
         None => {}
-    }
-    if args.common.json {
-        terminal::json(&outcome);
-    } else {
-        print(&outcome);
     }
     Ok(ExitStatus::of_check(outcome.verdict.passed()))
 }
@@ -119,5 +120,6 @@ fn print(outcome: &Reproduction) {
     if !outcome.numeric_profile_in_force && outcome.epochs_retrained > 0 {
         terminal::line("  not under the recipe's numeric profile");
     }
-    terminal::line(format_args!("  processor {processor}, published from {}", outcome.published_processor));
+    let published = terminal::one_line(&outcome.published_processor);
+    terminal::line(format_args!("  processor {processor}, published from {published}"));
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use clap::{Subcommand, ValueEnum};
 use datasets::{Dataset, Split};
 use trainer::recipe::RecipeFile;
+use trainer::run::refuse_version;
 use trainer::study::results::{self, Results};
 use trainer::study::{self, Plan, StudyFile, Workers, execute};
 use trainer::throughput::Throughput;
@@ -25,8 +26,8 @@ pub(super) struct StudyArgs {
     #[arg(long, value_enum)]
     plan: Option<Cluster>,
     /// Runs at a time [default: processors / threads of the base recipe].
-    #[arg(long)]
-    workers: Option<usize>,
+    #[arg(long, conflicts_with = "plan", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
 }
 
 #[derive(Subcommand)]
@@ -103,7 +104,7 @@ pub(super) fn command(args: &StudyArgs) -> Result<()> {
         }
         (None, Some(Cluster::Slurm)) => plan_for_slurm(&opened, folders),
         (None, None) => {
-            let trained = train(&opened, folders, args.workers);
+            let trained = train(&opened, folders, args.workers.map(usize::from));
             if let Err(error) = &trained {
                 // What is there is worth a report all the same.
                 if report(&opened, folders).is_ok() {
@@ -128,6 +129,7 @@ fn open(folders: &StudyFolders) -> Result<Opened> {
         terminal::log(format_args!("warning: {label} cannot be: {problem}"));
     }
     let out = folders.out.clone().unwrap_or_else(|| path.with_file_name(&file.study.name));
+    refuse_version(&out)?;
     Ok(Opened { file, plan, dataset, out })
 }
 
@@ -158,10 +160,18 @@ fn plan_for_slurm(opened: &Opened, folders: &StudyFolders) -> Result<()> {
     };
     match study::write_job(&opened.file, &opened.plan, &opened.dataset, &opened.out, &commands)? {
         Some(job) => {
-            terminal::line(format_args!("{}", job.display()));
+            match folders.json {
+                true => terminal::json(&serde_json::json!({ "job": job.display().to_string() })),
+                false => terminal::line(format_args!("{}", job.display())),
+            }
             terminal::log("submit it with sbatch from this folder, then: trainer study collect STUDY");
         }
-        None => terminal::log("every run is finished; nothing to plan"),
+        None => {
+            if folders.json {
+                terminal::json(&serde_json::json!({ "job": null }));
+            }
+            terminal::log("every run is finished; nothing to plan");
+        }
     }
     Ok(())
 }
@@ -187,7 +197,8 @@ fn measure(recipe: &Path, folders: &StudyFolders, seconds: f64) -> Result<f64> {
 
 fn train(opened: &Opened, folders: &StudyFolders, workers: Option<usize>) -> Result<()> {
     let Opened { file, plan, dataset, out } = opened;
-    handle_interrupts()?;
+    // Longer than the runs are given to save.
+    handle_interrupts(2 * study::GRACE)?;
     let trainer = this_program()?;
     let command = |recipe: &Path, run: &Path, epochs: Option<u32>| {
         let mut command = Command::new(&trainer);

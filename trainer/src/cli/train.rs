@@ -22,7 +22,7 @@ pub(super) struct TrainArgs {
     #[arg(long)]
     resume: bool,
     /// Stop after so many epochs of the recipe's, leaving a checkpoint.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     stop_after: Option<u32>,
     /// The zoo that a teacher is in, if the recipe names one.
     #[arg(long, default_value = "zoo")]
@@ -37,7 +37,16 @@ pub(super) fn train_command(args: &TrainArgs) -> Result<()> {
     let path = args.run.clone().unwrap_or_else(|| run::default_path(&recipe));
     match train_recipe(&recipe, &path, args.resume, args.stop_after, (&args.common, &args.zoo))? {
         Some(summary) => print_summary(&summary, &path, args.common.json),
-        None => Ok(()),
+        None => {
+            let epoch = args.stop_after.unwrap_or_default();
+            match args.common.json {
+                true => terminal::json(
+                    &serde_json::json!({ "stopped_after": epoch, "run": path.display().to_string() }),
+                ),
+                false => terminal::line(format_args!("stopped after epoch {epoch}, in {}", path.display())),
+            }
+            Ok(())
+        }
     }
 }
 

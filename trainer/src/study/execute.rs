@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use datasets::Dataset;
+use datasets::{Dataset, Digest};
 
 use super::file::StudyFile;
 use super::plan::{Plan, Trial};
@@ -37,7 +37,7 @@ pub struct Workers<'a> {
 /// How often running processes are looked at.
 const POLL: Duration = Duration::from_millis(50);
 /// How long an interrupted run may take to save before it is killed.
-const GRACE: Duration = Duration::from_secs(60);
+pub const GRACE: Duration = Duration::from_secs(60);
 /// What is shown of a failed run's log.
 const LOG_TAIL: usize = 600;
 
@@ -58,7 +58,7 @@ pub fn execute(
             observer.progress(&results::collect(plan, dataset)?);
             Ok(())
         };
-        train(stage, workers, &mut progress)?;
+        train(stage, workers, dataset.description.training_sha256(), &mut progress)?;
     }
     Ok(())
 }
@@ -69,7 +69,12 @@ struct Running<'a> {
     log: PathBuf,
 }
 
-fn train(stage: Stage<'_>, workers: &Workers<'_>, progress: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+fn train(
+    stage: Stage<'_>,
+    workers: &Workers<'_>,
+    data: Digest,
+    progress: &mut dyn FnMut() -> Result<()>,
+) -> Result<()> {
     let Stage { trials, epochs } = stage;
     let mut waiting: VecDeque<&Trial> = trials.into();
     let mut running: Vec<Running<'_>> = Vec::new();
@@ -78,10 +83,15 @@ fn train(stage: Stage<'_>, workers: &Workers<'_>, progress: &mut dyn FnMut() -> 
             stop(running)?;
             return Err(Error::Study(format!("interrupted; {} runs are left", waiting.len() + 1)));
         }
-        let started = start_next(&mut waiting, &mut running, epochs, workers)?;
+        let started = start_next(&mut waiting, &mut running, epochs, workers, data)?;
         let finished = reap(&mut running)?;
         for (run, status) in &finished {
-            let is_done = status.success() || results::is_done(run.trial, epochs)?;
+            // Another study was a moment faster: it waits, as for one that began before.
+            if !status.success() && RunDir::is_busy(&run.trial.run) {
+                waiting.push_back(run.trial);
+                continue;
+            }
+            let is_done = status.success() || results::is_done(run.trial, epochs, data)?;
             if !is_done && !workers.interrupted.load(Ordering::Relaxed) {
                 let problem =
                     format!("the run failed ({status}); {} ends with: {}", run.log.display(), tail(&run.log));
@@ -106,6 +116,7 @@ fn start_next<'a>(
     running: &mut Vec<Running<'a>>,
     epochs: Option<u32>,
     workers: &Workers<'_>,
+    data: Digest,
 ) -> Result<bool> {
     if running.len() >= workers.count.max(1) {
         return Ok(false);
@@ -115,7 +126,7 @@ fn start_next<'a>(
         waiting.push_back(trial);
         return Ok(false);
     }
-    if results::is_done(trial, epochs)? {
+    if results::is_done(trial, epochs, data)? {
         return Ok(true);
     }
     let recipe = write_recipe(workers.dir, trial)?;
@@ -123,6 +134,9 @@ fn start_next<'a>(
     let file = File::create(&log).map_err(Error::io(&log))?;
     let errors = file.try_clone().map_err(Error::io(&log))?;
     let mut command = (workers.command)(&recipe, &trial.run, epochs);
+    // In a group of its own Ctrl-C does not reach it: a second signal would end it without a checkpoint.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let child = command.stdin(std::process::Stdio::null()).stdout(file).stderr(errors).spawn();
     let child = child.map_err(Error::io(Path::new(command.get_program())))?;
     running.push(Running { trial, child, log });
@@ -154,9 +168,17 @@ fn reap<'a>(running: &mut Vec<Running<'a>>) -> Result<Vec<(Running<'a>, ExitStat
     Ok(finished)
 }
 
-/// Ctrl-C reaches the runs too, and they save; whoever takes longer than the grace is killed,
-/// which loses no more than the epoch at hand.
+/// Tells the runs to save and stop; whoever takes longer than the grace is killed, which loses no more than the epoch at
+/// hand.
 fn stop(mut running: Vec<Running<'_>>) -> Result<()> {
+    #[cfg(unix)]
+    for run in &running {
+        // One that has just ended needs no signal.
+        let _ = rustix::process::kill_process(
+            rustix::process::Pid::from_child(&run.child),
+            rustix::process::Signal::TERM,
+        );
+    }
     let start = Instant::now();
     while !running.is_empty() && start.elapsed() < GRACE {
         reap(&mut running)?;

@@ -1,5 +1,7 @@
 //! The study file.
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
 use datasets::yaml;
@@ -97,6 +99,9 @@ pub struct Random {
     pub seed: u64,
 }
 
+/// `(label, changes)` of each value of an axis; a change is a path and what is put there.
+pub(crate) type Variants = Vec<(String, Vec<(String, Value)>)>;
+
 /// One knob and the values it is turned to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -147,7 +152,9 @@ impl StudyFile {
     /// # Errors
     /// [`Error::Data`] with line and column, or [`Error::Recipe`] naming the field.
     pub fn read(path: &Path) -> Result<StudyFile> {
-        let study: Study = yaml::read(path)?;
+        let text = yaml::read_text(path)?;
+        yaml::check_values(&text, path)?;
+        let study: Study = yaml::parse(&text, path)?;
         study.check(path)?;
         let base_path = path.parent().unwrap_or(Path::new("")).join(&study.base);
         let base = RecipeFile::read(&base_path)?;
@@ -280,13 +287,22 @@ impl Study {
 /// Most seeds of a study.
 const MAX_SEEDS: usize = 1000;
 
-fn has_duplicates<T: PartialEq>(values: &[T]) -> bool {
-    values.iter().enumerate().any(|(i, value)| values.iter().take(i).any(|earlier| earlier == value))
+fn has_duplicates<T: Eq + Hash>(values: &[T]) -> bool {
+    let mut known = HashSet::new();
+    !values.iter().all(|value| known.insert(value))
 }
 
 impl Axis {
-    /// `(label, changes)` of every value; a change is a path and what is put there.
-    pub(crate) fn variants(&self) -> Vec<(String, Vec<(String, Value)>)> {
+    /// Number of values.
+    pub(crate) fn len(&self) -> usize {
+        match &self.values {
+            Values::Plain(values) => values.len(),
+            Values::Named(values) => values.len(),
+        }
+    }
+
+    /// What each value changes.
+    pub(crate) fn variants(&self) -> Variants {
         let named: Vec<(String, &Value)> = match &self.values {
             Values::Plain(values) => values.iter().map(|value| (label(value), value)).collect(),
             Values::Named(values) => values.iter().map(|(name, value)| (name.clone(), value)).collect(),

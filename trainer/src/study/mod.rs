@@ -18,7 +18,7 @@ mod stage;
 mod statistics;
 pub mod timing;
 
-pub use execute::{Observer, Workers, execute, write_recipe};
+pub use execute::{GRACE, Observer, Workers, execute, write_recipe};
 pub use file::{Study, StudyFile};
 pub use plan::{Plan, Trial};
 pub use slurm::{Commands, write_job};

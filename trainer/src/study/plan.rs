@@ -1,12 +1,14 @@
 //! Which recipes a study trains.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use datasets::Description;
 use serde_json::Value;
 
 use super::edit;
-use super::file::{Axis, Design, Random, StudyFile};
+use super::file::{Axis, Design, Random, Study, StudyFile, Variants};
 use crate::error::{Error, Result};
 use crate::recipe::RecipeFile;
 use crate::run;
@@ -66,26 +68,42 @@ impl Plan {
     /// [`Error::Recipe`] naming the field that cannot be set.
     pub fn new(file: &StudyFile, runs: &Path, path: &Path) -> Result<Plan> {
         let axes = &file.study.axes;
+        let all = size(&file.study);
+        let count = match &file.study.design {
+            Design::Random(random) => random.combinations.min(all),
+            Design::OneAtATime | Design::Grid => all,
+        };
+        let runs_in_all = count.saturating_mul(file.study.seeds().len());
+        for (found, most, what) in
+            [(count, MAX_COMBINATIONS, "combinations"), (runs_in_all, MAX_RUNS, "runs, one for each seed")]
+        {
+            if found > most {
+                return Err(Error::Recipe {
+                    path: path.to_owned(),
+                    field: "axes".into(),
+                    found: format!("{found} {what}"),
+                    expected: format!("at most {most}"),
+                });
+            }
+        }
         let combinations = match &file.study.design {
             Design::OneAtATime => one_at_a_time(axes),
-            Design::Grid => grid(axes),
-            Design::Random(random) => draw(grid(axes), random),
+            Design::Grid => (0..count).map(|number| numbered(axes, number)).collect(),
+            Design::Random(random) => draw(axes, all, random),
         };
-        if combinations.len() > MAX_COMBINATIONS {
-            return Err(Error::Recipe {
-                path: path.to_owned(),
-                field: "axes".into(),
-                found: format!("{} combinations", combinations.len()),
-                expected: format!("at most {MAX_COMBINATIONS}"),
-            });
-        }
         let has_base = file.study.design == Design::OneAtATime;
         let knobs = axes.iter().map(|axis| levels(file, axis, has_base, path)).collect::<Result<Vec<_>>>()?;
         let mut points: Vec<Point> = Vec::new();
+        let variants: Vec<Variants> = axes.iter().map(Axis::variants).collect();
+        let mut first = HashMap::new();
         for combination in &combinations {
-            let mut point = point(file, combination, &knobs, runs, path)?;
-            let run = |point: &Point| point.trials.first().map(|trial| trial.run.clone());
-            point.same_as = points.iter().position(|earlier| run(earlier) == run(&point));
+            let mut point = point(file, combination, &variants, &knobs, runs, path)?;
+            if let Some(trial) = point.trials.first() {
+                match first.entry(trial.run.clone()) {
+                    Entry::Occupied(earlier) => point.same_as = Some(*earlier.get()),
+                    Entry::Vacant(new) => _ = new.insert(points.len()),
+                }
+            }
             points.push(point);
         }
         Ok(Plan { points, knobs })
@@ -135,13 +153,13 @@ impl Plan {
 
     /// Every run once, in the order in which to train; equal recipes of two points are one run.
     pub fn trials(&self) -> Vec<&Trial> {
-        let mut trials: Vec<&Trial> = Vec::new();
+        let (mut trials, mut known): (Vec<&Trial>, HashSet<&Path>) = Default::default();
         // All points with the first seed, then with the second: a report is useful early.
         let rounds = self.points.iter().map(|point| point.trials.len()).max().unwrap_or(0);
         let possible = || self.points.iter().filter(|point| point.problem.is_none());
         for round in 0..rounds {
             for trial in possible().filter_map(|point| point.trials.get(round)) {
-                if !trials.iter().any(|other| other.run == trial.run) {
+                if known.insert(&trial.run) {
                     trials.push(trial);
                 }
             }
@@ -166,6 +184,8 @@ impl Point {
 
 /// Largest number of combinations.
 const MAX_COMBINATIONS: usize = 10_000;
+/// Largest number of runs.
+const MAX_RUNS: usize = 100_000;
 
 /// For every axis that is set: its index and that of the value.
 type Combination = Vec<(usize, usize)>;
@@ -174,28 +194,50 @@ fn one_at_a_time(axes: &[Axis]) -> Vec<Combination> {
     let alone = axes
         .iter()
         .enumerate()
-        .flat_map(|(axis, values)| (0..values.variants().len()).map(move |value| vec![(axis, value)]));
+        .flat_map(|(axis, values)| (0..values.len()).map(move |value| vec![(axis, value)]));
     std::iter::once(Vec::new()).chain(alone).collect()
 }
 
-fn grid(axes: &[Axis]) -> Vec<Combination> {
-    let mut combinations: Vec<Combination> = vec![Vec::new()];
-    for (axis, values) in axes.iter().enumerate() {
-        let count = values.variants().len();
-        let longer = |combination: &Combination, value| [combination.as_slice(), &[(axis, value)]].concat();
-        combinations =
-            combinations.iter().flat_map(|c| (0..count).map(move |value| longer(c, value))).collect();
-        if combinations.len() > MAX_COMBINATIONS {
-            break;
-        }
+/// How many combinations a design has, or can draw from.
+fn size(study: &Study) -> usize {
+    let lengths = study.axes.iter().map(Axis::len);
+    match study.design {
+        Design::OneAtATime => lengths.fold(1, usize::saturating_add),
+        Design::Grid | Design::Random(_) => lengths.fold(1, usize::saturating_mul),
     }
-    combinations
 }
 
-fn draw(mut combinations: Vec<Combination>, random: &Random) -> Vec<Combination> {
-    Stream::new(random.seed, "study", 0, 0).shuffle(&mut combinations);
-    combinations.truncate(random.combinations);
-    combinations
+/// A combination of a grid by its number, the last axis being the first to change.
+fn numbered(axes: &[Axis], mut number: usize) -> Combination {
+    let mut combination: Combination = Vec::new();
+    for (axis, values) in axes.iter().enumerate().rev() {
+        let count = values.len().max(1);
+        combination.push((axis, number % count));
+        number /= count;
+    }
+    combination.reverse();
+    combination
+}
+
+/// Draws from a grid of `all` combinations without repetition.
+fn draw(axes: &[Axis], all: usize, random: &Random) -> Vec<Combination> {
+    let mut stream = Stream::new(random.seed, "study", 0, 0);
+    if all <= MAX_COMBINATIONS {
+        let mut numbers: Vec<usize> = (0..all).collect();
+        stream.shuffle(&mut numbers);
+        numbers.truncate(random.combinations);
+        return numbers.into_iter().map(|number| numbered(axes, number)).collect();
+    }
+    // Too many to shuffle, and more than are drawn: each value by itself, and again what was drawn before.
+    let (mut drawn, mut known) = (Vec::new(), HashSet::new());
+    while drawn.len() < random.combinations.min(all) {
+        let combination: Combination =
+            axes.iter().enumerate().map(|(axis, values)| (axis, stream.below(values.len()))).collect();
+        if known.insert(combination.clone()) {
+            drawn.push(combination);
+        }
+    }
+    drawn
 }
 
 /// The names of a knob's levels, and which of them the base has.
@@ -219,6 +261,7 @@ fn levels(file: &StudyFile, axis: &Axis, has_base: bool, path: &Path) -> Result<
 fn point(
     file: &StudyFile,
     combination: &Combination,
+    variants: &[Variants],
     knobs: &[Levels],
     runs: &Path,
     path: &Path,
@@ -227,8 +270,10 @@ fn point(
     let mut levels: Vec<usize> = knobs.iter().map(|knob| knob.reference).collect();
     let mut changes: Vec<(String, Value)> = Vec::new();
     for &(index, value) in combination {
-        let Some(axis) = file.study.axes.get(index) else { continue };
-        let Some((label, values)) = axis.variants().into_iter().nth(value) else { continue };
+        let (Some(axis), Some(variants)) = (file.study.axes.get(index), variants.get(index)) else {
+            continue;
+        };
+        let Some((label, values)) = variants.get(value).cloned() else { continue };
         if let Some(level) = levels.get_mut(index) {
             *level = value;
         }
@@ -305,5 +350,40 @@ mod tests {
         assert_eq!((some(1).len(), some(1)), (4, some(1)));
         assert_ne!(some(1), some(2));
         assert!(some(1).iter().all(|label| all.points.iter().any(|p| p.label() == *label)));
+    }
+
+    /// A grid of millions: every knob is varied, nothing is made that is not drawn, and a draw is the same again.
+    #[test]
+    fn a_draw_from_a_large_grid_varies_every_knob() {
+        let mut large = study(Design::Random(Random { combinations: 40, seed: 1, minutes: None }));
+        let fields =
+            ["batch_size", "label_smoothing", "split.validation", "schedule.one_cycle.peak", "ema", "epochs"];
+        let values = |field: &str| match field {
+            "batch_size" | "epochs" | "split.validation" => (1..=20).map(|n| json!(n * 8)).collect(),
+            _ => (1..=20).map(|n| json!(f64::from(n) / 100.0)).collect(),
+        };
+        let axis = |field: &&str| Axis {
+            knob: (*field).into(),
+            field: Some((*field).into()),
+            values: Values::Plain(values(field)),
+        };
+        large.study.axes = fields.iter().map(axis).collect();
+        let labels = |file: &StudyFile| {
+            let plan = Plan::new(file, Path::new("runs"), Path::new("study.yaml")).unwrap();
+            plan.points.iter().map(|point| point.settings.clone()).collect::<Vec<_>>()
+        };
+        let drawn = labels(&large);
+        assert_eq!((drawn.len(), &drawn), (40, &labels(&large)));
+        for knob in 0..fields.len() {
+            let different: HashSet<&String> = drawn.iter().map(|settings| &settings[knob].1).collect();
+            assert!(different.len() > 8, "{}: {different:?}", fields[knob]);
+        }
+        large.study.design = Design::Grid;
+        let refused = Plan::new(&large, Path::new("runs"), Path::new("study.yaml")).unwrap_err().to_string();
+        assert!(refused.contains("found 64000000 combinations, expected at most 10000"), "{refused}");
+        large.study.design = Design::Random(Random { combinations: 200, seed: 1, minutes: None });
+        large.study.seeds = Seeds::These((1..=1000).collect());
+        let refused = Plan::new(&large, Path::new("runs"), Path::new("study.yaml")).unwrap_err().to_string();
+        assert!(refused.contains("200000 runs"), "{refused}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use datasets::{Dataset, Digest};
 
 use super::plan::{Plan, Point, Trial};
-use crate::checkpoint;
+use crate::checkpoint::{self, Progress};
 use crate::error::{Error, Result};
 use crate::history::{self, EpochRow};
 use crate::run::{self, RunSummary};
@@ -66,8 +66,9 @@ pub struct RunResult {
 /// # Errors
 /// If a run's files are damaged or its shapes do not fit the dataset.
 pub fn collect(plan: &Plan, dataset: &Dataset) -> Result<Results> {
+    let data = dataset.description.training_sha256();
     let point = |point: &Point| -> Result<PointResult> {
-        let runs = point.trials.iter().filter_map(|trial| run_result(trial).transpose());
+        let runs = point.trials.iter().filter_map(|trial| run_result(trial, data).transpose());
         let mut found = PointResult {
             settings: point.settings.clone(),
             label: point.label(),
@@ -83,7 +84,7 @@ pub fn collect(plan: &Plan, dataset: &Dataset) -> Result<Results> {
         }
         found.runs = runs.collect::<Result<Vec<_>>>()?;
         for trial in &point.trials {
-            let diverged = run::read_diverged(&trial.run, &trial.recipe)?;
+            let diverged = run::read_diverged(&trial.run, &trial.recipe, data)?;
             found.diverged.extend(diverged.map(|diverged| (trial.seed, diverged.to_string())));
         }
         if let Some(trial) = point.trials.first() {
@@ -98,16 +99,16 @@ pub fn collect(plan: &Plan, dataset: &Dataset) -> Result<Results> {
 /// Whether nothing is left to train of a run, up to an epoch or to its end: it is finished, has come so far, or diverged.
 ///
 /// # Errors
-/// [`Error::Run`] if its folder holds another recipe's run.
-pub(crate) fn is_done(trial: &Trial, epochs: Option<u32>) -> Result<bool> {
-    if summary(trial)?.is_some() || run::read_diverged(&trial.run, &trial.recipe)?.is_some() {
+/// [`Error::Run`] if its folder holds a run of another recipe or of other data.
+pub(crate) fn is_done(trial: &Trial, epochs: Option<u32>, data: Digest) -> Result<bool> {
+    if summary(trial, data)?.is_some() || run::read_diverged(&trial.run, &trial.recipe, data)?.is_some() {
         return Ok(true);
     }
     let Some(epochs) = epochs.filter(|_| trial.run.join(checkpoint::FILE).exists()) else { return Ok(false) };
-    Ok(checkpoint::read_progress(&trial.run)?.rows.len() >= epochs as usize)
+    Ok(progress(trial, data)?.rows.len() >= epochs as usize)
 }
 
-fn summary(trial: &Trial) -> Result<Option<RunSummary>> {
+fn summary(trial: &Trial, data: Digest) -> Result<Option<RunSummary>> {
     let path = trial.run.join(run::SUMMARY);
     if !path.exists() {
         return Ok(None);
@@ -119,20 +120,27 @@ fn summary(trial: &Trial) -> Result<Option<RunSummary>> {
             format!("recipe sha256 {}, expected {}", summary.recipe_sha256, trial.recipe.sha256()),
         ));
     }
+    run::check_data(&trial.run, summary.data_sha256, data)?;
     Ok(Some(summary))
 }
 
-fn run_result(trial: &Trial) -> Result<Option<RunResult>> {
-    if run::read_diverged(&trial.run, &trial.recipe)?.is_some() {
+fn progress(trial: &Trial, data: Digest) -> Result<Progress> {
+    let progress = checkpoint::read_progress(&trial.run)?;
+    run::check_data(&trial.run, progress.data_sha256, data)?;
+    Ok(progress)
+}
+
+fn run_result(trial: &Trial, data: Digest) -> Result<Option<RunResult>> {
+    if run::read_diverged(&trial.run, &trial.recipe, data)?.is_some() {
         return Ok(None);
     }
-    let finished = summary(trial)?;
+    let finished = summary(trial, data)?;
     let (history, seconds, plain_losses) = match &finished {
         Some(summary) => {
             (read_history(&trial.run.join(run::HISTORY))?, summary.seconds, summary.plain_losses.clone())
         }
         None if trial.run.join(checkpoint::FILE).exists() => {
-            let progress = checkpoint::read_progress(&trial.run)?;
+            let progress = progress(trial, data)?;
             (progress.rows, progress.seconds, progress.plain_losses)
         }
         None => return Ok(None),

@@ -1,9 +1,11 @@
 //! What to train next, found from what is there: so that a study can be killed, planned for a cluster or go on elsewhere
 //! and trains the same runs.
 
+use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
-use datasets::{Dataset, Description};
+use datasets::{Dataset, Description, Digest};
 
 use super::comparison::{compare, is_left_out};
 use super::file::{Design, Halving, Random, Study, StudyFile};
@@ -67,20 +69,23 @@ impl Stage<'_> {
 /// If a run folder is damaged or holds another recipe's run.
 pub fn next<'a>(file: &StudyFile, plan: &'a Plan, dataset: &Dataset) -> Result<Option<Stage<'a>>> {
     let results = results::collect(plan, dataset)?;
+    let data = dataset.description.training_sha256();
     if let Some(halving) = &file.study.halving {
-        return halved(halving, plan, &results);
+        return halved(halving, plan, &results, data);
     }
     let all = possible(plan);
     let first = file.study.looks().first().copied().unwrap_or(0);
     let stage = match &file.study.design {
-        Design::Random(Random { minutes: Some(minutes), .. }) => within(*minutes, plan, &results, first)?,
-        _ => first_seeds(plan, &all, first, None)?,
+        Design::Random(Random { minutes: Some(minutes), .. }) => {
+            within(*minutes, plan, &results, first, data)?
+        }
+        _ => first_seeds(plan, &all, first, None, data)?,
     };
     if stage.is_some() {
         return Ok(stage);
     }
     let analysis = compare(&file.study, plan, &results).analysis;
-    first_seeds(plan, &analysis.open, analysis.seeds, None)
+    first_seeds(plan, &analysis.open, analysis.seeds, None, data)
 }
 
 /// What is left of some combinations with the first so many seeds; round by round, so that a report is useful early.
@@ -89,11 +94,12 @@ fn first_seeds<'a>(
     points: &[usize],
     seeds: usize,
     epochs: Option<u32>,
+    data: Digest,
 ) -> Result<Option<Stage<'a>>> {
-    let mut trials: Vec<&Trial> = Vec::new();
+    let (mut trials, mut known): (Vec<&Trial>, HashSet<&Path>) = Default::default();
     for seed in 0..seeds {
         for trial in points.iter().filter_map(|&point| plan.points[point].trials.get(seed)) {
-            if !results::is_done(trial, epochs)? && !trials.iter().any(|other| other.run == trial.run) {
+            if known.insert(&trial.run) && !results::is_done(trial, epochs, data)? {
                 trials.push(trial);
             }
         }
@@ -102,19 +108,25 @@ fn first_seeds<'a>(
 }
 
 /// What was begun, and then one combination after the other while there is time left.
-fn within<'a>(minutes: f64, plan: &'a Plan, results: &Results, seeds: usize) -> Result<Option<Stage<'a>>> {
+fn within<'a>(
+    minutes: f64,
+    plan: &'a Plan,
+    results: &Results,
+    seeds: usize,
+    data: Digest,
+) -> Result<Option<Stage<'a>>> {
     let has_begun = |point: &usize| {
         let point = &results.points[*point];
         !point.runs.is_empty() || !point.diverged.is_empty()
     };
     let (begun, others): (Vec<usize>, Vec<usize>) = possible(plan).into_iter().partition(has_begun);
-    let stage = first_seeds(plan, &begun, seeds, None)?;
+    let stage = first_seeds(plan, &begun, seeds, None, data)?;
     let runs = results.points.iter().filter(|point| point.same_as.is_none()).flat_map(|point| &point.runs);
     let spent: f64 = runs.map(|run| run.seconds).sum();
     if stage.is_some() || spent >= 60.0 * minutes {
         return Ok(stage);
     }
-    first_seeds(plan, others.get(..1).unwrap_or(&[]), seeds, None)
+    first_seeds(plan, others.get(..1).unwrap_or(&[]), seeds, None, data)
 }
 
 fn possible(plan: &Plan) -> Vec<usize> {
@@ -122,11 +134,16 @@ fn possible(plan: &Plan) -> Vec<usize> {
 }
 
 /// After each rung the combinations that are behind stop.
-fn halved<'a>(halving: &Halving, plan: &'a Plan, results: &Results) -> Result<Option<Stage<'a>>> {
+fn halved<'a>(
+    halving: &Halving,
+    plan: &'a Plan,
+    results: &Results,
+    data: Digest,
+) -> Result<Option<Stage<'a>>> {
     let mut open = possible(plan);
     let seeds = plan.points.first().map_or(0, |point| point.trials.len());
     for &rung in &halving.rungs {
-        if let Some(stage) = first_seeds(plan, &open, seeds, Some(rung))? {
+        if let Some(stage) = first_seeds(plan, &open, seeds, Some(rung), data)? {
             return Ok(Some(stage));
         }
         open.retain(|&point| !is_left_out(&results.points[point]));
@@ -139,5 +156,5 @@ fn halved<'a>(halving: &Halving, plan: &'a Plan, results: &Results) -> Result<Op
         open.truncate(kept);
         open.sort_unstable();
     }
-    first_seeds(plan, &open, seeds, None)
+    first_seeds(plan, &open, seeds, None, data)
 }

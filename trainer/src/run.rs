@@ -226,11 +226,11 @@ pub fn finish(
     };
     let path = run.path();
     // A run that was finished before keeps the processor and the libtorch that trained it.
-    if let Ok(finished) = read(path, dataset) {
-        if finished.summary.recipe_sha256 == recipe.sha256() && finished.parameters.sha256() == model.sha256()
-        {
-            return Ok(finished.summary);
-        }
+    if let Ok(FinishedRun { summary, parameters, .. }) = read(path, dataset)
+        && summary.recipe_sha256 == recipe.sha256()
+        && parameters.sha256() == model.sha256()
+    {
+        return Ok(summary);
     }
     let row = rows.iter().find(|r| r.epoch == selected);
     let images = recipe.recipe.split.validation;

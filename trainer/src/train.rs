@@ -66,10 +66,10 @@ pub fn train(
 ) -> Result<Option<RunSummary>> {
     let network = recipe.recipe.build_network(&dataset.description)?;
     let data = dataset.description.training_sha256();
-    if options.resume {
-        if let Some(Diverged { what, epoch, step, .. }) = run::read_diverged(run.path(), recipe, data)? {
-            return Err(Error::Diverged { what, epoch, step });
-        }
+    if options.resume
+        && let Some(Diverged { what, epoch, step, .. }) = run::read_diverged(run.path(), recipe, data)?
+    {
+        return Err(Error::Diverged { what, epoch, step });
     }
     let fitted = fit(recipe, dataset, &network, run, options, observer);
     if let Err(Error::Diverged { what, epoch, step }) = &fitted {

@@ -1,12 +1,11 @@
-//! What kind of archive a file is, and what its own records say of it.
+//! What files of a source are in, and what the records of an archive say.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, open};
 
 /// What files are in.
 #[derive(Clone, Copy)]
@@ -19,13 +18,8 @@ pub(crate) enum Form {
 /// How gzip files begin.
 pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Opens a regular file.
-pub(crate) fn open(path: &Path) -> Result<File> {
-    datasets::files::open(path).map_err(Error::io(path))
-}
-
 /// How many entries a zip file says that it has (APPNOTE.TXT 4.3.16, its last record); 0 where that record does not say.
-pub(crate) fn entries(path: &Path) -> Result<usize> {
+pub(crate) fn zip_entry_count(path: &Path) -> Result<usize> {
     let mut file = open(path)?;
     let length = file.metadata().map_err(Error::io(path))?.len();
     // The record's 22 bytes and the longest comment.
@@ -46,8 +40,8 @@ pub(crate) fn entries(path: &Path) -> Result<usize> {
     Ok(if count == 0xffff { 0 } else { count })
 }
 
-/// What kind of archive a file is, by its first bytes.
-pub(crate) fn archive(path: &Path) -> Result<Option<Form>> {
+/// What kind of archive a file is, by its first bytes; `None` for other files.
+pub(crate) fn form_of(path: &Path) -> Result<Option<Form>> {
     let mut file = open(path)?;
     let mut start = Vec::new();
     file.by_ref().take(512).read_to_end(&mut start).map_err(Error::io(path))?;

@@ -1,5 +1,6 @@
 //! What can be wrong.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Why nothing was imported.
@@ -41,4 +42,12 @@ impl Error {
         let path = path.to_owned();
         move |source| Error::Io { path, source }
     }
+}
+
+/// Opens a regular file.
+///
+/// # Errors
+/// If it is none, or cannot be read.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    datasets::files::open(path).map_err(Error::io(path))
 }

@@ -64,8 +64,22 @@ fn may_be_image(file: &Entry) -> bool {
     file.ending().is_empty() || has_image_ending(&file.name)
 }
 
-const NO_CLASS: &str = "in no folder of a class";
-const BESIDE: &str = "beside the folders of train and test, and in none of them";
+/// Why the folders of a file say nothing.
+enum Silent {
+    NoClass,
+    NotSoDeep,
+    BesideSplits,
+}
+
+impl Silent {
+    fn why(&self) -> &'static str {
+        match self {
+            Silent::NoClass => "in no folder of a class",
+            Silent::NotSoDeep => "not as deep as --class-level says",
+            Silent::BesideSplits => "beside the folders of train and test, and in none of them",
+        }
+    }
+}
 
 /// Finds out what the folders of a tree mean.
 pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
@@ -76,7 +90,7 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
         folders.pop();
         let why = match (may_be_image(file), folders.is_empty()) {
             (false, _) => "not an image",
-            (true, true) => NO_CLASS,
+            (true, true) => Silent::NoClass.why(),
             (true, false) => {
                 files.push((index, folders));
                 continue;
@@ -99,9 +113,9 @@ pub(crate) fn layout(tree: &Tree, level: Level) -> Layout {
     for (index, folders) in files {
         match place(index, &folders, has_splits, level) {
             Ok(place) => layout.places.push(place),
-            Err(why) => {
-                unlabelled += usize::from(has_splits && why != BESIDE);
-                layout.leave_out(&tree.files[index].name, why);
+            Err(silent) => {
+                unlabelled += usize::from(has_splits && !matches!(silent, Silent::BesideSplits));
+                layout.leave_out(&tree.files[index].name, silent.why());
             }
         }
     }
@@ -124,9 +138,9 @@ fn place(
     folders: &[&str],
     has_splits: bool,
     level: Level,
-) -> std::result::Result<Place, &'static str> {
+) -> std::result::Result<Place, Silent> {
     let (of, rest) = match (has_splits, folders.split_first()) {
-        (true, Some((first, rest))) => (part(first).ok_or(BESIDE)?, rest),
+        (true, Some((first, rest))) => (part(first).ok_or(Silent::BesideSplits)?, rest),
         _ => (Part::All, folders),
     };
     // `seg_train/seg_train/buildings`, `train/images/cat`.
@@ -135,8 +149,8 @@ fn place(
         _ => rest,
     };
     let class = rest.get(level - 1).ok_or(match level {
-        1 => NO_CLASS,
-        _ => "not as deep as --class-level says",
+        1 => Silent::NoClass,
+        _ => Silent::NotSoDeep,
     })?;
     let inner = rest.get(level).map(|folder| (*folder).to_owned());
     Ok(Place { file: index, part: of, class: (*class).to_owned(), inner })

@@ -195,7 +195,7 @@ fn made(
     })
 }
 
-/// Makes a test split where the source has none; the notes on it.
+/// Makes a test split where the source has none, and refuses what is asked of that split where it has one; the notes on it.
 fn hold_out_test(
     request: &Request,
     records: &mut [Record],

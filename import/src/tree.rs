@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 use walkdir::WalkDir;
 
-use crate::archive::{Form, GZIP, archive, entries, open};
-use crate::error::{Error, Result};
+use crate::archive::{Form, GZIP, form_of, zip_entry_count};
+use crate::error::{Error, Result, open};
 use crate::report::LeftOut;
 
 /// Most files that are looked at.
@@ -109,7 +109,7 @@ impl Tree {
         if root.is_dir() {
             tree.list_folder()?;
         } else {
-            match archive(root)? {
+            match form_of(root)? {
                 Some(form @ Form::Zip) => {
                     tree.form = form;
                     tree.list_zip()?;
@@ -215,7 +215,7 @@ impl Tree {
         let mut archive = self.zip()?;
         let (mut found, mut folders) = (Vec::new(), Vec::new());
         // The library knows entries by their names: the last of each.
-        let hidden = entries(&root)?.saturating_sub(archive.len());
+        let hidden = zip_entry_count(&root)?.saturating_sub(archive.len());
         if hidden > 0 {
             let name = format!("{hidden} entries");
             self.left_out

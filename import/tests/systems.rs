@@ -350,3 +350,29 @@ fn a_zip_file_that_has_a_name_twice_says_so() {
     let left: Vec<&str> = found.left_out.iter().map(|out| out.name.as_str()).collect();
     assert_eq!(left, ["1 entries"]);
 }
+
+/// macOS writes `é` as `e` and an accent; people, and most other systems, as one character.
+#[test]
+fn names_that_look_the_same_are_the_same() {
+    let (one, two) = ("caf\u{e9}", "cafe\u{301}");
+    let place = Place::new();
+    for (class, seed) in [(two, 1), ("tee", 2)] {
+        place.images(&format!("own/train/{class}"), 8, seed);
+    }
+    for (class, seed) in [(one, 11), ("tee", 12)] {
+        place.images(&format!("own/test/{class}"), 3, seed);
+    }
+    let found = place.import("own", |_| {}).unwrap();
+    assert_eq!(counts(&found), expect(&[(one, 8, 0, 3), ("tee", 8, 0, 3)]));
+
+    let place = Place::new();
+    let mut list = String::from("file,class\n");
+    for index in 0..20 {
+        place.write(&format!("own/{two}/{two}{index}.png"), png(index));
+        list += &format!("{one}/{one}{index}.png,{}\n", if index < 10 { one } else { "tee" });
+    }
+    place.write("own/list.csv", list);
+    let found = place.import("own/list.csv", |_| {}).unwrap();
+    assert_eq!(counts(&found), expect(&[(one, 8, 0, 2), ("tee", 8, 0, 2)]));
+    assert_eq!((found.left_out, found.unreadable), (Vec::new(), Vec::new()));
+}

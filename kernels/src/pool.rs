@@ -1,4 +1,5 @@
-//! Max-pooling and average pooling.
+//! Max-pooling and average pooling; in training, max-pooling of 2x2 windows after ReLU with the value that won
+//! ([`relu_winner`]), which the direct kernel and Winograd's have in them.
 //!
 //! The simple algorithm:
 //!

@@ -1,4 +1,4 @@
-//! From pixels to what a network takes.
+//! How raw pixels are normalised.
 
 use datasets::Normalisation;
 

@@ -19,7 +19,7 @@ use crate::profile::NumericProfile;
 use crate::schedule::Schedule;
 use crate::views::View;
 
-/// Its name in the folder of a run and of a version.
+/// Name of a recipe in the folder of a run or of a version.
 pub const FILE: &str = "recipe.yaml";
 
 /// The content of a recipe file. An unknown key is an error.
@@ -214,14 +214,14 @@ impl Recipe {
 
     /// Checks what the types cannot say.
     fn check(&self, path: &Path) -> Result<()> {
-        let wrong = self.out_of_range().or_else(|| self.contradiction());
+        let wrong = self.wrong_alone().or_else(|| self.wrong_together());
         wrong.map_or(Ok(()), |(field, found, expected)| {
             Err(Error::Recipe { path: path.to_owned(), field, found, expected })
         })
     }
 
-    /// Field, value and range of the first that is out of it.
-    fn out_of_range(&self) -> Option<(String, String, String)> {
+    /// Field, value and what is expected of the first that cannot be, whatever the others are.
+    fn wrong_alone(&self) -> Option<(String, String, String)> {
         if let Err(expected) = zoo::check_name(&self.name) {
             return Some(("name".into(), self.name.clone(), expected));
         }
@@ -248,43 +248,40 @@ impl Recipe {
             .chain(self.outliers.iter().map(|Outliers { share, .. }| {
                 ("outliers.share".to_owned(), share.to_string(), (0.0..=4.0).contains(share), "0 to 4")
             }));
+        let patience = self.early_stopping.as_ref().map_or(1, |EarlyStopping { patience }| *patience);
         let counts = [
             ("epochs", self.epochs as usize, 1..=100_000, "1 to 100000"),
             ("batch_size", self.batch_size, 1..=65_536, "1 to 65536"),
             ("numeric_profile.threads", self.numeric_profile.threads as usize, 1..=256, "1 to 256"),
             ("split.train", self.split.train.unwrap_or(1), 1..=usize::MAX, "at least 1 image"),
+            ("early_stopping.patience", patience as usize, 1..=usize::MAX, "at least 1 epoch"),
         ];
         let counts = counts.into_iter().map(|(field, value, range, expected)| {
             (field.to_owned(), value.to_string(), range.contains(&value), expected)
         });
+        let average = &self.output.average;
+        if average.iter().enumerate().any(|(index, view)| average[..index].contains(view)) {
+            return Some(("output.average".into(), format!("{average:?}"), "each view once".into()));
+        }
         let wrong = reals.chain(singles).chain(counts).find(|(_, _, good, _)| !good);
         wrong.map(|(field, found, _, range)| (field, found, range.to_owned()))
     }
 
     /// Field, value and what another field demands of it, of the first that does not go with another one.
-    fn contradiction(&self) -> Option<(String, String, String)> {
+    fn wrong_together(&self) -> Option<(String, String, String)> {
         let wrong = |field: &str, found: &dyn ToString, expected: &str| {
             Some((field.to_owned(), found.to_string(), expected.to_owned()))
         };
         if self.plain_epochs > self.epochs {
             return wrong("plain_epochs", &self.plain_epochs, "at most as many as `epochs`");
         }
-        let average = &self.output.average;
-        if average.iter().enumerate().any(|(index, view)| average[..index].contains(view)) {
-            return wrong("output.average", &format!("{average:?}"), "each view once");
-        }
         if self.output.select == Select::BestValidation && self.split.validation == 0 {
             let expected = "at least 1 image, because output.select is best_validation";
             return wrong("split.validation", &0, expected);
         }
-        if let Some(EarlyStopping { patience }) = self.early_stopping {
-            if patience == 0 {
-                return wrong("early_stopping.patience", &0, "at least 1 epoch");
-            }
-            if self.output.select != Select::BestValidation {
-                let expected = "best_validation, because early_stopping chooses by it";
-                return wrong("output.select", &"last", expected);
-            }
+        if self.early_stopping.is_some() && self.output.select != Select::BestValidation {
+            let expected = "best_validation, because early_stopping chooses by it";
+            return wrong("output.select", &"last", expected);
         }
         if self.output.confidence && self.split.validation == 0 {
             let expected = "at least 1 image, because output.confidence is fitted on them";

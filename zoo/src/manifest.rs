@@ -135,7 +135,7 @@ pub struct DatasetInfo {
 }
 
 impl DatasetInfo {
-    /// What it says of a dataset.
+    /// The dataset as a manifest names it.
     pub fn of(dataset: &Dataset) -> DatasetInfo {
         DatasetInfo {
             name: dataset.description.name.clone(),

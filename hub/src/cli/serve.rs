@@ -125,6 +125,8 @@ pub(super) fn serve(args: ServeArgs) -> Result<ExitStatus> {
 }
 
 fn options(args: &ServeArgs) -> Result<Options> {
+    // Numbers first: no file is read for what cannot be.
+    let limits = limits(args)?;
     let threads = match args.threads {
         Some(threads) => number("threads", threads)?,
         None => std::thread::available_parallelism().map_or(1, usize::from),
@@ -143,7 +145,7 @@ fn options(args: &ServeArgs) -> Result<Options> {
         versions: number("versions", args.versions)?,
         poll: seconds("poll", args.poll)?,
         threads,
-        limits: limits(args)?,
+        limits,
     })
 }
 

@@ -1,12 +1,14 @@
 //! Lists of image files and their classes: CSV with or without a header, or JSON lines, as `metadata.jsonl` beside the images.
 
+mod places;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use infer::decode::has_image_ending;
 use serde::de::IgnoredAny;
 
-use super::folders::Folders;
+use self::places::Folders;
 use super::rows::{LABELS, Row, Rows, check_count, whole};
 use super::splits;
 use crate::error::{Error, Result};

@@ -1,6 +1,5 @@
 //! What people have, told apart by what is there, not by what it is called.
 
-mod folders;
 mod idx;
 mod list;
 mod numpy;
@@ -296,7 +295,7 @@ fn numpy_splits(request: &Request) -> Result<Option<(Vec<numpy::Split>, Vec<Left
 
 /// Whether a file begins with these bytes.
 fn starts_with(path: &Path, magic: &[u8]) -> Result<bool> {
-    let file = datasets::files::open(path).map_err(Error::io(path))?;
+    let file = crate::error::open(path)?;
     let mut start = Vec::new();
     file.take(magic.len() as u64).read_to_end(&mut start).map_err(Error::io(path))?;
     Ok(start == magic)
@@ -305,7 +304,7 @@ fn starts_with(path: &Path, magic: &[u8]) -> Result<bool> {
 /// What a file is that is no source, if it is known.
 fn lone(path: &Path) -> Result<Option<&'static str>> {
     let mut start = Vec::new();
-    let file = datasets::files::open(path).map_err(Error::io(path))?;
+    let file = crate::error::open(path)?;
     file.take(64).read_to_end(&mut start).map_err(Error::io(path))?;
     Ok(match start.as_slice() {
         [] => Some("an empty file"),

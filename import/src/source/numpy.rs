@@ -103,7 +103,7 @@ fn open<R: Read>(reader: R) -> std::result::Result<NpyFile<R>, String> {
 }
 
 fn file(path: &Path) -> Result<Array> {
-    let file = datasets::files::open(path).map_err(Error::io(path))?;
+    let file = crate::error::open(path)?;
     let header = open(BufReader::new(file)).map_err(|problem| Error::new(path, problem))?;
     Ok(Array {
         file: path.to_owned(),
@@ -113,7 +113,7 @@ fn file(path: &Path) -> Result<Array> {
 }
 
 fn zip(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {
-    let file = datasets::files::open(path).map_err(Error::io(path))?;
+    let file = crate::error::open(path)?;
     zip::ZipArchive::new(BufReader::new(file)).map_err(|error| Error::new(path, error.to_string()))
 }
 
@@ -189,7 +189,7 @@ impl Array {
     fn each(&self, each: &mut dyn FnMut(f64) -> Result<()>) -> Result<()> {
         match &self.entry {
             None => {
-                let file = datasets::files::open(&self.file).map_err(Error::io(&self.file))?;
+                let file = crate::error::open(&self.file)?;
                 self.each_of(BufReader::new(file), each)
             }
             Some((place, _)) => {

@@ -201,7 +201,7 @@ fn broken(path: &Path, error: &csv::Error) -> Error {
 
 /// The text of a file, unpacked, without a byte order mark.
 fn opened(path: &Path, read: Rc<Cell<usize>>) -> Result<BufReader<Box<dyn Read>>> {
-    let file: File = datasets::files::open(path).map_err(Error::io(path))?;
+    let file: File = crate::error::open(path)?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let packed = reader.fill_buf().map_err(Error::io(path))?.starts_with(&[0x1f, 0x8b]);
     let inner: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use datasets::{Dataset, FileEntry, ImageShape, Samples};
 use zoo::{Confidence, Manifest, VersionDir};
 
-use super::{Check, Report};
+use super::{Check, Outcome, Report};
 use crate::confidence::{self, Predictions};
 use crate::corruptions::{self, Corruptions};
 use crate::evaluate::Evaluation;
@@ -15,7 +15,7 @@ use crate::session::Session;
 const ROUNDING: f64 = 1e-4;
 
 /// What a version's thresholds give on the test split is what it claims.
-fn check_confidence(claimed: &Confidence, test: Predictions<'_>) -> std::result::Result<String, String> {
+fn check_confidence(claimed: &Confidence, test: Predictions<'_>) -> Outcome {
     let mut found = claimed.clone();
     confidence::measure(&mut found, test);
     let mut wrong = Vec::new();
@@ -33,11 +33,7 @@ fn check_confidence(claimed: &Confidence, test: Predictions<'_>) -> std::result:
     if wrong.is_empty() { Ok(good) } else { Err(wrong.join("; ")) }
 }
 
-fn check_corruptions(
-    claimed: &Corruptions,
-    session: &Session,
-    samples: &datasets::Samples,
-) -> std::result::Result<String, String> {
+fn check_corruptions(claimed: &Corruptions, session: &Session, samples: &datasets::Samples) -> Outcome {
     let found = corruptions::measure(session, samples).map_err(|e| e.to_string())?;
     let mean = 100.0 * corruptions::mean(&found);
     let other: Vec<&str> = claimed
@@ -89,11 +85,7 @@ pub(super) fn check_measured(
 }
 
 /// Whether a dataset is the one that a manifest names.
-fn check_dataset(
-    manifest: &Manifest,
-    dataset: &Dataset,
-    shape: ImageShape,
-) -> std::result::Result<String, String> {
+fn check_dataset(manifest: &Manifest, dataset: &Dataset, shape: ImageShape) -> Outcome {
     let (claimed, classes) = (&manifest.dataset, &dataset.description.classes);
     let other = |entry: &&FileEntry| claimed.files.get(&entry.file) != Some(&entry.sha256);
     if let Some(FileEntry { file, sha256, .. }) = dataset.files().into_iter().find(other) {
@@ -120,6 +112,6 @@ fn check_dataset(
 }
 
 /// What was found, and where it is another, what was claimed.
-fn as_claimed(found: String, is_same: bool, claimed: &dyn Display) -> std::result::Result<String, String> {
+fn as_claimed(found: String, is_same: bool, claimed: &dyn Display) -> Outcome {
     if is_same { Ok(found) } else { Err(format!("{found}, claimed {claimed}")) }
 }

@@ -64,6 +64,9 @@ pub enum Check {
     Aliases,
 }
 
+/// What holds, or everything that does not.
+type Outcome = std::result::Result<String, String>;
+
 /// Outcome of one check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
@@ -90,7 +93,7 @@ impl Report {
         self.findings.iter().all(|finding| finding.ok)
     }
 
-    fn add(&mut self, check: Check, outcome: std::result::Result<String, String>) -> bool {
+    fn add(&mut self, check: Check, outcome: Outcome) -> bool {
         let ok = outcome.is_ok();
         let detail = outcome.unwrap_or_else(|problem| problem);
         self.findings.push(Finding { check, ok, detail });
@@ -179,12 +182,12 @@ pub fn verify(zoo: &Zoo, spec: &Spec, options: &Options<'_>) -> Result<Report> {
     if let Some(training) = &version.manifest.training {
         report.add(Check::History, origin::check_history(&version, training));
     }
-    check_network(&version, dataset, options, &mut report);
+    check_loaded(&version, dataset, options, &mut report);
     Ok(report)
 }
 
-/// Adds what the network is and does to a report.
-fn check_network(
+/// Adds to a report what needs the network: its form, weights, golden outputs, and what is measured anew.
+fn check_loaded(
     version: &VersionDir,
     dataset: datasets::Result<Dataset>,
     options: &Options<'_>,
@@ -236,7 +239,7 @@ pub fn verify_zoo(zoo: &Zoo) -> Result<Report> {
 }
 
 /// The index has the manifest that is there.
-fn check_index(zoo: &Zoo, version: &VersionDir) -> std::result::Result<String, String> {
+fn check_index(zoo: &Zoo, version: &VersionDir) -> Outcome {
     let (name, number) = (&version.manifest.name, version.manifest.version);
     let index = zoo.written_index().map_err(|e| e.to_string())?;
     let entry =
@@ -249,7 +252,7 @@ fn check_index(zoo: &Zoo, version: &VersionDir) -> std::result::Result<String, S
     }
 }
 
-fn check_policy(zoo: &Zoo, version: &VersionDir, policy: &Policy) -> std::result::Result<String, String> {
+fn check_policy(zoo: &Zoo, version: &VersionDir, policy: &Policy) -> Outcome {
     let found = policy.check(zoo, version).map_err(|e| e.to_string())?;
     if !found.missing.is_empty() {
         return Err(format!("missing: {}", found.missing.join("; ")));
@@ -260,7 +263,7 @@ fn check_policy(zoo: &Zoo, version: &VersionDir, policy: &Policy) -> std::result
 }
 
 /// `None` if there are no attestations.
-fn check_attestations(zoo: &Zoo, version: &VersionDir) -> Option<std::result::Result<String, String>> {
+fn check_attestations(zoo: &Zoo, version: &VersionDir) -> Option<Outcome> {
     let found = match zoo.attestations(version) {
         Ok(found) if found.is_empty() => return None,
         Ok(found) => found,

@@ -6,11 +6,8 @@ use datasets::{Dataset, Digest, yaml};
 use serde::Deserialize;
 use zoo::{Manifest, TrainingInfo, VersionDir};
 
-use super::weights;
+use super::{Outcome, weights};
 use crate::network::Description;
-
-/// What holds, or everything that does not.
-pub(super) type Outcome = std::result::Result<String, String>;
 
 /// Collects what does not hold.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use crate::frame::Images;
 use crate::gemm::Clamp;
 use crate::unroll::unroll;
 
-/// Rows and columns of a tile in training.
+/// Rows and columns of a tile in training, which takes the largest for every kernel.
 pub(super) const TILE: usize = 6;
 /// Places of such a tile.
 pub(super) const PLACES: usize = TILE * TILE;

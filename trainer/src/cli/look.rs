@@ -202,14 +202,14 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
     let attributed = args.out.join("attributions.png");
     zoo::write_atomic(&attributed, &attributions.png)?;
     zoo::write_atomic(&args.out.join("attributions.safetensors"), &attributions.values)?;
-    let found =
-        Found { maps, mistakes: path, attributions: attributed, wrong, explained: attributions.shown };
-    found.print(&dataset.description.classes, validation.len(), args.json);
+    let pictures =
+        Pictures { maps, mistakes: path, attributions: attributed, wrong, explained: attributions.shown };
+    pictures.print(&dataset.description.classes, validation.len(), args.json);
     Ok(())
 }
 
 /// The pictures of a version, and what is on them.
-struct Found {
+struct Pictures {
     maps: Vec<PathBuf>,
     mistakes: PathBuf,
     attributions: PathBuf,
@@ -218,9 +218,9 @@ struct Found {
     explained: Vec<(usize, u8, u8)>,
 }
 
-impl Found {
+impl Pictures {
     fn print(&self, classes: &[String], validation_images: usize, json: bool) {
-        let Found { maps, mistakes, attributions, wrong, explained } = self;
+        let Pictures { maps, mistakes, attributions, wrong, explained } = self;
         let name = |class: u8| classes[usize::from(class)].as_str();
         if json {
             let shown = wrong.classes.iter();

@@ -58,7 +58,7 @@ fn sections(
     if let Some(training) = manifest.training.as_ref().filter(|training| !training.chosen_by.is_empty()) {
         write!(out, "\n{}", chosen_by(&training.chosen_by))?;
     }
-    use_section(out, manifest)?;
+    use_section(out, manifest, network)?;
     network_section(out, network)?;
     training_section(out, manifest)?;
     classes_section(out, manifest, confusion)?;
@@ -80,7 +80,7 @@ fn sections(
     writeln!(out, "## Data\n\n{}", origin(data))
 }
 
-fn use_section(out: &mut String, manifest: &Manifest) -> std::fmt::Result {
+fn use_section(out: &mut String, manifest: &Manifest, network: &Network) -> std::fmt::Result {
     let Manifest { name, version, .. } = manifest;
     writeln!(
         out,
@@ -101,10 +101,7 @@ fn use_section(out: &mut String, manifest: &Manifest) -> std::fmt::Result {
         manifest.output.name,
         manifest.output.dtype,
         shape(&manifest.output.shape),
-    )
-}
-
-fn network_section(out: &mut String, network: &Network) -> std::fmt::Result {
+    )?;
     if table(network).contains("batch_norm") {
         writeln!(
             out,
@@ -112,6 +109,10 @@ fn network_section(out: &mut String, network: &Network) -> std::fmt::Result {
              and `bias` have the names of those in `model.safetensors`, and other values.\n"
         )?;
     }
+    Ok(())
+}
+
+fn network_section(out: &mut String, network: &Network) -> std::fmt::Result {
     writeln!(out, "## Network\n\n```\n{}```\n", table(network))?;
     writeln!(out, "As in `model.onnx`: [operators, shapes, parameters]({GRAPH}).\n")
 }

@@ -175,7 +175,7 @@ impl Study {
     fn check(&self, path: &Path) -> Result<()> {
         let checked = zoo::check_name(&self.name)
             .map_err(|expected| ("name".into(), self.name.clone(), expected))
-            .and_then(|()| self.check_runs())
+            .and_then(|()| self.check_seeds())
             .and_then(|()| self.check_axes())
             .and_then(|()| self.check_design());
         checked.map_err(|(field, found, expected)| Error::Recipe {
@@ -186,10 +186,10 @@ impl Study {
         })
     }
 
-    /// Seeds, and what differences are held against.
-    fn check_runs(&self) -> std::result::Result<(), Refusal> {
+    /// Seeds, looks, and what differences are held against.
+    fn check_seeds(&self) -> std::result::Result<(), Refusal> {
         // Before they are made, or compared with each other.
-        self.check_looks().or_else(|(field, found, expected)| refuse(field, found, expected))?;
+        self.check_looks()?;
         if let Seeds::These(seeds) = &self.seeds {
             if seeds.len() > MAX_SEEDS {
                 return refuse("seeds", format!("{} seeds", seeds.len()), "at most 1000 seeds");
@@ -204,6 +204,7 @@ impl Study {
         Ok(())
     }
 
+    /// Knobs, their values, and the fields that they and `set` change.
     fn check_axes(&self) -> std::result::Result<(), Refusal> {
         let knobs: Vec<&String> = self.axes.iter().map(|axis| &axis.knob).collect();
         if knobs.is_empty() || has_duplicates(&knobs) {
@@ -230,6 +231,7 @@ impl Study {
         Ok(())
     }
 
+    /// How combinations are drawn, and stopped early.
     fn check_design(&self) -> std::result::Result<(), Refusal> {
         if let Design::Random(Random { combinations, minutes, .. }) = &self.design {
             if *combinations == 0 {
@@ -268,17 +270,17 @@ impl Study {
         }
     }
 
-    fn check_looks(&self) -> std::result::Result<(), (&'static str, String, &'static str)> {
+    fn check_looks(&self) -> std::result::Result<(), Refusal> {
         let Seeds::Looks(Looks { looks }) = &self.seeds else { return Ok(()) };
         let found = format!("{looks:?}");
         if looks.first().is_none_or(|&first| first < 2) || !looks.is_sorted_by(|a, b| a < b) {
-            return Err(("seeds.looks", found, "numbers of seeds from 2 on, ascending"));
+            return refuse("seeds.looks", found, "numbers of seeds from 2 on, ascending");
         }
         if looks.last().is_some_and(|&last| last > MAX_SEEDS) {
-            return Err(("seeds.looks", found, "at most 1000 seeds"));
+            return refuse("seeds.looks", found, "at most 1000 seeds");
         }
         if self.halving.is_some() {
-            return Err(("halving", "together with seeds.looks".into(), "a list of seeds"));
+            return refuse("halving", "together with seeds.looks".into(), "a list of seeds");
         }
         Ok(())
     }

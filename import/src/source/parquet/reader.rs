@@ -49,12 +49,12 @@ impl ChunkReader for Limited {
 /// Opens a file whose description is not larger than it may be.
 ///
 /// # Errors
-/// If it cannot be read, or is none of Parquet.
+/// If it cannot be read, is no Parquet file, or its description is too long or its columns too deep.
 pub(super) fn open(path: &Path) -> Result<SerializedFileReader<Limited>> {
     if let Some(what) = crate::source::lone(path)? {
         return Err(Error::new(path, what));
     }
-    let mut file = datasets::files::open(path).map_err(Error::io(path))?;
+    let mut file = crate::error::open(path)?;
     let mut end = [0; 8];
     let at = file.seek(SeekFrom::End(-8)).and_then(|_| file.read_exact(&mut end));
     let length = u32::from_le_bytes([end[0], end[1], end[2], end[3]]);

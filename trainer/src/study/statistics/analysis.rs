@@ -1,6 +1,6 @@
 //! From a study's runs to what each knob does.
 
-use super::findings::{Difference, ERROR, Rules, Test, Verdict};
+use super::findings::{Difference, ERROR, Knob, Rules, Test, Verdict};
 use super::holm;
 use super::table::{Run, Table};
 use super::view::{View, interactions};
@@ -15,20 +15,6 @@ pub(crate) struct Analysis {
     /// Combinations that need more seeds, and how many; none if all is decided or there are no more.
     pub(crate) open: Vec<usize>,
     pub(crate) seeds: usize,
-}
-
-/// What a knob does.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Knob {
-    /// Of equal means; `None` without degrees of freedom.
-    pub(crate) test: Option<Test>,
-    /// Standard deviation of a run, beside what its seed and its combination make.
-    pub(crate) deviation: Option<f64>,
-    /// The scatter differs much between the values: each has its own then.
-    pub(crate) uneven: bool,
-    /// Against the reference, by level.
-    pub(crate) differences: Vec<Difference>,
-    pub(crate) verdict: Verdict,
 }
 
 /// Looks at the runs as often as there are seeds for, and at what is decided no more.

@@ -26,6 +26,20 @@ pub(crate) enum Verdict {
     NotDecided,
 }
 
+/// What a knob does.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Knob {
+    /// Of equal means; `None` without degrees of freedom.
+    pub(crate) test: Option<Test>,
+    /// Standard deviation of a run, beside what its seed and its combination make.
+    pub(crate) deviation: Option<f64>,
+    /// The scatter differs much between the values: each has its own then.
+    pub(crate) uneven: bool,
+    /// Against the reference, by level.
+    pub(crate) differences: Vec<Difference>,
+    pub(crate) verdict: Verdict,
+}
+
 /// An F test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Test {

@@ -12,8 +12,8 @@ mod placebo;
 mod table;
 mod view;
 
-pub(crate) use analysis::{Analysis, Knob, analyse};
-pub(crate) use findings::{Difference, ERROR, Rules, Test, Verdict};
+pub(crate) use analysis::{Analysis, analyse};
+pub(crate) use findings::{Difference, ERROR, Knob, Rules, Test, Verdict};
 pub(crate) use table::{Run, Table};
 
 use statrs::distribution::{ContinuousCDF, FisherSnedecor, StudentsT};

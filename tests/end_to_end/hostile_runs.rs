@@ -110,7 +110,10 @@ fn other_peoples_folders_are_left_alone() {
     let workspace = workspace();
     let dir = workspace.path();
     succeed("trainer", dir, ["train", "recipe.yaml", "--run", "half", "--resume"]);
-    succeed("trainer", dir, ["publish", "--run", "half", "--zoo", "zoo"]);
+    let publish = ["publish", "--run", "half", "--zoo", "zoo"];
+    assert!(succeed("trainer", dir, publish).starts_with("published tiny@1"));
+    // Not a second time without --again.
+    assert!(succeed("trainer", dir, publish).starts_with("already published by this recipe: tiny@1"));
     let version = "zoo/models/tiny/1";
     for arguments in [
         ["train", "recipe.yaml", "--run", version].as_slice(),

@@ -1,6 +1,7 @@
 //! Studies from file to report: resumed, halved, planned for a cluster.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tests::{command, run, succeed, tiny_dataset};
@@ -93,6 +94,41 @@ fn killed_and_resumed_it_gives_the_same_and_trains_nothing_twice() {
     assert_eq!(results(dir), expected);
     succeed("trainer", dir, ["study", "study.yaml"]);
     assert_eq!(results(dir), expected, "trained again to the same");
+}
+
+/// `timeout` signals a process and then its group, that is twice at once.
+#[cfg(unix)]
+#[test]
+fn a_study_that_is_stopped_stops_its_runs_which_save() {
+    let workspace = workspace();
+    let dir = workspace.path();
+    let long = STUDY.replace("epochs: 2", "epochs: 2000");
+    std::fs::write(dir.join("study.yaml"), long).unwrap();
+    let arguments = ["study", "study.yaml", "--workers", "2"];
+    let process = command("trainer", dir).args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+    let folders = || -> Vec<_> {
+        let folders = std::fs::read_dir(dir.join("runs")).into_iter().flatten();
+        folders.map(|folder| folder.unwrap().path()).collect()
+    };
+    let start = Instant::now();
+    while folders().iter().filter(|run| run.join("checkpoint.safetensors").exists()).count() < 2 {
+        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for _ in 0..2 {
+        let id = process.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+    let output = process.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2) && said.contains(&format!("interrupted; {RUNS} runs are left")),
+        "{said}"
+    );
+    for run in folders() {
+        // Nobody trains there any more.
+        datasets::files::open_lock(&run.join(".lock")).unwrap().try_lock().unwrap();
+    }
 }
 
 #[test]

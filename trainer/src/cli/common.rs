@@ -1,8 +1,9 @@
 //! What several commands need: arguments, data, versions, keys, interruption.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use datasets::Dataset;
@@ -16,6 +17,9 @@ use crate::progress::DownloadBar;
 
 /// How long a step, and the checkpoint after it, may take after an interruption.
 const GRACE: Duration = Duration::from_secs(8);
+
+/// Signals that come so soon after the first are the same.
+const SAME: Duration = Duration::from_millis(500);
 
 /// Set by Ctrl-C; the training loop saves and stops.
 pub(super) static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -72,14 +76,20 @@ pub(super) fn handle_interrupts(grace: Duration) -> Result<()> {
         .map_err(|e| Error::run(Path::new("Ctrl-C"), e.to_string()))
 }
 
-/// Called by a thread of its own.
+/// Called by a thread of its own, for one signal after the other.
 fn interrupt(grace: Duration) {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
     let end = |message: &str| {
         terminal::log(message);
         std::process::exit(ExitStatus::Usage.code().into());
     };
+    let first = FIRST.get_or_init(Instant::now);
     if INTERRUPTED.swap(true, Ordering::Relaxed) {
-        end("interrupted again: ended without a checkpoint of the step at hand");
+        // `timeout` signals a process and its group, that is twice.
+        if first.elapsed() > SAME {
+            end("interrupted again: ended without a checkpoint of the step at hand");
+        }
+        return;
     }
     std::thread::spawn(move || {
         std::thread::sleep(grace);

@@ -82,7 +82,7 @@ fn publish_one(
     args: &PublishArgs,
 ) -> Result<serde_json::Value> {
     let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
-    let skips = !args.again && run.is_none() && args.weights.is_none();
+    let skips = !args.again && args.weights.is_none();
     let existing = publish::already_published(zoo, recipe, &dataset)?.filter(|_| skips);
     let new = existing.is_none();
     let version = match (existing, &args.weights) {

@@ -80,8 +80,9 @@ fn train(
     let mut running: Vec<Running<'_>> = Vec::new();
     while !waiting.is_empty() || !running.is_empty() {
         if workers.interrupted.load(Ordering::Relaxed) {
+            let left = waiting.len() + running.len();
             stop(running)?;
-            return Err(Error::Study(format!("interrupted; {} runs are left", waiting.len() + 1)));
+            return Err(Error::Study(format!("interrupted; {left} runs are left")));
         }
         let started = start_next(&mut waiting, &mut running, epochs, workers, data)?;
         let finished = reap(&mut running)?;

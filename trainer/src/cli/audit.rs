@@ -74,10 +74,8 @@ fn print(found: &Audit) {
         issues.len()
     ));
     for issue in issues.iter().take(SHOWN) {
-        let origin = issue.origin.as_deref().map_or(String::new(), |origin| {
-            let origin = terminal::one_line(origin);
-            format!("  {origin}")
-        });
+        let origin = issue.origin.as_deref();
+        let origin = origin.map_or(String::new(), |origin| format!("  {}", terminal::one_line(origin)));
         terminal::line(format_args!(
             "no. {}: {}, or {}?  {:.4}{origin}",
             issue.index, issue.class, issue.suggested, issue.self_confidence

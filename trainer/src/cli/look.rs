@@ -177,7 +177,7 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
     for map in feature_maps(&network, &weights, &normaliser, samples.image(args.image))? {
         let path = args.out.join(format!("{}.png", map.layer));
         zoo::write_atomic(&path, &map.png)?;
-        maps.push(path);
+        maps.push(path.display().to_string());
     }
     let (_, validation) = split(&recipe, &samples)?;
     if validation.is_empty() {
@@ -185,11 +185,8 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
             "no mistakes and no attributions: the version was trained on all images, and none were held out",
         );
         match args.json {
-            true => {
-                let maps: Vec<String> = maps.iter().map(|path| path.display().to_string()).collect();
-                terminal::json(&json!({ "feature_maps": maps, "validation_images": 0 }));
-            }
-            false => maps.iter().for_each(|path| terminal::line(path.display())),
+            true => terminal::json(&json!({ "feature_maps": maps, "validation_images": 0 })),
+            false => maps.iter().for_each(terminal::line),
         }
         return Ok(());
     }
@@ -210,7 +207,7 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
 
 /// The pictures of a version, and what is on them.
 struct Pictures {
-    maps: Vec<PathBuf>,
+    maps: Vec<String>,
     mistakes: PathBuf,
     attributions: PathBuf,
     wrong: Mistakes,
@@ -230,7 +227,7 @@ impl Pictures {
                 json!({ "image": index, "actual": name(actual), "predicted": name(predicted) })
             });
             terminal::json(&json!({
-                "feature_maps": maps.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+                "feature_maps": maps,
                 "mistakes": mistakes.display().to_string(),
                 "attributions": attributions.display().to_string(),
                 "explained": explained.collect::<Vec<_>>(),
@@ -240,7 +237,7 @@ impl Pictures {
             }));
             return;
         }
-        maps.iter().for_each(|path| terminal::line(path.display()));
+        maps.iter().for_each(terminal::line);
         terminal::line(attributions.display());
         let path = mistakes.display();
         terminal::line(format_args!(

@@ -38,7 +38,8 @@ pub(super) fn train_command(args: &TrainArgs) -> Result<()> {
     match train_recipe(&recipe, &path, args.resume, args.stop_after, (&args.common, &args.zoo))? {
         Some(summary) => print_summary(&summary, &path, args.common.json),
         None => {
-            let epoch = args.stop_after.unwrap_or_default();
+            let epoch =
+                args.stop_after.expect("nothing else ends a training before its last epoch without an error");
             match args.common.json {
                 true => terminal::json(
                     &serde_json::json!({ "stopped_after": epoch, "run": path.display().to_string() }),

@@ -201,7 +201,7 @@ def serve(infer, zoo):
 
 
 def peers_step(trainer, work):
-    """Milliseconds of a training step of the seed network, candle and burn included."""
+    """Milliseconds of a training step of the network of `mnist-cnn`, candle and burn included."""
     steps = -(-TRAIN_IMAGES // 128)
     rows = [["here", f"{1e3 * epoch_seconds(trainer, work) / steps:.0f} ms"]]
     for peer in ("candle", "burn"):

@@ -23,7 +23,7 @@ MEAN, STD = 0.1306604762738429, 0.3081078038564627  # datasets/mnist/dataset.yam
 
 
 def network(weights):
-    """`mnist-cnn`: the seed network, without its softmax."""
+    """The network of `mnist-cnn` without its softmax."""
     layers = {
         "conv1": nn.Conv2d(1, 32, 5),
         "conv2": nn.Conv2d(32, 64, 5),

@@ -2,6 +2,7 @@
 
 mod forms;
 mod hostile;
+mod precision;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -98,6 +98,24 @@ fn a_claim_that_is_not_true_is_found() {
     assert_eq!(outcome.code, Some(1));
     let line = format!("{}, claimed {}", opened.test.correct, claimed.test.correct);
     assert!(outcome.stdout.contains(&line), "{}", outcome.stdout);
+
+    // One image more in a class and one less in another: only the classes tell.
+    let mut claimed = opened.clone();
+    let (up, down) = (1, 3);
+    let right = |class: usize| opened.test.per_class[class].correct.correct;
+    claimed.test.per_class[up].correct.correct = right(up) + 1;
+    claimed.test.per_class[down].correct.correct = right(down) - 1;
+    std::fs::write(&path, datasets::yaml::to_string(&claimed).unwrap()).unwrap();
+    let outcome = verify(dir.path());
+    assert_eq!(outcome.code, Some(1));
+    for class in [up, down] {
+        let [found, claimed] = [&opened, &claimed].map(|manifest| {
+            let count = &manifest.test.per_class[class];
+            format!("{} {}", count.label, count.correct)
+        });
+        let line = format!("{found}, claimed {claimed}");
+        assert!(outcome.stdout.contains(&line), "{line}: {}", outcome.stdout);
+    }
 }
 
 /// A manifest can name any dataset; one that does not fit the network is a failed check.

@@ -23,7 +23,7 @@ pub enum Error {
     /// A field of a recipe has a value that cannot work.
     #[error("{}: {field}: found {found}, expected {expected}", path.display())]
     Recipe {
-        /// The recipe.
+        /// The recipe's file; its name where it is from none.
         path: PathBuf,
         /// The field, e.g. `schedule.one_cycle.peak`.
         field: String,
@@ -43,6 +43,14 @@ pub enum Error {
         input: String,
         /// What it needs.
         problem: String,
+    },
+    /// An [`Error::Layer`] of a recipe that was read from a file.
+    #[error("{}: {source}", path.display())]
+    Network {
+        /// The recipe.
+        path: PathBuf,
+        /// Which layer, and why.
+        source: Box<Error>,
     },
     /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]

@@ -51,10 +51,10 @@ pub struct Memory {
 /// Works out a recipe's network on a dataset's images.
 ///
 /// # Errors
-/// [`crate::Error::Layer`] if shapes do not work out.
+/// [`crate::Error::Network`] if shapes do not work out.
 pub fn inspect(file: &RecipeFile, dataset: &Description) -> Result<(Network, Inspection)> {
     let recipe = &file.recipe;
-    let network = recipe.build_network(dataset)?;
+    let network = file.build_network(dataset)?;
     let layers = network.receptive_fields().into_iter().map(|(placement, field)| LayerInfo {
         name: placement.name.clone(),
         output: placement.output.to_string(),

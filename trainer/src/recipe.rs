@@ -1,6 +1,6 @@
 //! A recipe: everything that determines a trained model, in one strict YAML file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use datasets::{Description, Digest, yaml};
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,8 @@ pub struct RecipeFile {
     pub recipe: Recipe,
     /// The file's text.
     pub text: String,
+    /// The file, for errors.
+    pub path: PathBuf,
 }
 
 impl RecipeFile {
@@ -141,14 +143,14 @@ impl RecipeFile {
         RecipeFile::parse(yaml::read_text(path)?, path)
     }
 
-    /// Parses and checks the text of a recipe; `path` is only for errors.
+    /// Parses and checks the text of a recipe, which is, or will be, in the file `path`.
     ///
     /// # Errors
     /// As for [`RecipeFile::read`].
     pub fn parse(text: String, path: &Path) -> Result<RecipeFile> {
         let recipe: Recipe = yaml::parse(&text, path)?;
         recipe.check(path)?;
-        Ok(RecipeFile { recipe, text })
+        Ok(RecipeFile { recipe, text, path: path.to_owned() })
     }
 
     /// The recipe that a version was made by.
@@ -159,6 +161,26 @@ impl RecipeFile {
         let path = version.path.join(FILE);
         let text = String::from_utf8(version.read(FILE)?).map_err(|e| Error::run(&path, e.to_string()))?;
         RecipeFile::parse(text, &path)
+    }
+
+    /// The network for a dataset.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if shapes do not work out; [`Error::Recipe`] for classes that the dataset does not have.
+    pub fn build_network(&self, dataset: &Description) -> Result<Network> {
+        self.recipe.build_network(dataset).map_err(|error| self.in_file(error))
+    }
+
+    /// Puts the file in the place of the recipe's name in an error of this recipe.
+    pub(crate) fn in_file(&self, error: Error) -> Error {
+        let path = self.path.clone();
+        match error {
+            Error::Recipe { path: name, field, found, expected } if name == Path::new(&self.recipe.name) => {
+                Error::Recipe { path, field, found, expected }
+            }
+            layer @ Error::Layer { .. } => Error::Network { path, source: Box::new(layer) },
+            other => other,
+        }
     }
 
     /// sha256 of the text.

@@ -316,7 +316,7 @@ pub fn read(path: &Path, dataset: &Dataset) -> Result<FinishedRun> {
         ));
     }
     check_data(path, summary.data_sha256, dataset.description.training_sha256())?;
-    let network = recipe.recipe.build_network(&dataset.description)?;
+    let network = recipe.build_network(&dataset.description)?;
     let parameters = weights::read(&path.join(weights::MODEL), &network)?;
     if parameters.sha256() != summary.parameters_sha256 {
         let problem =

@@ -5,20 +5,21 @@ use distortions::Stream;
 
 use crate::error::{Error, Result};
 use crate::network::Network;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, RecipeFile};
 
 /// Divides the training images: indices to fit, and indices to choose by. A validation split that the data came with is
 /// taken as it is, else the recipe's seed decides.
 ///
 /// # Errors
 /// [`Error::Recipe`] if there are not as many images as the recipe asks for, or not as many as the data's own split has.
-pub fn split(recipe: &Recipe, samples: &Samples) -> Result<(Vec<usize>, Vec<usize>)> {
-    let count = images_to_fit(recipe, samples.len())?;
+pub fn split(file: &RecipeFile, samples: &Samples) -> Result<(Vec<usize>, Vec<usize>)> {
+    let recipe = &file.recipe;
+    let count = images_to_fit(recipe, samples.len()).map_err(|error| file.in_file(error))?;
     let (held_out, own) = (recipe.split.validation, samples.validation);
     let is_own = own > 0 && held_out > 0;
     if is_own && held_out != own {
         let expected = format!("{own}, the validation split that the data came with, or 0");
-        return Err(refuse(recipe, "split.validation", held_out, expected));
+        return Err(file.in_file(refuse(recipe, "split.validation", held_out, expected)));
     }
     // The data's own validation images come last.
     let mut order: Vec<usize> = (0..if is_own { samples.len() - own } else { samples.len() }).collect();

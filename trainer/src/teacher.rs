@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::layers::Mode;
 use crate::network::Network;
 use crate::parameters::Parameters;
-use crate::recipe::{Recipe, RecipeFile};
+use crate::recipe::RecipeFile;
 use crate::weights;
 
 /// A teacher with its weights.
@@ -31,14 +31,14 @@ impl Teacher {
     /// [`Error::Zoo`] if it is not there or damaged; [`Error::Recipe`] if it is another than the recipe names, or of other data.
     pub(crate) fn open(
         distillation: &Distillation,
-        recipe: &Recipe,
+        recipe: &RecipeFile,
         dataset: &Dataset,
         zoo: &Path,
         device: Device,
     ) -> Result<Teacher> {
         let refuse = |field: &str, found: String, expected: String| {
             let field = format!("distillation.{field}");
-            Err(Error::Recipe { path: recipe.name.clone().into(), field, found, expected })
+            Err(Error::Recipe { path: recipe.path.clone(), field, found, expected })
         };
         let spec: Spec = match distillation.teacher.parse() {
             Ok(spec) => spec,
@@ -60,7 +60,7 @@ impl Teacher {
         let teacher = RecipeFile::of_version(&version)?.recipe;
         // By the arithmetic of the pupil, which is that of its profile.
         let network = teacher.build_network(&dataset.description)?;
-        let network = network.with_arithmetic(recipe.numeric_profile.arithmetic());
+        let network = network.with_arithmetic(recipe.recipe.numeric_profile.arithmetic());
         let parameters = weights::published(&version, &network)?.on_device(device);
         Ok(Teacher {
             network,

@@ -55,7 +55,7 @@ pub fn measure(recipe: &RecipeFile, dataset: &Dataset, zoo: &Path, time: Duratio
     }
     if clock.images == 0 {
         return Err(Error::Recipe {
-            path: recipe.recipe.name.clone().into(),
+            path: recipe.path.clone(),
             field: "batch_size".into(),
             found: recipe.recipe.batch_size.to_string(),
             expected: format!(

@@ -64,7 +64,7 @@ pub fn train(
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Option<RunSummary>> {
-    let network = recipe.recipe.build_network(&dataset.description)?;
+    let network = recipe.build_network(&dataset.description)?;
     let data = dataset.description.training_sha256();
     if options.resume
         && let Some(Diverged { what, epoch, step, .. }) = run::read_diverged(run.path(), recipe, data)?
@@ -95,8 +95,8 @@ pub fn fit(
     observer: &mut dyn Observer,
 ) -> Result<State> {
     let samples = dataset.load(datasets::Split::Train)?;
-    check_images(&recipe.recipe, network, samples.len())?;
-    let (training, validation) = split(&recipe.recipe, &samples)?;
+    check_images(&recipe.recipe, network, samples.len()).map_err(|error| recipe.in_file(error))?;
+    let (training, validation) = split(recipe, &samples)?;
     let images = Images {
         samples: &samples,
         normaliser: &Normaliser::new(&dataset.description.normalisation),
@@ -120,8 +120,8 @@ pub(crate) struct Images<'a> {
 }
 
 impl Images<'_> {
-    fn teacher(&self, recipe: &Recipe, options: &Options<'_>) -> Result<Option<Teacher>> {
-        let distillation = recipe.distillation.as_ref();
+    fn teacher(&self, recipe: &RecipeFile, options: &Options<'_>) -> Result<Option<Teacher>> {
+        let distillation = recipe.recipe.distillation.as_ref();
         let open = |distillation: &Distillation| {
             Teacher::open(distillation, recipe, self.dataset, options.zoo, options.device)
         };
@@ -142,7 +142,7 @@ pub(crate) fn fit_on(
     observer: &mut dyn Observer,
 ) -> Result<State> {
     if let Some(Err((field, found))) = recipe.recipe.outliers.as_ref().map(|o| o.check(images.samples)) {
-        let path = recipe.recipe.name.clone().into();
+        let path = recipe.path.clone();
         let expected = "classes of which there are training images".into();
         return Err(Error::Recipe { path, field: field.into(), found, expected });
     }
@@ -156,7 +156,7 @@ pub(crate) fn fit_on(
             training: images.training,
             validation: images.validation,
             device: options.device,
-            teacher: images.teacher(&recipe.recipe, options)?,
+            teacher: images.teacher(recipe, options)?,
             state: initial_state(recipe, images, network, run, options)?,
             started: Instant::now(),
         };

@@ -1,4 +1,4 @@
-//! Median time of a training step of the seed network with burn, on its backend in pure Rust.
+//! Median time of a training step of the network of `mnist-cnn` with burn, on its backend in pure Rust.
 
 use std::time::Instant;
 

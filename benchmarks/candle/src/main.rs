@@ -1,4 +1,4 @@
-//! Median time of a training step of the seed network with candle, on the processor.
+//! Median time of a training step of the network of `mnist-cnn` with candle, on the processor.
 
 use std::time::Instant;
 

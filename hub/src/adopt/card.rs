@@ -1,19 +1,34 @@
 //! The card of an adopted version.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use datasets::Dataset;
 use datasets::markdown::{code, escaped, origin};
 use zoo::{Manifest, Origin};
 
-/// The card as Markdown.
-pub(super) fn write(manifest: &Manifest, dataset: &Dataset) -> String {
+/// Characters of what the original says of itself that are shown.
+const SHOWN: usize = 200;
+/// Entries of it that are shown.
+const MAX_ENTRIES: usize = 32;
+
+/// The card as Markdown; `of_original` is what the original says of itself.
+pub(super) fn write(
+    manifest: &Manifest,
+    dataset: &Dataset,
+    of_original: &BTreeMap<String, String>,
+) -> String {
     let mut card = String::new();
-    sections(&mut card, manifest, dataset).expect("writing into a string cannot fail");
+    sections(&mut card, manifest, dataset, of_original).expect("writing into a string cannot fail");
     card
 }
 
-fn sections(out: &mut String, manifest: &Manifest, dataset: &Dataset) -> std::fmt::Result {
+fn sections(
+    out: &mut String,
+    manifest: &Manifest,
+    dataset: &Dataset,
+    of_original: &BTreeMap<String, String>,
+) -> std::fmt::Result {
     let Manifest { name, version, test, .. } = manifest;
     writeln!(out, "# {name} {version}\n\n{}\n", escaped(&manifest.description))?;
     writeln!(out, "| images | right | accuracy |\n|---|---|---|")?;
@@ -39,6 +54,7 @@ fn sections(out: &mut String, manifest: &Manifest, dataset: &Dataset) -> std::fm
         for change in &adopted.changes {
             writeln!(out, "- {}", escaped(change))?;
         }
+        said(out, of_original)?;
         let golden = adopted.golden.as_deref();
         writeln!(
             out,
@@ -61,4 +77,21 @@ fn sections(out: &mut String, manifest: &Manifest, dataset: &Dataset) -> std::fm
         writeln!(out, "| {label} | {} | {:.2} % |", class.correct, 100.0 * class.correct.share())?;
     }
     writeln!(out, "\n## Data\n\n{}", origin(&dataset.description))
+}
+
+/// What the original says of itself; nobody has checked it.
+fn said(out: &mut String, of_original: &BTreeMap<String, String>) -> std::fmt::Result {
+    if of_original.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nWhat the original says of itself, as `model.onnx` has it:\n")?;
+    for (key, value) in of_original.iter().take(MAX_ENTRIES) {
+        let shown: String = value.chars().take(SHOWN).collect();
+        let rest = if shown.len() < value.len() { " ..." } else { "" };
+        writeln!(out, "- {}: {}{rest}", code(key), code(&shown))?;
+    }
+    match of_original.len().saturating_sub(MAX_ENTRIES) {
+        0 => Ok(()),
+        more => writeln!(out, "- and {more} more"),
+    }
 }

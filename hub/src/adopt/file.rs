@@ -9,6 +9,7 @@ use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{ModelProto, TensorProto};
 use zoo::MAX_FILE_BYTES;
 
+use super::proto::{each_graph, tensors};
 use crate::error::{Error, Result};
 
 /// How the text begins that Git LFS leaves instead of a file that was not fetched.
@@ -42,10 +43,20 @@ impl Original {
         })?;
         let mut external =
             External { folder: path.parent().unwrap_or(Path::new("")), read: BTreeMap::new(), total: 0 };
+        let mut problem = None;
         if let Some(graph) = &mut model.graph {
-            for tensor in &mut graph.initializer {
-                external.take_in(tensor).map_err(|e| wrong(format!("constant {:?}: {e}", tensor.name)))?;
-            }
+            each_graph(graph, &mut |graph| {
+                for tensor in tensors(graph) {
+                    if problem.is_none()
+                        && let Err(e) = external.take_in(tensor)
+                    {
+                        problem = Some(format!("constant {:?}: {e}", tensor.name));
+                    }
+                }
+            });
+        }
+        if let Some(problem) = problem {
+            return Err(wrong(problem));
         }
         let digests = external.read.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes)));
         let digests: Vec<(String, Digest)> = digests.collect();

@@ -11,20 +11,28 @@ use tract_onnx::pb::tensor_proto::DataType;
 use super::Form;
 use super::ends::Ends;
 use super::graph::{Kind, Pixels};
+use super::precision;
 use crate::error::{Error, Result};
 
 /// Longest file.
 const MAX_BYTES: u64 = 1 << 30;
-/// A pixel may be off by this much for having been converted to a float and back.
+/// A pixel may be off by this much for having been converted to a `float32` and back.
 const ROUNDING: f64 = 0.02;
+/// The same for a `float16`, which has 11 bits: 255 is off by 1/16.
+const ROUNDING_OF_HALVES: f64 = 0.13;
 
 /// Inputs and outputs of one `test_data_set_*`.
 pub(super) struct Pair {
-    pub(super) folder: PathBuf,
-    /// Shape and values of the input.
-    pub(super) input: (Vec<usize>, Vec<f32>),
-    /// Values of the output, for each image.
-    pub(super) output: (Vec<usize>, Vec<f32>),
+    folder: PathBuf,
+    input: Values,
+    output: Values,
+}
+
+/// A tensor of golden data.
+struct Values {
+    kind: DataType,
+    shape: Vec<usize>,
+    values: Vec<f32>,
 }
 
 /// Reads every `test_data_set_*` of a folder, or the folder itself if it is one. Of several outputs it takes that of
@@ -54,8 +62,8 @@ pub(super) fn read(dir: &Path, ends: &Ends) -> Result<Vec<Pair>> {
     folders
         .into_iter()
         .map(|folder| {
-            let input = floats(&folder.join("input_0.pb"))?;
-            let output = floats(&output_file(&folder, ends)?)?;
+            let input = read_values(&folder.join("input_0.pb"))?;
+            let output = read_values(&output_file(&folder, ends)?)?;
             Ok(Pair { folder, input, output })
         })
         .collect()
@@ -84,31 +92,30 @@ fn output_file(folder: &Path, ends: &Ends) -> Result<PathBuf> {
     }
 }
 
-fn floats(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
+fn read_values(path: &Path) -> Result<Values> {
     let wrong = |problem: String| Error::Usage(format!("{}: {problem}", path.display()));
     let bytes = files::read(path, MAX_BYTES).map_err(Error::io(path))?;
     let tensor =
         TensorProto::decode(bytes.as_slice()).map_err(|e| wrong(format!("not a TensorProto: {e}")))?;
     let shape: Vec<usize> = tensor.dims.iter().map(|&length| usize::try_from(length).unwrap_or(0)).collect();
+    let kind = DataType::try_from(tensor.data_type)
+        .map_err(|_| wrong(format!("element type {}, expected floating-point numbers or Uint8", tensor.data_type)))?;
     let raw = tensor.raw_data.as_slice();
-    let values: Vec<f32> = match DataType::try_from(tensor.data_type) {
-        Ok(DataType::Float) if raw.is_empty() => tensor.float_data.clone(),
-        Ok(DataType::Float) => raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-        Ok(DataType::Uint8) if raw.is_empty() => {
-            tensor.int32_data.iter().map(|&value| value as f32).collect()
+    let values = match kind {
+        DataType::Uint8 if raw.is_empty() => tensor.int32_data.iter().map(|&value| value as f32).collect(),
+        DataType::Uint8 => raw.iter().map(|&byte| byte.into()).collect(),
+        DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double => {
+            precision::float32s(&tensor).ok_or_else(|| {
+                wrong(format!("{} bytes of data, expected a whole number of values", raw.len()))
+            })?
         }
-        Ok(DataType::Uint8) => raw.iter().map(|&byte| byte.into()).collect(),
-        Ok(other) => return Err(wrong(format!("{other:?}, expected Float or Uint8"))),
-        Err(_) => return Err(wrong(format!("element type {}, expected Float or Uint8", tensor.data_type))),
+        other => return Err(wrong(format!("{other:?}, expected floating-point numbers or Uint8"))),
     };
-    if !raw.len().is_multiple_of(4) && tensor.data_type == i32::from(DataType::Float) {
-        return Err(wrong(format!("{} bytes of data, expected 4 for each value", raw.len())));
-    }
     let expected = shape.iter().try_fold(1usize, |all, &length| all.checked_mul(length));
     if expected != Some(values.len()) || !values.iter().all(|value| value.is_finite()) {
         return Err(wrong(format!("{} values for {shape:?}, expected as many finite ones", values.len())));
     }
-    Ok((shape, values))
+    Ok(Values { kind, shape, values })
 }
 
 /// The pairs in the zoo's form: pixels, and the probabilities that follow from what the framework gave.
@@ -129,23 +136,24 @@ pub(super) fn in_zoo_form(
     let mut golden = Golden { shape: Vec::new(), images: Vec::new(), probabilities: Vec::new() };
     for Pair { folder, input, output } in pairs {
         let wrong = |problem: String| Error::Usage(format!("{}: {problem}", folder.display()));
-        let count = input.1.len() / numel.max(1);
-        if count == 0 || input.1.len() != count * numel {
+        let count = input.values.len() / numel.max(1);
+        if count == 0 || input.values.len() != count * numel {
             return Err(wrong(format!(
                 "input of {:?}, expected images of {channels}x{height}x{width}",
-                input.0
+                input.shape
             )));
         }
-        if output.1.len() != count * classes || output.0.first() != Some(&count) {
-            return Err(wrong(format!("output of {:?}, expected {count} times {classes} values", output.0)));
+        if output.values.len() != count * classes || output.shape.first() != Some(&count) {
+            return Err(wrong(format!("output of {:?}, expected {count} times {classes} values", output.shape)));
         }
-        for image in input.1.chunks_exact(numel) {
+        let rounding = if input.kind == DataType::Float16 { ROUNDING_OF_HALVES } else { ROUNDING };
+        for image in input.values.chunks_exact(numel) {
             for place in 0..numel {
                 let (channel, rest) = (place / (height * width), place % (height * width));
                 let at = if *is_last { rest * channels + channel } else { place };
                 let (factor, addend) = affine[channel];
                 let pixel = (f64::from(image[at]) - addend) / factor;
-                if (pixel - pixel.round()).abs() > ROUNDING || !(-0.5..255.5).contains(&pixel) {
+                if (pixel - pixel.round()).abs() > rounding || !(-0.5..255.5).contains(&pixel) {
                     return Err(wrong(format!(
                         "input {:?}: {} would be a pixel of {pixel:.3}, expected a whole number of 0 to 255: golden inputs \
                          are to be real images, as the network sees them",
@@ -155,7 +163,7 @@ pub(super) fn in_zoo_form(
                 golden.images.push(pixel.round() as u8);
             }
         }
-        for values in output.1.chunks_exact(classes) {
+        for values in output.values.chunks_exact(classes) {
             let found = probabilities(values, *kind);
             let ordered = order
                 .as_ref()

@@ -12,6 +12,7 @@ use super::proto::{
     constant, described, fixed, float_tensor, free, int_attribute, int64_tensor, int64s, ints_attribute,
     value_info,
 };
+use super::precision;
 
 /// Name of the input, as of every version.
 pub(super) const INPUT: &str = "image";
@@ -346,10 +347,8 @@ impl Rewriter<'_> {
 /// The name of an element type that holds all pixels, scaled.
 fn element_that_holds(element: i32, affine: &[(f64, f64)]) -> Result<String, String> {
     let kind = DataType::try_from(element).map_err(|_| format!("element type {element} of its input"))?;
-    let name = format!("{kind:?}").to_lowercase();
+    let name = precision::name(kind);
     let (least, most) = match kind {
-        DataType::Float16 => (-65504.0, 65504.0),
-        DataType::Double | DataType::Bfloat16 => (f64::MIN, f64::MAX),
         DataType::Int8 => (-128.0, 127.0),
         DataType::Uint16 => (0.0, 65535.0),
         DataType::Int16 => (-32768.0, 32767.0),

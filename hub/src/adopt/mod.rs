@@ -9,6 +9,7 @@ mod file;
 mod golden;
 mod graph;
 mod names;
+mod precision;
 mod proto;
 mod release;
 
@@ -54,6 +55,8 @@ pub struct Request<'a> {
 
 /// Largest difference of a probability from golden data.
 const TOLERANCE: f64 = 1e-5;
+/// The same for a network that computed in halves, which have 8 to 11 bits.
+const TOLERANCE_OF_HALVES: f64 = 1e-3;
 /// Training images on which it is seen what outputs are.
 const PROBE: usize = 64;
 /// Training images by which ways to scale pixels are compared for a hint.
@@ -72,6 +75,8 @@ struct Form {
     is_last: bool,
     order: Option<Vec<usize>>,
     classes: usize,
+    /// Largest difference of a probability from golden data.
+    tolerance: f64,
 }
 
 /// Publishes a network from elsewhere as the next version of a name.
@@ -96,12 +101,13 @@ pub fn adopt(zoo: &Zoo, request: &Request<'_>) -> Result<VersionDir> {
     let session = load(request, &form.model)?;
     if let Some(golden) = &golden {
         let difference = golden.max_difference(&session)?;
-        if f64::from(difference) > TOLERANCE {
+        if f64::from(difference) > form.tolerance {
             return Err(wrong(
                 request,
                 format!(
-                    "differs from its golden data by {difference:.2e}, expected at most {TOLERANCE:.0e}: are scale, mean and std \
-                 those that it was trained with?"
+                    "differs from its golden data by {difference:.2e}, expected at most {:.0e}: are scale, mean and std \
+                 those that it was trained with?",
+                    form.tolerance
                 ),
             ));
         }
@@ -111,6 +117,10 @@ pub fn adopt(zoo: &Zoo, request: &Request<'_>) -> Result<VersionDir> {
     let mut changes: Vec<String> =
         beside.iter().map(|name| format!("data of {name} taken into the file")).collect();
     changes.extend(form.changes.iter().cloned());
+    let of_original = release::of_original(&form.model);
+    if !of_original.is_empty() {
+        changes.push(format!("{} entries of its metadata kept as \"original.*\"", of_original.len()));
+    }
     let adopted = Adopted {
         file: request.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         sha256,
@@ -144,6 +154,9 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
     // Before it, constants were inputs as well (ONNX IR.md), which no version's are.
     model.ir_version = model.ir_version.max(4);
     let order = order(request)?;
+    let precision::Changed { changes: mut found, has_halves } =
+        model.graph.as_mut().map(precision::to_float32).unwrap_or_default();
+    let tolerance = if has_halves { TOLERANCE_OF_HALVES } else { TOLERANCE };
     let ends = {
         let graph = model.graph.as_ref().ok_or_else(|| wrong(request, "without a graph"))?;
         let output = request.output.map(|name| {
@@ -167,8 +180,9 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
         return Err(wrong(request, hint(request, &model, training, order.as_deref(), &changes)));
     }
     let before = model.clone();
-    let mut found =
+    let mut rewritten =
         changes(request.pixels.as_ref(), &mut model).map_err(|problem| wrong(request, problem))?;
+    found.append(&mut rewritten);
     let is_last = found.iter().any(|change| change == "channels moved last");
     let session = load(request, &model).map_err(|error| wrong(request, explained(&error, &before)))?;
     let outputs = outputs(request, &session, training)?;
@@ -189,7 +203,7 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
     let mut rewriter = Rewriter { graph, changes: Vec::new() };
     rewriter.give_probabilities(&ends, kind, order.as_deref(), classes, is_flat);
     found.append(&mut rewriter.changes);
-    Ok(Form { model, changes: found, kind, ends, is_last, order, classes })
+    Ok(Form { model, changes: found, kind, ends, is_last, order, classes, tolerance })
 }
 
 /// What tract does not take, with what can be done about it where that is known.

@@ -6,6 +6,7 @@ use infer::ADDED;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
 use super::graph::{INPUT, OUTPUT};
+use super::proto::each_graph;
 
 /// Gives values other names that would be taken for ours, also in the graphs within nodes (`If`, `Loop`), which see those
 /// outside. Gives the other name of each.
@@ -38,13 +39,12 @@ const ORIGINAL: &str = "original.";
 
 /// Every name of a value, in graphs within nodes too.
 fn each_name(graph: &mut GraphProto, each: &mut dyn FnMut(&mut String)) {
-    let values = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
-    values.for_each(|value| each(&mut value.name));
-    graph.initializer.iter_mut().for_each(|tensor| each(&mut tensor.name));
-    for node in &mut graph.node {
-        node.input.iter_mut().chain(&mut node.output).for_each(&mut *each);
-        for attribute in &mut node.attribute {
-            attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(|inner| each_name(inner, each));
+    each_graph(graph, &mut |graph| {
+        let values = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
+        values.for_each(|value| each(&mut value.name));
+        graph.initializer.iter_mut().for_each(|tensor| each(&mut tensor.name));
+        for node in &mut graph.node {
+            node.input.iter_mut().chain(&mut node.output).for_each(&mut *each);
         }
-    }
+    });
 }

@@ -3,7 +3,7 @@
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    AttributeProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto,
+    AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto,
     type_proto,
 };
 
@@ -59,6 +59,21 @@ pub(super) fn int64s(tensor: &TensorProto) -> Vec<i64> {
         [] => tensor.int64_data.clone(),
         raw => raw.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
     }
+}
+
+/// Calls `each` with a graph and every one within its nodes (`If`, `Loop`).
+pub(super) fn each_graph(graph: &mut GraphProto, each: &mut dyn FnMut(&mut GraphProto)) {
+    each(graph);
+    for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+        attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(|inner| each_graph(inner, each));
+    }
+}
+
+/// Every constant of a graph, in nodes too, without those of graphs within nodes.
+pub(super) fn tensors(graph: &mut GraphProto) -> impl Iterator<Item = &mut TensorProto> {
+    let attributes = graph.node.iter_mut().flat_map(|node| &mut node.attribute);
+    let in_nodes = attributes.flat_map(|attribute| attribute.t.iter_mut().chain(&mut attribute.tensors));
+    graph.initializer.iter_mut().chain(in_nodes)
 }
 
 pub(super) fn value_info(name: &str, element: DataType, dim: Vec<Dimension>) -> ValueInfoProto {

@@ -7,13 +7,21 @@ use datasets::{Digest, ImageShape};
 use infer::golden::Golden;
 use infer::{Evaluation, Session};
 use prost::Message;
-use tract_onnx::pb::StringStringEntryProto;
+use tract_onnx::pb::{ModelProto, StringStringEntryProto};
 use zoo::{
     Adopted, DatasetInfo, FileRecord, Manifest, NetworkInfo, OnnxInfo, Origin, SCHEMA, SelfCheckInfo,
     TensorInfo, TestResult,
 };
 
-use super::{Form, Request, TOLERANCE, card, graph, proto};
+use super::{Form, Request, card, graph, proto};
+
+/// What a file says of itself (licence, author, names of classes), by the keys under which a version keeps it: its own keys
+/// could be ours.
+pub(super) fn of_original(model: &ModelProto) -> BTreeMap<String, String> {
+    let entries = model.metadata_props.iter().map(|entry| (entry.key.as_str(), &entry.value));
+    let description = (!model.doc_string.is_empty()).then_some(("doc_string", &model.doc_string));
+    entries.chain(description).map(|(key, value)| (format!("original.{key}"), value.clone())).collect()
+}
 
 /// A version in the making.
 pub(super) struct Release<'a> {
@@ -42,7 +50,7 @@ impl Release<'_> {
         files
             .insert("graph.svg".into(), infer::drawing::of(&onnx, self.shape).map_err(damaged)?.into_bytes());
         files.insert(zoo::ONNX.into(), onnx);
-        files.insert("README.md".into(), card::write(&manifest, self.request.dataset).into_bytes());
+        files.insert("README.md".into(), card::write(&manifest, self.request.dataset, &of_original(&self.form.model)).into_bytes());
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| zoo::Error::Io { path, source }
@@ -64,6 +72,7 @@ impl Release<'_> {
     fn onnx(&self, version: u32) -> Vec<u8> {
         let mut model = self.form.model.clone();
         model.model_version = version.into();
+        let of_original = of_original(&self.form.model);
         model.doc_string = self.request.description.into();
         let labels = &self.request.dataset.description.classes;
         let labels = serde_json::to_string(labels).expect("texts always serialise");
@@ -73,8 +82,11 @@ impl Release<'_> {
             ("labels", labels),
             ("original_sha256", self.adopted.sha256.to_string()),
         ]
-        .map(|(key, value)| StringStringEntryProto { key: key.into(), value })
-        .into();
+        .map(|(key, value)| (key.to_owned(), value))
+        .into_iter()
+        .chain(of_original)
+        .map(|(key, value)| StringStringEntryProto { key, value })
+        .collect();
         model.encode_to_vec()
     }
 
@@ -105,7 +117,7 @@ impl Release<'_> {
             onnx: OnnxInfo { opset: summary.opset, ir_version: summary.ir_version, is_annotated: false },
             training: None,
             origin: Some(Origin::Adopted(self.adopted.clone())),
-            self_check: SelfCheckInfo { golden_images, tolerance: TOLERANCE, identical_predictions: none },
+            self_check: SelfCheckInfo { golden_images, tolerance: self.form.tolerance, identical_predictions: none },
             tools: BTreeMap::from([("zoo".into(), env!("CARGO_PKG_VERSION").into())]),
             files: BTreeMap::new(),
         }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use clap::ValueEnum;
 use datasets::Dataset;
 use infer::cli::ZooArgs;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use serde_json::json;
 use terminal::ExitStatus;
 use zoo::Zoo;
@@ -107,6 +107,10 @@ const MAX_LABELS: u64 = 1 << 20;
 /// time: it is read and run in a process of its own, which has limits.
 pub(super) fn adopt(args: &AdoptArgs) -> Result<ExitStatus> {
     if args.within_limits {
+        // Whoever ends the one that waits (a killed job, a time limit) does not want it to go on.
+        if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+            tracing::debug!(%error, "goes on if its parent ends");
+        }
         limit(Resource::As, args.memory << 30);
         limit(Resource::Cpu, 60 * args.minutes);
         return adopt_here(args);

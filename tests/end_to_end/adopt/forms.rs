@@ -229,13 +229,52 @@ fn external_data_are_taken_in_from_the_folder_alone() {
         write(dir, &external(&entries));
         assert_refused(row, &adopt(dir, &["--like", "keras"]), &[expected]);
     }
-    // Data of a constant inside a node.
+    // Data of a constant inside a node, as `onnx.save(convert_attribute=True)` leaves them.
     let graph = model.graph.as_mut().unwrap();
-    let mut constant = graph.initializer.remove(1);
-    (constant.raw_data, constant.data_location) = (Vec::new(), Some(DataLocation::External as i32));
-    graph.node.insert(0, node("Constant", &[], "bias", vec![tensor_attribute(constant)]));
+    let mut constant = graph.initializer.remove(0);
+    constant.raw_data.clear();
+    constant.data_location = Some(DataLocation::External as i32);
+    for (entries, expected) in [
+        (vec![("location", "model.onnx.data"), ("offset", "16"), ("length", "31360")], None),
+        (vec![("location", "other.data")], Some("other.data")),
+    ] {
+        let entry =
+            |(key, value): (&str, &str)| StringStringEntryProto { key: key.into(), value: value.into() };
+        constant.external_data = entries.into_iter().map(entry).collect();
+        let mut model = model.clone();
+        let nodes = &mut model.graph.as_mut().unwrap().node;
+        nodes.insert(0, node("Constant", &[], "weight", vec![tensor_attribute(constant.clone())]));
+        write(dir, &model);
+        let outcome = adopt(dir, &["--like", "keras"]);
+        match expected {
+            None => assert_eq!(outcome.code, Some(0), "{outcome:?}"),
+            Some(expected) => assert_refused("in a node", &outcome, &[expected]),
+        }
+    }
+    let [first, second] = [1, 2].map(|version| manifest(dir, version).test.predictions_sha256);
+    assert_eq!(first, second, "the same network, its weights in a node");
+}
+
+#[test]
+fn what_a_file_says_of_itself_stays_with_it() {
+    let dir = workspace();
+    let dir = dir.path();
+    let mut model = perceptron();
+    model.doc_string = "Made for `tests`".into();
+    model.metadata_props = [("license", "CC-BY-4.0"), ("model", "another"), ("names", &"long ".repeat(100))]
+        .map(|(key, value)| StringStringEntryProto { key: key.into(), value: value.into() })
+        .into();
     write(dir, &model);
-    assert_refused("in a node", &adopt(dir, &["--like", "keras"]), &["data in another file"]);
+    let told = succeed("zoo", dir, [&ADOPT[..], &["--like", "torchvision"]].concat());
+    assert!(told.contains("4 entries of its metadata kept as \"original.*\""), "{told}");
+    let version = dir.join("zoo/models/foreign/1");
+    let card = std::fs::read_to_string(version.join("README.md")).unwrap();
+    assert!(card.contains("- `original.license`: `CC-BY-4.0`\n") && card.contains("` ...\n"), "{card}");
+    let published = std::fs::read(version.join("model.onnx")).unwrap();
+    let published = ModelProto::decode(published.as_slice()).unwrap().metadata_props;
+    let has = |key: &str, value: &str| published.iter().any(|entry| entry.key == key && entry.value == value);
+    assert!(has("original.model", "another") && has("model", "foreign"), "{published:?}");
+    succeed("infer", dir, ["verify", "foreign@1"]);
 }
 
 /// What a caller says of outputs is believed where it can be.

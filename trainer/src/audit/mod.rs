@@ -172,7 +172,7 @@ fn probabilities(
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Vec<f32>> {
-    let network = request.recipe.recipe.build_network(&dataset.description)?;
+    let network = request.recipe.build_network(&dataset.description)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     let classes = dataset.description.classes.len();
     for fold in folds {
@@ -180,7 +180,7 @@ fn probabilities(
     }
     let mut all = vec![0f32; samples.len() * classes];
     for (number, held_out) in folds.iter().enumerate() {
-        let recipe = fold_recipe(request, dataset, number)?;
+        let recipe = fold_recipe(request, number)?;
         let others = folds.iter().enumerate().filter(|(other, _)| *other != number);
         let others: Vec<usize> = others.flat_map(|(_, fold)| fold).copied().collect();
         // Nothing of the images that are judged may reach the network, not even as material for outliers.
@@ -220,12 +220,12 @@ fn probabilities(
 }
 
 /// The recipe of a fold. Its text, and with it its hash, differs from the recipe's: such a run is none of the recipe.
-fn fold_recipe(request: &Request<'_>, dataset: &Dataset, number: usize) -> Result<RecipeFile> {
+fn fold_recipe(request: &Request<'_>, number: usize) -> Result<RecipeFile> {
     let (fold, folds) = (number + 1, request.folds);
     // A byte order mark is one at the beginning alone.
     let own = request.recipe.text.trim_start_matches('\u{feff}');
     let text = format!("# Fold {fold} of {folds} of an audit.\n{own}");
-    let mut recipe = RecipeFile::parse(text, &dataset.dir)?;
+    let mut recipe = RecipeFile::parse(text, &request.recipe.path)?;
     // There are no images to choose by: those held out are what is judged.
     recipe.recipe.output = Output::default();
     recipe.recipe.early_stopping = None;
@@ -234,9 +234,9 @@ fn fold_recipe(request: &Request<'_>, dataset: &Dataset, number: usize) -> Resul
 
 /// No batch is too small for the network.
 fn check(recipe: &RecipeFile, network: &Network, images: usize) -> Result<()> {
-    let mut recipe = recipe.recipe.clone();
-    recipe.split = crate::recipe::Split { validation: 0, train: None };
-    crate::split::check_images(&recipe, network, images)
+    let mut whole = recipe.recipe.clone();
+    whole.split = crate::recipe::Split { validation: 0, train: None };
+    crate::split::check_images(&whole, network, images).map_err(|error| recipe.in_file(error))
 }
 
 /// Folder of the runs that belong to a recipe, a dataset and a number of folds.

@@ -59,7 +59,7 @@ pub(super) fn command(args: &InitArgs) -> Result<()> {
     }
     let recipe = RecipeFile::parse(text, &path)?;
     enter_profile(&recipe.recipe.numeric_profile)?;
-    let images = trainer::split::split(&recipe.recipe, &samples)?.0.len();
+    let images = trainer::split::split(&recipe, &samples)?.0.len();
     zoo::write_atomic(&path, recipe.text.as_bytes())?;
     // The recipe is good without: of few images there are too few steps.
     let throughput = throughput::measure(&recipe, &dataset, Path::new("zoo"), TRIED)

@@ -159,8 +159,8 @@ pub(super) fn front_command(args: &FrontArgs) -> Result<ExitStatus> {
 
 pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
     let (_, version) = open_version(&args.zoo, &args.model)?;
-    let recipe = RecipeFile::of_version(&version)?.recipe;
-    let dataset = whole_dataset(&args.datasets, &recipe.dataset)?;
+    let recipe = RecipeFile::of_version(&version)?;
+    let dataset = whole_dataset(&args.datasets, &recipe.recipe.dataset)?;
     let samples = dataset.load(Split::Train)?;
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     let network = recipe.build_network(&dataset.description)?;

@@ -61,7 +61,7 @@ pub(super) fn train_recipe(
 ) -> Result<Option<RunSummary>> {
     let dataset = whole_dataset(&common.datasets, &recipe.recipe.dataset)?;
     let options = Options { stop_after, ..options(resume, common, zoo)? };
-    recipe.recipe.build_network(&dataset.description)?;
+    recipe.build_network(&dataset.description)?;
     let run = RunDir::open(path, recipe, resume)?;
     train(recipe, &dataset, &run, &options, &mut TrainingBar::default())
 }

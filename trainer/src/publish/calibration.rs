@@ -27,15 +27,14 @@ pub(crate) fn temperature(
     network: &Network,
     parameters: &Parameters,
 ) -> Result<f32> {
-    let recipe = &recipe.recipe;
-    if !recipe.output.confidence {
+    if !recipe.recipe.output.confidence {
         return Ok(1.0);
     }
     let samples = dataset.load(Split::Train)?;
     let (_, validation) = split(recipe, &samples)?;
     if validation.is_empty() {
         return Err(Error::Recipe {
-            path: recipe.name.clone().into(),
+            path: recipe.path.clone(),
             field: "split.validation".into(),
             found: "0".into(),
             expected: "at least 1 image, because output.confidence is fitted on them".into(),

@@ -69,7 +69,7 @@ pub fn publish_weights(
     dataset: &Dataset,
     zoo: &Zoo,
 ) -> Result<VersionDir> {
-    let network = recipe.recipe.build_network(&dataset.description)?;
+    let network = recipe.build_network(&dataset.description)?;
     let (parameters, sha256) = weights::read_foreign(file, &network, names)?;
     let origin = ForeignWeights {
         file: file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -276,7 +276,7 @@ impl Release<'_> {
     /// What the probabilities promise, fitted on the validation images as `infer` sees them.
     fn confidence(&self, session: &Session) -> Result<zoo::Confidence> {
         let samples = self.dataset.load(Split::Train)?;
-        let (_, validation) = crate::split::split(&self.recipe.recipe, &samples)?;
+        let (_, validation) = crate::split::split(&self.recipe, &samples)?;
         let validation = samples.select(&validation);
         let probabilities = infer::probabilities(session, &validation)?;
         let of_test = infer::probabilities(session, &self.test)?;

@@ -59,7 +59,7 @@ pub fn reproduce(
     let mut recipe = RecipeFile::of_version(version)?;
     let profile = &mut recipe.recipe.numeric_profile;
     profile.isa = request.isa.unwrap_or(profile.isa);
-    let network = recipe.recipe.build_network(&dataset.description)?;
+    let network = recipe.build_network(&dataset.description)?;
     let test = dataset.load(Split::Test)?;
     let published = Published { version, recipe: &recipe, network: &network, dataset, test: &test };
     let mut outcome = Reproduction {

@@ -65,7 +65,8 @@ def walk_through(number, block, guide):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "recipes").symlink_to(ROOT / "recipes")
-        (folder / "drawing.png").write_bytes((ROOT / "docs/seven.png").read_bytes())
+        (folder / "docs").mkdir()
+        (folder / "docs/seven.png").write_bytes((ROOT / "docs/seven.png").read_bytes())
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block], cwd=folder, env=environment(), capture_output=True, text=True
         )

@@ -15,6 +15,18 @@ pub enum Preprocessing {
     Steps(Vec<Step>),
 }
 
+impl Preprocessing {
+    /// Whether it looks for objects on a picture, instead of taking it as one.
+    pub fn finds_objects(&self) -> bool {
+        match self {
+            Preprocessing::Procedure(_) => false,
+            Preprocessing::Steps(steps) => steps
+                .iter()
+                .any(|step| matches!(step, Step::FindObjects { .. } | Step::SeparateObject { .. })),
+        }
+    }
+}
+
 /// By hand, because for an untagged enum serde says only that nothing fits.
 impl<'de> Deserialize<'de> for Preprocessing {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Preprocessing, D::Error> {
@@ -78,7 +90,7 @@ pub enum Step {
     /// Divides by the light: the ground around each place, per colour, becomes even; what is left is how
     /// much darker or brighter than its ground each pixel is.
     FlattenLight {
-        /// Side of the neighbourhood whose median is the ground.
+        /// Side of the neighbourhood whose median is the first guess at the ground.
         window: f64,
     },
     /// Finds what is ink: darker than its ground or brighter, whichever there is more of, by more than the

@@ -45,7 +45,10 @@ pub(crate) fn card(description: &Description, imported: &Imported) -> String {
             imported.leaked,
             "images to train or validate with were left out because they are tested or validated on",
         ),
-        (imported.contradictions.len(), "images that were there under two labels were left out, every copy of them"),
+        (
+            imported.contradictions.len(),
+            "images that were there under two labels were left out, every copy of them",
+        ),
         (imported.unreadable.len(), "unreadable files were left out"),
         (imported.left_out.len(), "other files were left out"),
         (imported.relabelled, "images got another class"),

@@ -87,22 +87,24 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Photo>
     if let Some(name) = unreadable_format(bytes) {
         return Err(Error::image(path, format!("{name} cannot be read; save it as JPEG or PNG")));
     }
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Error::io(path))?;
+    let Some(format) = reader.format() else {
+        return Err(Error::image(path, "not an image; expected PNG, JPEG, BMP, GIF, WebP or TIFF"));
+    };
     let wrong = |e: ImageError| match e {
         ImageError::Limits(e) if matches!(e.kind(), LimitErrorKind::InsufficientMemory) => {
             Error::image(path, format!("needs more than the {max_bytes} bytes of memory that are allowed"))
         }
+        // "failed to fill whole buffer": it ends before it should.
+        ImageError::IoError(e) => Error::image(path, format!("not a whole {} file: {e}", name(format))),
         e => Error::image(path, e.to_string()),
     };
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Error::io(path))?;
-    if reader.format().is_none() {
-        return Err(Error::image(path, "not an image; expected PNG, JPEG, BMP, GIF, WebP or TIFF"));
-    }
-    if reader.format() == Some(ImageFormat::Jpeg) {
+    if format == ImageFormat::Jpeg {
         let decoded = jpeg::decode(bytes, MAX_SIDE, max_bytes);
         let (image, size) = decoded.map_err(|problem| Error::image(path, problem))?;
         return Ok(Photo { image, size, has_more: false });
     }
-    let has_more = reader.format().is_some_and(|format| frames::has_more(bytes, format));
+    let has_more = frames::has_more(bytes, format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(max_bytes);
     reader.limits(limits);
@@ -123,6 +125,18 @@ pub fn decode_within(bytes: &[u8], path: &Path, max_bytes: u64) -> Result<Photo>
         return Err(Error::image(path, "the image has no pixels"));
     }
     Ok(Photo { size: (image.width(), image.height()), image, has_more })
+}
+
+/// What people call a format.
+fn name(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Png => "PNG",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Tiff => "TIFF",
+        _ => "image",
+    }
 }
 
 /// How many pixels an image file says that it has.

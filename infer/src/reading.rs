@@ -65,6 +65,9 @@ impl Reading {
     }
 }
 
+/// By so much, of a logarithm, two halves must be better than the whole: a whole that the network is sure of stays one.
+const MARGIN: f32 = 0.1;
+
 /// A piece or several, and what the network says.
 struct Candidate {
     found: Found,
@@ -135,7 +138,7 @@ impl Predictor {
             let mut chosen = vec![whole];
             if let Some([left, right]) = prepared.halves(piece) {
                 let halves = vec![self.candidate(worker, left)?, self.candidate(worker, right)?];
-                if halves.iter().map(|half| half.score).sum::<f32>() > chosen[0].score {
+                if halves.iter().map(|half| half.score).sum::<f32>() > chosen[0].score + MARGIN {
                     chosen = halves;
                 }
             }

@@ -18,7 +18,7 @@ use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 use crate::error::{Error, Result};
 use crate::network::adopted::check;
 use crate::network::substitute::substitute;
-use crate::network::{guarded, problem};
+use crate::network::{guarded, problem, reasons};
 
 /// What a network gave.
 pub struct Ran {
@@ -42,7 +42,7 @@ impl Input {
             Ok(Input(load_tensor(&*data_resolver::default(), &tensor, None)?.into_tvalue()))
         };
         guarded(true, read).map_err(|error| {
-            Error::Usage(format!("{}: not a TensorProto: {}", path.display(), problem(&error)))
+            Error::Usage(format!("{}: not a TensorProto: {}", path.display(), reasons(&error)))
         })
     }
 }

@@ -34,16 +34,25 @@ pub struct Speed {
     pub images_per_second: f64,
 }
 
-/// Classifies images of no meaning, `batch` to a call, for about `duration`.
+/// Whether so much can be measured.
 ///
 /// # Errors
-/// [`Error::Usage`] if `batch` or `threads` is 0 or too large; else as for [`crate::Worker::probabilities`].
-pub fn speed(session: &Session, batch: usize, threads: usize, duration: Duration) -> Result<Speed> {
+/// [`Error::Usage`] if `batch` or `threads` is 0 or too large.
+pub(crate) fn check(batch: usize, threads: usize) -> Result<()> {
     for (what, found, most) in [("batch", batch, MAX_BATCH), ("threads", threads, MAX_THREADS)] {
         if !(1..=most).contains(&found) {
             return Err(Error::Usage(format!("{what} {found}, expected 1 to {most}")));
         }
     }
+    Ok(())
+}
+
+/// Classifies images of no meaning, `batch` to a call, for about `duration`.
+///
+/// # Errors
+/// [`Error::Usage`] if `batch` or `threads` is 0 or too large; else as for [`crate::Worker::probabilities`].
+pub fn speed(session: &Session, batch: usize, threads: usize, duration: Duration) -> Result<Speed> {
+    check(batch, threads)?;
     let numel = session.shape().numel();
     let pixels: Vec<u8> = (0..batch * numel).map(|i| (i * 7 % 256) as u8).collect();
     let started = Instant::now();

@@ -75,7 +75,26 @@ fn a_planted_regression_is_found_explained_and_kept_from_an_alias() {
     let fields = ["data", "sizes", "operators", "disagreements"].map(|field| &own[field]);
     assert!(fields.into_iter().all(|field| *field == nothing), "{own}");
 
+    // Another dataset of that name says nothing of them: of other images, of other classes.
+    let folder = tests::tiny_dataset(&dir.join("other"), 20, 10).unwrap();
+    let description = folder.join("dataset.yaml");
+    let text = std::fs::read_to_string(&description).unwrap();
+    std::fs::write(&description, text.replace("name: tiny\n", "name: mnist\n")).unwrap();
+    std::fs::rename(&folder, folder.with_file_name("mnist")).unwrap();
+    let other = run("zoo", dir, ["diff", "mnist-fast@1", "mnist-fast@2", "--datasets", "other/datasets"]);
+    assert_refused("another dataset", &other, &["sha256", "of mnist-fast@1"]);
+    let same = run("zoo", dir, ["diff", "mnist-fast@1", "mnist-fast@2", "--html", "a", "--picture", "a"]);
+    assert_refused("one file for two", &same, &["the same file"]);
+
     succeed("zoo", dir, ["alias", "mnist-fast@1", "stable"]);
+    // Nor is a version judged by it.
+    let real = dir.join("datasets");
+    std::fs::rename(&real, dir.join("real")).unwrap();
+    std::os::unix::fs::symlink("other/datasets", &real).unwrap();
+    let other = run("zoo", dir, ["alias", "mnist-fast@2", "stable", "--not-worse-than", "stable"]);
+    assert_refused("another dataset", &other, &["sha256", "of mnist-fast@1"]);
+    std::fs::remove_file(&real).unwrap();
+    std::fs::rename(dir.join("real"), &real).unwrap();
     let refused = run("zoo", dir, ["alias", "mnist-fast@2", "stable", "--not-worse-than", "stable"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("mnist-fast@2 is worse than mnist-fast@1"), "{refused:?}");

@@ -29,7 +29,7 @@ fn every_published_model_verifies() {
     }
 }
 
-/// Clean accuracy no less than the seed network's, damaged images as promised, probabilities that can be
+/// Clean accuracy no less than the first `mnist-cnn`'s, damaged images as promised, probabilities that can be
 /// believed. What `verify` counts again is what stands in the manifest.
 #[test]
 fn the_robust_models_are_good_enough() {
@@ -55,7 +55,7 @@ fn check_robust(name: &str, clean: u64, damaged: f64) {
 
 /// `mnist-cnn` without padding, `fashion-cnn` with; else the same network.
 #[test]
-fn the_seed_models_are_the_seed_network_and_good_enough() {
+fn the_cnn_models_are_the_network_everyone_starts_from_and_good_enough() {
     for (name, minimum, parameters, macs) in
         [("mnist-cnn@1", 9940, 1_111_946, 4_796_416), ("fashion-cnn@1", 9300, 3_274_634, 13_883_904)]
     {

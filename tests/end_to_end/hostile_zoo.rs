@@ -126,7 +126,7 @@ fn no_more_memory_is_asked_for_than_a_file_may_have() {
             std::fs::write(version.join("manifest.yaml"), hostile).unwrap();
             let predict = ["predict", seven.to_str().unwrap(), "--model", "mnist-lite"];
             for arguments in
-                [&predict[..], &["show", "mnist-lite"], &["verify", "mnist-lite", "--datasets", "no"]]
+                [&predict[..], &["show", "mnist-lite"], &["verify", "mnist-lite", "--datasets", "."]]
             {
                 let outcome = soon(dir.path(), "infer", arguments);
                 assert!([Some(1), Some(2)].contains(&outcome.code), "{name}, {bytes}: {outcome:?}");
@@ -160,20 +160,95 @@ fn costs_are_of_versions_that_are_there() {
     let outcome = run("zoo", dir.path(), ["index", "--check"]);
     let problem = "costs of mnist-lite@2: no such version";
     assert!(outcome.code == Some(1) && outcome.stderr.contains(problem), "{outcome:?}");
+    assert_eq!(run("zoo", dir.path(), ["index", "--check", "--json"]).code, Some(1));
     // One whose manifest is damaged is there.
     costs(&of("mnist-lite@1"));
     std::fs::write(version.join("manifest.yaml"), "x").unwrap();
     let outcome = run("zoo", dir.path(), ["index"]);
     let told = outcome.stderr.contains("left out") && !outcome.stderr.contains("no such version");
     assert!(outcome.code == Some(1) && told, "{outcome:?}");
-    // The index as JSON has no costs; the table is not printed without, and nothing is written.
+    // The table is not printed without, and nothing is written.
     costs("[]");
     let index = std::fs::read(zoo.root().join("index.json")).unwrap();
     copy_dir(&root().join("zoo/models/mnist-lite/1"), &version).unwrap();
-    let outcome = run("zoo", dir.path(), ["index"]);
-    assert!(outcome.code == Some(2) && outcome.stderr.contains("costs.json"), "{outcome:?}");
+    for arguments in [vec!["index"], vec!["index", "--json"], vec!["index", "--check", "--json"]] {
+        let outcome = run("zoo", dir.path(), &arguments);
+        assert!(outcome.code == Some(2) && outcome.stderr.contains("costs.json"), "{outcome:?}");
+        assert!(outcome.stdout.is_empty(), "{outcome:?}");
+    }
     assert_eq!(std::fs::read(zoo.root().join("index.json")).unwrap(), index);
-    assert_eq!(run("zoo", dir.path(), ["index", "--json"]).code, Some(0));
+}
+
+/// Lines that nobody could have written with `zoo alias` are no aliases.
+#[test]
+fn the_log_of_aliases_holds_aliases_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (zoo, _) = zoo_copy(dir.path());
+    for (line, expected) in [
+        (r#"{"model": "mnist-lite", "alias": "latest", "version": 1}"#, "line 1: alias"),
+        (r#"{"model": "mnist-lite", "alias": "7", "version": 1}"#, "line 1: alias"),
+        (r#"{"model": "mnist-lite", "alias": "a\nmnist-lite@b", "version": 1}"#, "line 1: alias"),
+        (r#"{"model": "../x", "alias": "a", "version": 1}"#, "line 1: model"),
+        (r#"{"model": "mnist-lite", "alias": "a", "version": 0}"#, "line 1: version"),
+    ] {
+        std::fs::write(zoo.root().join("aliases.jsonl"), format!("{line}\n")).unwrap();
+        let outcome = soon(dir.path(), "zoo", &["alias", "mnist-lite"]);
+        tests::assert_refused(line, &outcome, &["aliases.jsonl", expected]);
+    }
+    std::fs::write(
+        zoo.root().join("aliases.jsonl"),
+        "{\"model\": \"mnist-lite\", \"alias\": \"a\", \"version\": 1}\n",
+    )
+    .unwrap();
+    assert_eq!(run("zoo", dir.path(), ["alias", "mnist-lite"]).stdout, "mnist-lite@a -> mnist-lite@1\n");
+    // A version of which nothing is to be set.
+    for named in ["mnist-lite@1", "mnist-lite@99", "mnist-lite@a"] {
+        tests::assert_refused(named, &run("zoo", dir.path(), ["alias", named]), &["without an alias to set"]);
+    }
+    for named in ["mnist-lite@01", "mnist-lite@+1"] {
+        tests::assert_refused(named, &run("infer", dir.path(), ["show", named]), &["with a version from 1"]);
+    }
+}
+
+/// Texts of a manifest are cells of the table of results, not lines of it.
+#[test]
+fn a_manifest_forges_no_line_of_the_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let (zoo, version) = zoo_copy(dir.path());
+    let path = version.join("manifest.yaml");
+    let mut manifest: zoo::Manifest = datasets::yaml::read(&path).unwrap();
+    manifest.training.as_mut().unwrap().cpu = "x |\n| [other 9](http://a.example) | 100 %".into();
+    std::fs::write(&path, datasets::yaml::to_string(&manifest).unwrap()).unwrap();
+    zoo.write_index().unwrap();
+    let table = run("zoo", dir.path(), ["index"]).stdout;
+    assert!(table.contains("http://a.example"), "{table}");
+    assert!(!table.contains("\n| [other 9](http"), "{table}");
+}
+
+/// What is published never changes, not even by a command that was given it as the place of its output.
+#[test]
+fn outputs_do_not_go_into_a_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, version) = zoo_copy(dir.path());
+    let names = || zoo::list_files(&version).unwrap();
+    let (before, card) = (names(), std::fs::read(version.join("README.md")).unwrap());
+    let seven = root().join("docs/seven.png");
+    let seven = seven.to_str().unwrap();
+    symlink(&version, dir.path().join("link")).unwrap();
+    let place = "zoo/models/mnist-lite/1";
+    for (program, arguments) in [
+        ("infer", vec!["show", "mnist-lite", "--graph", "zoo/models/mnist-lite/1/README.md"]),
+        ("infer", vec!["show", "mnist-lite", "--graph", "link/graph.svg"]),
+        ("infer", vec!["predict", seven, "--model", "mnist-lite", "--save-steps", place]),
+        ("infer", vec!["run", "link/model.onnx", "--inputs", "link/test_data_set_0", "--out", place]),
+        ("zoo", vec!["export", "bom", place]),
+        ("zoo", vec!["export", "hf", "link/hub"]),
+        ("zoo", vec!["export", "torch", "link"]),
+        ("zoo", vec!["export", "onnx-hub", place]),
+    ] {
+        tests::assert_refused(program, &run(program, dir.path(), &arguments), &["never changes"]);
+    }
+    assert_eq!((names(), std::fs::read(version.join("README.md")).unwrap()), (before, card));
 }
 
 /// A link to the right file is as good as the file, to every command.

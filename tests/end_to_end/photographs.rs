@@ -87,6 +87,27 @@ fn a_marked_picture_shows_what_was_read() {
         ["read", "x.png", "x.png", "--picture", "y.svg", "--zoo", zoo.to_str().unwrap()],
     );
     tests::assert_refused("two images, one picture", &outcome, &["--picture: 2 images, expected 1"]);
+    // The image is not written over, and what was read is told though no picture can be written.
+    let before = std::fs::read(dir.path().join("x.png")).unwrap();
+    std::os::unix::fs::symlink("x.png", dir.path().join("link.svg")).unwrap();
+    for picture in ["x.png", "link.svg"] {
+        let same =
+            run("infer", dir.path(), ["read", "x.png", "--picture", picture, "--zoo", zoo.to_str().unwrap()]);
+        tests::assert_refused(picture, &same, &["is the image itself"]);
+    }
+    assert_eq!(std::fs::read(dir.path().join("x.png")).unwrap(), before);
+    for (picture, expected) in [("nowhere/x.svg", "no such folder"), (".", "is a folder")] {
+        let outcome =
+            run("infer", dir.path(), ["read", "x.png", "--picture", picture, "--zoo", zoo.to_str().unwrap()]);
+        assert!(outcome.code == Some(2) && outcome.stdout == "42\n", "{outcome:?}");
+        assert!(outcome.stderr.contains(expected) && !outcome.stderr.contains(".tmp-"), "{outcome:?}");
+    }
+    // Models that take a picture as one object would read one digit of it.
+    for model in ["mnist-lite", "fashion-cnn@1"] {
+        let one =
+            run("infer", dir.path(), ["read", "x.png", "--model", model, "--zoo", zoo.to_str().unwrap()]);
+        tests::assert_refused(model, &one, &["finds no objects"]);
+    }
 }
 
 /// What is said of each kind of image, in JSON and in text.

@@ -71,6 +71,8 @@ fn show_draws_what_the_network_sees() {
     // The picture of a given input never changes; the probability in the first line may.
     let picture: Vec<&str> = outcome.stdout.lines().skip(1).collect();
     insta::assert_snapshot!(picture.join("\n"));
+    let both = run_with_input("infer", &root(), &["predict", "-", "--show", "--json"], &png);
+    assert!(both.code == Some(2) && both.stderr.contains("--show"), "{both:?}");
 }
 
 #[test]
@@ -112,6 +114,49 @@ fn bench_measures_every_combination() {
         assert!(number("p50_us") > 0.0 && number("p99_us") >= number("p50_us"), "{speed}");
         assert!(number("images_per_second") > 0.0, "{speed}");
     }
+    // What is mistyped is found before the first is measured.
+    for (arguments, expected) in [
+        (["mnist-lite", "nobody", "--batch", "1"], "nobody"),
+        (["mnist-lite", "mnist-fast", "--batch", "1,0"], "batch 0"),
+        (["mnist-lite", "mnist-fast", "--threads", "1,2000"], "threads 2000"),
+        (["mnist-lite", "mnist-fast", "--seconds", "-1"], "--seconds -1"),
+    ] {
+        let start = std::time::Instant::now();
+        let outcome = tests::run("infer", &root(), [&["bench"][..], &arguments].concat());
+        tests::assert_refused(expected, &outcome, &[expected]);
+        assert!(start.elapsed().as_secs_f64() < 0.9, "{expected}: {:?}", start.elapsed());
+    }
+}
+
+/// A mistyped folder of datasets is no failed check.
+#[test]
+fn verify_tells_a_mistyped_folder_from_other_data() {
+    let outcome = tests::run("infer", &root(), ["verify", "mnist-lite", "--datasets", "nowhere"]);
+    tests::assert_refused("nowhere", &outcome, &["--datasets nowhere: no such folder"]);
+}
+
+#[test]
+fn a_network_is_run_on_tensors_that_are_named_as_they_should_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, data) = (root().join("zoo/models/mnist-lite/1/model.onnx"), dir.path().join("data"));
+    tests::copy_dir(&root().join("zoo/models/mnist-lite/1/test_data_set_0"), &data).unwrap();
+    let run = |inputs: &str, out: &str| {
+        let arguments = ["run", model.to_str().unwrap(), "--inputs", inputs, "--out", out];
+        tests::run("infer", dir.path(), arguments)
+    };
+    let expected = std::fs::read(data.join("output_0.pb")).unwrap();
+    tests::assert_refused("what is expected", &run("data", "./data"), &["has the inputs"]);
+    assert_eq!(std::fs::read(data.join("output_0.pb")).unwrap(), expected);
+    assert_eq!(run("data", "out").code, Some(0));
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    tests::assert_refused("nothing", &run("empty", "out"), &["empty: no inputs, expected input_0.pb"]);
+    std::fs::write(data.join("input_x.pb"), "").unwrap();
+    tests::assert_refused("a name", &run("data", "out"), &["input_x.pb: expected input_<number>.pb"]);
+    std::fs::remove_file(data.join("input_x.pb")).unwrap();
+    std::fs::copy(root().join("docs/seven.png"), data.join("input_0.pb")).unwrap();
+    let picture = run("data", "out");
+    tests::assert_refused("a picture", &picture, &["input_0.pb: not a TensorProto"]);
+    assert!(!picture.stderr.contains("ONNX model"), "{picture:?}");
 }
 
 #[test]

@@ -149,6 +149,27 @@ fn publishing_and_damage_under_load() {
     assert!(failures.is_empty() && answered > 100, "{answered} requests: {failures:?}\n{}", server.log());
 }
 
+/// A mount that is away for a moment, a folder that is swapped.
+#[test]
+fn a_zoo_that_is_away_keeps_its_models_in_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let zoo = small_zoo(dir.path());
+    let server = Server::start(dir.path(), &[]);
+    let (models, away) = (zoo.models_dir(), dir.path().join("away"));
+    std::fs::rename(&models, &away).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(server.get(&format!("/v2/models/{MODEL}/ready")).status, 200);
+    assert_eq!(server.get("/v2/health/ready").status, 200);
+    // One model that is gone is gone.
+    std::fs::rename(&away, &models).unwrap();
+    std::fs::rename(models.join(MODEL), dir.path().join("model")).unwrap();
+    let start = std::time::Instant::now();
+    while server.get(&format!("/v2/models/{MODEL}/ready")).status == 200 {
+        assert!(start.elapsed().as_secs() < 20, "still there");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn a_repaired_version_comes_into_service() {
     let dir = tempfile::tempdir().unwrap();

@@ -41,10 +41,63 @@ fn exports_name_their_files_and_refuse_what_they_cannot_do() {
     std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
     let outside = run("zoo", dir.path(), ["export", "onnx-hub", "elsewhere"]);
     assert_refused("no path from there", &outside, &["not below"]);
+    let twice = run("zoo", dir.path(), ["export", "onnx-hub", ".", "mnist-lite@1", "mnist-lite"]);
+    assert_refused("one version twice", &twice, &["mnist-lite@1: named twice"]);
     let onnx = dir.path().join("zoo/models/mnist-lite/1/model.safetensors");
     std::fs::write(onnx, "x").unwrap();
-    let damaged = run("zoo", dir.path(), ["export", "hf", "hub"]);
-    assert_refused("a damaged file", &damaged, &["model.safetensors: changed"]);
+    for form in ["hf", "torch", "bom", "onnx-hub"] {
+        let damaged = run("zoo", dir.path(), ["export", form, "."]);
+        assert_refused("a damaged file", &damaged, &["model.safetensors: changed"]);
+    }
+}
+
+/// A folder of another version gets this one's files and loses only that one's.
+#[test]
+fn an_export_replaces_what_an_earlier_one_wrote_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    small_zoo(dir);
+    std::os::unix::fs::symlink(root().join("datasets"), dir.join("datasets")).unwrap();
+    let adopted =
+        ["adopt", "zoo/models/mnist-lite/1/model.onnx", "--name", "mnist-lite", "--dataset", "mnist"];
+    succeed("zoo", dir, adopted);
+    let folder = dir.join("hub/mnist-lite");
+    std::fs::create_dir_all(folder.join(".export-killed")).unwrap();
+    succeed("zoo", dir, ["export", "hf", "hub", "mnist-lite@1"]);
+    assert!(!folder.join(".export-killed").exists(), "swept");
+    assert!(folder.join("recipe.yaml").exists());
+    // Somebody's own beside it, one under a name that is ours.
+    std::fs::write(folder.join("notes.txt"), "mine").unwrap();
+    std::fs::write(folder.join("recipe.yaml"), "mine").unwrap();
+    succeed("zoo", dir, ["export", "hf", "hub", "mnist-lite@2"]);
+    let is_there = |name: &str| folder.join(name).exists();
+    assert!(is_there("notes.txt") && is_there("recipe.yaml") && !is_there("model.safetensors"));
+    let manifest = std::fs::read(folder.join("manifest.yaml")).unwrap();
+    assert_eq!(manifest, std::fs::read(dir.join("zoo/models/mnist-lite/2/manifest.yaml")).unwrap());
+
+    // Of all models those that have a recipe; one that has none is refused where it is named.
+    let outcome = run("zoo", dir, ["export", "torch", "torch"]);
+    assert!(outcome.code == Some(0) && outcome.stderr.contains("mnist-lite@2 left out"), "{outcome:?}");
+    assert_refused(
+        "no recipe",
+        &run("zoo", dir, ["export", "torch", "torch", "mnist-lite@2"]),
+        &["no recipe"],
+    );
+}
+
+/// The licence of a dataset is that of the files a version was made of.
+#[test]
+fn a_bill_names_the_licence_of_its_own_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    small_zoo(dir);
+    let folder = tests::tiny_dataset(dir, 20, 10).unwrap();
+    let other = dir.join("datasets/mnist");
+    std::fs::rename(folder, &other).unwrap();
+    let text = std::fs::read_to_string(other.join("dataset.yaml")).unwrap();
+    std::fs::write(other.join("dataset.yaml"), text.replace("name: tiny\n", "name: mnist\n")).unwrap();
+    let outcome = run("zoo", dir, ["export", "bom", "bills"]);
+    assert!(outcome.code == Some(0) && outcome.stderr.contains("other hashes"), "{outcome:?}");
 }
 
 #[test]

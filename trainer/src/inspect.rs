@@ -89,7 +89,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn receptive_fields_of_the_seed_network() {
+    fn receptive_fields_of_mnist_cnn() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let recipe = RecipeFile::read(&root.join("recipes/mnist-cnn.yaml")).unwrap();
         let dataset = datasets::Dataset::find(&root.join("datasets"), "mnist").unwrap();

@@ -123,9 +123,11 @@ impl Optimizer {
         if on == WeightDecayOn::All || weight_decay == 0.0 {
             return Vec::new();
         }
-        // Biases, scales and shifts have one dimension, weights two or four.
-        let vectors = parameters.trainable_indices().filter(|&index| parameters.tensor(index).dim() < 2);
-        vectors.map(|index| parameters.range(index)).collect()
+        // Weights have two dimensions (dense) or four (convolution). Biases, scales and shifts have one; those of `layer_norm` an
+        // image's three.
+        let is_weight = |index: &usize| matches!(parameters.tensor(*index).dim(), 2 | 4);
+        let others = parameters.trainable_indices().filter(|index| !is_weight(index));
+        others.map(|index| parameters.range(index)).collect()
     }
 
     /// `(field, value, whether it is in range, range)` of every constant, for checking a recipe.

@@ -258,7 +258,7 @@ fn shortcuts_of_flat_and_uneven_images() {
 }
 
 #[test]
-fn the_table_of_the_seed_network() {
+fn the_table_of_mnist_cnn() {
     let recipe =
         trainer::recipe::RecipeFile::read(std::path::Path::new("../recipes/mnist-cnn.yaml")).unwrap().recipe;
     let network =

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic::write_atomic;
 use crate::error::{Error, Result};
-use crate::{Selector, Spec, Zoo};
+use crate::{Selector, Spec, Zoo, check_name};
 
 /// File name in the zoo.
 pub(crate) const FILE: &str = "aliases.jsonl";
@@ -29,6 +29,30 @@ pub struct AliasEntry {
     /// sha256 of the line before, without its end; absent from the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,
+}
+
+impl AliasEntry {
+    /// Field, value and what is expected of the first that cannot be.
+    fn wrong(&self) -> Option<(&'static str, String, String)> {
+        if let Err(expected) = check_name(&self.model) {
+            return Some(("model", format!("{:?}", self.model), expected));
+        }
+        if !is_alias(&self.alias) {
+            return Some(("alias", format!("{:?}", self.alias), ALIAS.into()));
+        }
+        (self.version == 0).then(|| ("version", "0".into(), "a version from 1".into()))
+    }
+}
+
+fn is_alias(text: &str) -> bool {
+    matches!(text.parse(), Ok(Selector::Alias(_)))
+}
+
+/// What an alias can be.
+const ALIAS: &str = "a lower-case word that is not `latest`";
+
+fn told(digest: Option<Digest>) -> String {
+    digest.map_or("none".into(), |digest| digest.to_string())
 }
 
 /// Larger logs are refused.
@@ -51,6 +75,12 @@ impl Zoo {
             })
         };
         let history: Vec<AliasEntry> = text.lines().enumerate().map(entry).collect::<Result<_>>()?;
+        if let Some((index, (field, found, expected))) =
+            history.iter().enumerate().find_map(|(index, entry)| Some((index, entry.wrong()?)))
+        {
+            let field = format!("line {}: {field}", index + 1);
+            return Err(Error::Manifest { path, field, found, expected });
+        }
         let mut before: Option<&str> = None;
         let mut is_chained = false;
         for (index, (line, entry)) in text.lines().zip(&history).enumerate() {
@@ -60,8 +90,11 @@ impl Zoo {
                 return Err(Error::Manifest {
                     path,
                     field: format!("line {}: previous", index + 1),
-                    found: format!("{:?}", entry.previous),
-                    expected: format!("{expected:?}, of the line before: lines were changed or removed"),
+                    found: told(entry.previous),
+                    expected: format!(
+                        "{}, of the line before: lines were changed or removed",
+                        told(expected)
+                    ),
                 });
             }
             before = Some(line);
@@ -118,12 +151,12 @@ impl Zoo {
     /// [`Error::NotFound`] for a version that is not there, [`Error::Manifest`] for a name that cannot be an alias.
     pub fn set_alias(&self, spec: &Spec, alias: &str) -> Result<AliasEntry> {
         let path = self.root().join(FILE);
-        if !matches!(alias.parse(), Ok(Selector::Alias(_))) {
+        if !is_alias(alias) {
             return Err(Error::Manifest {
                 path,
                 field: "alias".into(),
                 found: format!("`{alias}`"),
-                expected: "a lower-case word that is not `latest`".into(),
+                expected: ALIAS.into(),
             });
         }
         let _lock = self.lock()?;

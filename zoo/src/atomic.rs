@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::refuse_published;
 
 /// How the names of files begin that are being written.
 pub(crate) const TEMPORARY: &str = ".tmp-";
@@ -23,6 +24,13 @@ fn write_with_mode(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<()> {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
+    if !dir.is_dir() {
+        return Err(Error::io(dir)(std::io::Error::new(std::io::ErrorKind::NotFound, "no such folder")));
+    }
+    if path.is_dir() {
+        let problem = "is a folder, expected a file";
+        return Err(Error::io(path)(std::io::Error::new(std::io::ErrorKind::IsADirectory, problem)));
+    }
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     if mode.is_none() {
@@ -40,9 +48,10 @@ fn write_with_mode(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<()> {
 /// gets the bytes. What a descriptor such as `/dev/stdout` has already is kept, also where it is a file.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::Published`] for a place in a published version, [`Error::Io`].
 pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
     let place = place(path).map_err(Error::io(path))?;
+    refuse_published(&place)?;
     let written = match descriptor(&place) {
         // Opened anew, a file would be written from its beginning, over what the process printed.
         // A reader who leaves early is no error, as for everything else that is printed.

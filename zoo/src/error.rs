@@ -40,6 +40,12 @@ pub enum Error {
         /// What is allowed.
         expected: String,
     },
+    /// Something was to be written into a published version.
+    #[error("{}: in a version of a zoo, which never changes; choose another place", path.display())]
+    Published {
+        /// What was to be written.
+        path: PathBuf,
+    },
     /// Another program is changing the zoo, and has not finished.
     #[error("{}: held by another program that changes this zoo, for more than {waited:?}", path.display())]
     Busy {

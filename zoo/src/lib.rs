@@ -31,6 +31,7 @@ mod lock;
 mod manifest;
 mod names;
 mod origin;
+mod published;
 mod results;
 pub mod signature;
 mod spec;
@@ -52,6 +53,7 @@ pub use manifest::{
 };
 pub use names::{check_name, parse_version};
 pub use origin::{Adopted, ForeignWeights, Origin};
+pub use published::refuse_published;
 pub use results::grouped;
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo};

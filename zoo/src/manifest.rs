@@ -48,7 +48,7 @@ pub struct Manifest {
     pub preprocessing: Preprocessing,
     /// What it was trained and tested on.
     pub dataset: DatasetInfo,
-    /// Result on the test split, read once.
+    /// Result on the test split.
     pub test: TestResult,
     /// Result on the held-out training images that the choice was made by; absent without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,7 @@
 //! The table of results, made from the index.
 
+use datasets::markdown::escaped;
+
 use crate::{Cost, Costs, Count, Index, IndexVersion};
 
 /// Cells of a line.
@@ -56,7 +58,7 @@ impl IndexVersion {
             grouped(self.macs),
             cost.map_or_else(String::new, |cost| two_digits(cost.microseconds)),
             cost.and_then(|cost| cost.core_hours).map_or_else(String::new, two_digits),
-            self.same_bytes_on().into(),
+            escaped(self.same_bytes_on()),
             format!("`{}`", digest.chars().take(16).collect::<String>()),
         ]
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::names::check_name;
+use crate::names::{check_name, parse_version};
 
 /// A model, and which of its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,10 +57,10 @@ impl FromStr for Selector {
         if text == "latest" {
             return Ok(Selector::Latest);
         }
-        match text.parse() {
-            Ok(version) if version > 0 => Ok(Selector::Version(version)),
-            _ if check_name(text).is_ok() => Ok(Selector::Alias(text.into())),
-            _ => Err("expected NAME, NAME@VERSION with a version from 1, or NAME@ALIAS".into()),
+        match parse_version(text) {
+            Some(version) => Ok(Selector::Version(version)),
+            None if check_name(text).is_ok() => Ok(Selector::Alias(text.into())),
+            None => Err("expected NAME, NAME@VERSION with a version from 1, or NAME@ALIAS".into()),
         }
     }
 }
@@ -93,8 +93,21 @@ mod tests {
             assert_eq!(spec.to_string(), text);
         }
         assert_eq!("a@latest".parse(), Ok(Spec::latest("a")));
-        for text in ["", "../x", "a@", "a@0", "a@-1", "a@1@2", "A", ".a", "a/b", "a@Stable", "a@99999999999"]
-        {
+        for text in [
+            "",
+            "../x",
+            "a@",
+            "a@0",
+            "a@-1",
+            "a@1@2",
+            "A",
+            ".a",
+            "a/b",
+            "a@Stable",
+            "a@99999999999",
+            "a@+1",
+            "a@01",
+        ] {
             assert!(text.parse::<Spec>().is_err(), "{text}");
         }
     }

@@ -101,7 +101,8 @@ impl External<'_> {
         let end = length.map_or(Some(bytes.len()), |length| offset.checked_add(length));
         let part = end.and_then(|end| bytes.get(offset..end));
         let part = part.ok_or_else(|| {
-            format!("external data: {length:?} bytes from {offset} of {name:?}, which has {}", bytes.len())
+            let length = length.map_or("all".into(), |length| length.to_string());
+            format!("external data: {length} bytes from {offset} of {name:?}, which has {}", bytes.len())
         })?;
         tensor.raw_data = part.to_vec();
         tensor.data_location = None;

@@ -98,8 +98,9 @@ fn read_values(path: &Path) -> Result<Values> {
     let tensor =
         TensorProto::decode(bytes.as_slice()).map_err(|e| wrong(format!("not a TensorProto: {e}")))?;
     let shape: Vec<usize> = tensor.dims.iter().map(|&length| usize::try_from(length).unwrap_or(0)).collect();
-    let kind = DataType::try_from(tensor.data_type)
-        .map_err(|_| wrong(format!("element type {}, expected floating-point numbers or Uint8", tensor.data_type)))?;
+    let kind = DataType::try_from(tensor.data_type).map_err(|_| {
+        wrong(format!("element type {}, expected floating-point numbers or Uint8", tensor.data_type))
+    })?;
     let raw = tensor.raw_data.as_slice();
     let values = match kind {
         DataType::Uint8 if raw.is_empty() => tensor.int32_data.iter().map(|&value| value as f32).collect(),
@@ -144,7 +145,10 @@ pub(super) fn in_zoo_form(
             )));
         }
         if output.values.len() != count * classes || output.shape.first() != Some(&count) {
-            return Err(wrong(format!("output of {:?}, expected {count} times {classes} values", output.shape)));
+            return Err(wrong(format!(
+                "output of {:?}, expected {count} times {classes} values",
+                output.shape
+            )));
         }
         let rounding = if input.kind == DataType::Float16 { ROUNDING_OF_HALVES } else { ROUNDING };
         for image in input.values.chunks_exact(numel) {

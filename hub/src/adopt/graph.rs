@@ -8,11 +8,11 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
 use super::ends::{self, Ends};
+use super::precision;
 use super::proto::{
     constant, described, fixed, float_tensor, free, int_attribute, int64_tensor, int64s, ints_attribute,
     value_info,
 };
-use super::precision;
 
 /// Name of the input, as of every version.
 pub(super) const INPUT: &str = "image";
@@ -41,7 +41,8 @@ impl Pixels {
         let one = |channel| {
             let (mean, std) = (of(&self.mean, channel, 0.0)?, of(&self.std, channel, 1.0)?);
             let (factor, addend) = (self.scale / std, -mean / std);
-            (factor.is_finite() && addend.is_finite() && factor != 0.0).then_some((factor, addend))
+            let is_good = factor.is_finite() && addend.is_finite() && factor != 0.0 && std > 0.0;
+            is_good.then_some((factor, addend))
         };
         let all: Option<Vec<(f64, f64)>> = (0..channels).map(one).collect();
         all.ok_or_else(|| {

@@ -74,10 +74,8 @@ pub(super) fn float32s(tensor: &TensorProto) -> Option<Vec<f32>> {
 
 /// The element type of an input or output.
 fn element(value: &ValueInfoProto) -> Option<DataType> {
-    match value.r#type.as_ref()?.value.as_ref()? {
-        type_proto::Value::TensorType(tensor) => DataType::try_from(tensor.elem_type).ok(),
-        _ => None,
-    }
+    let type_proto::Value::TensorType(tensor) = value.r#type.as_ref()?.value.as_ref()?;
+    DataType::try_from(tensor.elem_type).ok()
 }
 
 /// Replaces an element type everywhere in a graph, those within nodes too; returns in how many places.
@@ -114,7 +112,8 @@ fn replace(graph: &mut GraphProto, kind: DataType) -> usize {
 }
 
 fn replace_attribute(attribute: &mut AttributeProto, kind: DataType) -> bool {
-    let is_it = TYPE_ATTRIBUTES.contains(&attribute.name.as_str()) && attribute.i == i64::from(i32::from(kind));
+    let is_it =
+        TYPE_ATTRIBUTES.contains(&attribute.name.as_str()) && attribute.i == i64::from(i32::from(kind));
     if is_it {
         attribute.i = i32::from(DataType::Float).into();
     }

@@ -50,7 +50,10 @@ impl Release<'_> {
         files
             .insert("graph.svg".into(), infer::drawing::of(&onnx, self.shape).map_err(damaged)?.into_bytes());
         files.insert(zoo::ONNX.into(), onnx);
-        files.insert("README.md".into(), card::write(&manifest, self.request.dataset, &of_original(&self.form.model)).into_bytes());
+        files.insert(
+            "README.md".into(),
+            card::write(&manifest, self.request.dataset, &of_original(&self.form.model)).into_bytes(),
+        );
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| zoo::Error::Io { path, source }
@@ -117,7 +120,11 @@ impl Release<'_> {
             onnx: OnnxInfo { opset: summary.opset, ir_version: summary.ir_version, is_annotated: false },
             training: None,
             origin: Some(Origin::Adopted(self.adopted.clone())),
-            self_check: SelfCheckInfo { golden_images, tolerance: self.form.tolerance, identical_predictions: none },
+            self_check: SelfCheckInfo {
+                golden_images,
+                tolerance: self.form.tolerance,
+                identical_predictions: none,
+            },
             tools: BTreeMap::from([("zoo".into(), env!("CARGO_PKG_VERSION").into())]),
             files: BTreeMap::new(),
         }

@@ -220,5 +220,7 @@ fn adopt_here(args: &AdoptArgs) -> Result<ExitStatus> {
 fn labels(path: &Path) -> Result<Vec<String>> {
     let bytes = datasets::files::read(path, MAX_LABELS).map_err(Error::io(path))?;
     let text = String::from_utf8(bytes).map_err(|e| Error::Usage(format!("{}: {e}", path.display())))?;
+    // Editors on Windows begin a file with a byte order mark.
+    let text = text.trim_start_matches('\u{feff}');
     Ok(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
 }

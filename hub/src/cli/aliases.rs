@@ -2,7 +2,7 @@
 
 use infer::cli::ZooArgs;
 use terminal::ExitStatus;
-use zoo::Spec;
+use zoo::{Selector, Spec};
 
 use crate::compare::{Side, is_worse};
 use crate::error::{Error, Result};
@@ -45,6 +45,10 @@ pub(super) fn alias(args: &AliasArgs) -> Result<ExitStatus> {
             terminal::error(&problem, None);
             return Ok(ExitStatus::CheckFailed);
         }
+    }
+    if args.alias.is_none() && spec.selector != Selector::Latest {
+        let problem = "without an alias to set; expected the model's name alone, whose aliases are listed";
+        return Err(Error::Usage(format!("{spec}: {problem}")));
     }
     let entries = match &args.alias {
         Some(alias) => vec![zoo.set_alias(&spec, alias)?],

@@ -34,6 +34,12 @@ const LINES: usize = 30;
 
 /// Compares two versions, and prints what differs.
 pub(super) fn diff(args: &DiffArgs) -> Result<ExitStatus> {
+    if let (Some(page), Some(picture)) = (&args.html, &args.picture)
+        && page == picture
+    {
+        let problem = "--html and --picture: the same file, expected two";
+        return Err(Error::Usage(format!("{}: {problem}", page.display())));
+    }
     let zoo = args.zoo.open()?;
     let (a, b) = (open(&zoo, &args.a, &args.b)?, open(&zoo, &args.b, &args.a)?);
     let folder = zoo.datasets(args.datasets.as_deref());
@@ -54,7 +60,12 @@ pub(super) fn diff(args: &DiffArgs) -> Result<ExitStatus> {
 
 /// A version, or a file beside one.
 fn open(zoo: &Zoo, name: &str, other: &str) -> Result<Side> {
-    let is_file = |name: &str| Path::new(name).is_file() || name.ends_with(".onnx");
+    // What can be the name of a model is one, also where a file is called so; `./mnist-cnn` is that file.
+    let is_file = |name: &str| {
+        name.ends_with(".onnx")
+            || name.contains('/')
+            || name.parse::<Spec>().is_err() && Path::new(name).is_file()
+    };
     if !is_file(name) {
         let spec: Spec = name.parse().map_err(Error::Usage)?;
         return Side::version(zoo, &spec);

@@ -1,13 +1,13 @@
 //! `zoo export`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use datasets::Dataset;
 use infer::cli::ZooArgs;
 use serde_json::json;
 use terminal::ExitStatus;
-use zoo::{Spec, VersionDir};
+use zoo::{DatasetInfo, Spec, VersionDir, Zoo};
 
 use crate::error::{Error, Result};
 use crate::export;
@@ -40,46 +40,21 @@ enum Form {
 /// Writes what other hubs read, and prints the names of the files.
 pub(super) fn export(args: &ExportArgs) -> Result<ExitStatus> {
     let zoo = args.zoo.open()?;
-    let specs: Vec<Spec> = if args.models.is_empty() {
-        zoo.models()?.into_iter().map(|(name, _)| Spec::latest(name)).collect()
-    } else {
-        args.models.iter().map(|model| model.parse().map_err(Error::Usage)).collect::<Result<_>>()?
-    };
-    let versions = specs.iter().map(|spec| Ok(zoo.version(spec)?)).collect::<Result<Vec<_>>>()?;
-    let mut written = Vec::new();
-    match args.form {
-        Form::Torch => {
-            one_of_each(&versions)?;
-            for version in &versions {
-                written.extend(export::torch(version, &args.dir.join(&version.manifest.name))?);
-            }
-        }
-        Form::Hf => {
-            one_of_each(&versions)?;
-            for version in &versions {
-                written.extend(export::hugging_face(version, &args.dir.join(&version.manifest.name))?);
-            }
-        }
+    zoo::refuse_published(&args.dir)?;
+    let versions = versions(args, &zoo)?;
+    // What is damaged is found before anything is written.
+    versions.iter().try_for_each(VersionDir::check)?;
+    let written = match args.form {
+        Form::Torch => folders(args, &versions, export::torch)?,
+        Form::Hf => folders(args, &versions, export::hugging_face)?,
         Form::Bom => {
             std::fs::create_dir_all(&args.dir).map_err(Error::io(&args.dir))?;
             let datasets = zoo.datasets(None);
-            for version in &versions {
-                let name = &version.manifest.dataset.name;
-                let dataset = match Dataset::find(&datasets, name) {
-                    Ok(dataset) => Some(dataset),
-                    Err(error @ datasets::Error::Missing { .. }) => {
-                        terminal::log(format_args!(
-                            "the bill lacks the licence and title of the data: {error}"
-                        ));
-                        None
-                    }
-                    Err(error) => return Err(error.into()),
-                };
-                written.push(export::bom(version, dataset.as_ref(), &args.dir)?);
-            }
+            let bill = |version| export::bom(version, dataset_of(version, &datasets)?.as_ref(), &args.dir);
+            versions.iter().map(bill).collect::<Result<_>>()?
         }
-        Form::OnnxHub => written.push(export::onnx_hub(&versions, &args.dir)?),
-    }
+        Form::OnnxHub => vec![export::onnx_hub(&versions, &args.dir)?],
+    };
     if args.zoo.json {
         // A name that is not UTF-8 has no other form in JSON.
         let files: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
@@ -90,14 +65,85 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitStatus> {
     Ok(ExitStatus::Success)
 }
 
-/// Each model has one folder.
-fn one_of_each(versions: &[VersionDir]) -> Result<()> {
-    let mut names: Vec<&str> = versions.iter().map(|version| &*version.manifest.name).collect();
+/// The versions that are named, each once, or the newest of every model that has this form.
+fn versions(args: &ExportArgs, zoo: &Zoo) -> Result<Vec<VersionDir>> {
+    let open = |spec: &Spec| Ok(zoo.version(spec)?);
+    if !args.models.is_empty() {
+        let specs: Vec<Spec> =
+            args.models.iter().map(|model| model.parse().map_err(Error::Usage)).collect::<Result<_>>()?;
+        let versions = specs.iter().map(open).collect::<Result<Vec<_>>>()?;
+        once_each(&versions, args.form)?;
+        return Ok(versions);
+    }
+    let (models, unreadable) = zoo.models_and_unreadable()?;
+    if let Some(name) = unreadable.first() {
+        return Err(Error::Usage(format!("{}: cannot be listed", zoo.models_dir().join(name).display())));
+    }
+    let mut versions =
+        models.into_iter().map(|(name, _)| open(&Spec::latest(name))).collect::<Result<Vec<_>>>()?;
+    if matches!(args.form, Form::Torch) {
+        versions.retain(|version| {
+            let manifest = &version.manifest;
+            let has_recipe = manifest.recipe_sha256().is_some();
+            if !has_recipe {
+                let (name, number) = (&manifest.name, manifest.version);
+                terminal::log(format_args!("{name}@{number} left out: it has no recipe to make a module of"));
+            }
+            has_recipe
+        });
+    }
+    Ok(versions)
+}
+
+/// A folder for each version.
+fn folders(
+    args: &ExportArgs,
+    versions: &[VersionDir],
+    write: fn(&VersionDir, &Path) -> Result<Vec<PathBuf>>,
+) -> Result<Vec<PathBuf>> {
+    let each = versions.iter().map(|version| write(version, &args.dir.join(&version.manifest.name)));
+    Ok(each.collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// The dataset of a version, for its licence and title; `None`, and said, if it is not here, or another one has its name.
+fn dataset_of(version: &VersionDir, folder: &Path) -> Result<Option<Dataset>> {
+    let claimed = &version.manifest.dataset;
+    let lacks = |why: &dyn std::fmt::Display| {
+        terminal::log(format_args!("the bill lacks the licence and title of the data: {why}"));
+    };
+    match Dataset::find(folder, &claimed.name) {
+        Ok(dataset) if DatasetInfo::of(&dataset) == *claimed => Ok(Some(dataset)),
+        Ok(dataset) => {
+            lacks(&format_args!(
+                "{}: its files have other hashes than those of the version",
+                dataset.dir.display()
+            ));
+            Ok(None)
+        }
+        Err(error @ datasets::Error::Missing { .. }) => {
+            lacks(&error);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Each version is named once; where each model has one folder, each model.
+fn once_each(versions: &[VersionDir], form: Form) -> Result<()> {
+    let has_folders = matches!(form, Form::Torch | Form::Hf);
+    let mut names: Vec<(&str, u32)> = versions
+        .iter()
+        .map(|version| (&*version.manifest.name, if has_folders { 0 } else { version.manifest.version }))
+        .collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => {
+        Some([(name, _), _]) if has_folders => {
             let problem = "named twice; each model has one folder, expected one version of it";
-            Err(Error::Usage(format!("{}: {problem}", twice[0])))
+            Err(Error::Usage(format!("{name}: {problem}")))
+        }
+        Some(twice) => {
+            let (name, version) = twice[0];
+            Err(Error::Usage(format!("{name}@{version}: named twice, expected once")))
         }
         None => Ok(()),
     }

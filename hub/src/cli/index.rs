@@ -2,7 +2,6 @@
 
 use infer::cli::ZooArgs;
 use terminal::ExitStatus;
-use zoo::Costs;
 
 use crate::error::Result;
 
@@ -18,8 +17,8 @@ pub(super) struct IndexArgs {
 /// Writes the index, or compares it, and prints it, in Markdown with the costs that were measured.
 pub(super) fn index(args: &IndexArgs) -> Result<ExitStatus> {
     let zoo = args.zoo.open()?;
-    // Read before anything is written. The index as JSON has no costs.
-    let costs = if args.zoo.json { Costs::default() } else { zoo.costs()? };
+    // Read before anything is written.
+    let costs = zoo.costs()?;
     let index = zoo.index()?;
     let text = index.to_json();
     if !args.check {

@@ -89,7 +89,10 @@ fn report(error: &Error) -> ExitStatus {
                 Some("restore the file, for example with git checkout; `zoo verify` checks all")
             }
             zoo::Error::Busy { .. } => Some("wait until it is done, or end it; `fuser` on the file names it"),
-            zoo::Error::Data(_) | zoo::Error::Io { .. } | zoo::Error::Manifest { .. } => None,
+            zoo::Error::Data(_)
+            | zoo::Error::Io { .. }
+            | zoo::Error::Manifest { .. }
+            | zoo::Error::Published { .. } => None,
         },
         Error::Infer(error) => infer::cli::hint(error),
         Error::Data(_) | Error::Io { .. } | Error::System { .. } => None,

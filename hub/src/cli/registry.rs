@@ -63,7 +63,10 @@ impl RegistryArgs {
             0.1..=3600.0 => Duration::from_secs_f64(self.timeout),
             other => return Err(Error::Usage(format!("--timeout {other}: expected 0.1 to 3600 seconds"))),
         };
-        let Some(user) = &self.user else { return Registry::new(self.plain_http, None, time) };
+        // A variable that is there and empty is as none.
+        let Some(user) = self.user.as_ref().filter(|user| !user.is_empty()) else {
+            return Registry::new(self.plain_http, None, time);
+        };
         let password = std::env::var(&self.password_variable);
         let password = password
             .map_err(|e| Error::Usage(format!("environment variable {}: {e}", self.password_variable)))?;

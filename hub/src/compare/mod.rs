@@ -17,7 +17,7 @@ pub use change::Change;
 pub use page::page;
 pub use side::Side;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A comparison of `a` and `b`.
 #[derive(Debug, Clone, Serialize)]
@@ -90,7 +90,7 @@ const BATCHES: [usize; 2] = [1, 64];
 /// [`Error::Usage`](crate::Error::Usage) if they do not take the same images or name the same classes; else what is wrong with them.
 pub fn compare(a: &Side, b: &Side, dataset: &Dataset) -> Result<Comparison> {
     a.fits(b)?;
-    let test = dataset.load(Split::Test)?;
+    let test = test_split(a, b, dataset)?;
     let answers = [answers::Answers::of(a, &test)?, answers::Answers::of(b, &test)?];
     let [size_a, size_b] = a.sizes(b);
     let (weights, same_weights) = change::weights(&a.outline, &b.outline);
@@ -143,10 +143,35 @@ impl Comparison {
 pub fn is_worse(zoo: &Zoo, a: &Side, b: &Side) -> Result<Option<McNemar>> {
     a.fits(b)?;
     let dataset = Dataset::find(&zoo.datasets(None), &a.dataset)?;
-    let test = dataset.load(Split::Test)?;
+    let test = test_split(a, b, &dataset)?;
     let answers = [answers::Answers::of(a, &test)?, answers::Answers::of(b, &test)?];
     let found = answers::mcnemar(&answers, &test);
     Ok((found.only_a > found.only_b && found.probability < SIGNIFICANT).then_some(found))
+}
+
+/// The test split of the dataset that one of the two names at least, by the hashes of its files: another one of that name says
+/// nothing of them.
+fn test_split(a: &Side, b: &Side, dataset: &Dataset) -> Result<Samples> {
+    let differences: Vec<String> = [a, b].into_iter().filter_map(|side| side.is_of(dataset).err()).collect();
+    let known = [a, b].into_iter().filter(|side| side.data.is_some()).count();
+    if differences.len() == known
+        && let Some(difference) = differences.first()
+    {
+        return Err(Error::Usage(format!("{}: {difference}", dataset.dir.display())));
+    }
+    let test = dataset.load(Split::Test)?;
+    if test.shape != a.shape || dataset.description.classes != a.labels {
+        return Err(Error::Usage(format!(
+            "{}: images {:?} of the classes {:?}, expected {:?} of {:?}, those of {}",
+            dataset.dir.display(),
+            test.shape,
+            dataset.description.classes,
+            a.shape,
+            a.labels,
+            a.name
+        )));
+    }
+    Ok(test)
 }
 
 /// Probability below which a difference is not taken for chance.

@@ -5,9 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use datasets::Digest;
 use serde_json::{Map, Value, json};
-use zoo::{MANIFEST, Manifest, VersionDir, write_atomic};
+use zoo::{MANIFEST, MAX_FILE_BYTES, Manifest, VersionDir};
 
+use super::folder;
 use crate::error::{Error, Result};
 
 /// Files that are copied as they are.
@@ -22,31 +24,29 @@ pub fn hugging_face(version: &VersionDir, dir: &Path) -> Result<Vec<PathBuf>> {
     let card = format!("---\n{}---\n\n{}", front_matter(&version.manifest)?, without_pictures(&card));
     let config =
         serde_json::to_string_pretty(&config(&version.manifest)).expect("a JSON value always serialises");
-    let mut files = vec![
-        ("README.md", card.into_bytes()),
-        ("config.json", format!("{config}\n").into_bytes()),
-        (MANIFEST, version.read(MANIFEST)?),
-    ];
+    let mut files = vec![("config.json", format!("{config}\n").into_bytes())];
     for name in COPIED.into_iter().filter(|name| version.manifest.files.contains_key(*name)) {
         files.push((name, version.read(name)?));
     }
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    // Of another version that was written there, not all may have successors.
-    for name in COPIED.into_iter().filter(|name| !version.manifest.files.contains_key(*name)) {
-        let path = dir.join(name);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io(&path)(error));
-            }
-            _ => {}
-        }
+    // The card and the manifest last: they tell of the others.
+    files.extend([("README.md", card.into_bytes()), (MANIFEST, version.read(MANIFEST)?)]);
+    let obsolete = of_version_before(dir);
+    let written = folder::write(dir, &files)?;
+    for path in obsolete.into_iter().filter(|path| !written.contains(path)) {
+        std::fs::remove_file(&path).map_err(Error::io(&path))?;
     }
-    let write = |(name, bytes): (&str, Vec<u8>)| {
-        let path = dir.join(name);
-        write_atomic(&path, &bytes)?;
-        Ok(path)
+    Ok(written)
+}
+
+/// Files of a version that was written there before: not all may have successors. Only those with the hashes of its manifest,
+/// not what somebody else put there.
+fn of_version_before(dir: &Path) -> Vec<PathBuf> {
+    let Ok(before) = datasets::yaml::read::<Manifest>(&dir.join(MANIFEST)) else { return Vec::new() };
+    let is_its = |name: &str| {
+        let bytes = datasets::files::read(&dir.join(name), MAX_FILE_BYTES);
+        before.files.get(name).zip(bytes.ok()).is_some_and(|(file, bytes)| file.sha256 == Digest::of(&bytes))
     };
-    files.into_iter().map(write).collect()
+    COPIED.into_iter().filter(|name| is_its(name)).map(|name| dir.join(name)).collect()
 }
 
 /// The card's text, without pictures that do not go along.

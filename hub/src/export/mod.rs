@@ -1,6 +1,7 @@
 //! Published versions in the form of other hubs.
 
 mod bom;
+mod folder;
 mod hugging_face;
 mod onnx_hub;
 mod torch;

@@ -27,6 +27,8 @@ pub fn onnx_hub(versions: &[VersionDir], dir: &Path) -> Result<PathBuf> {
 
 fn entry(version: &VersionDir, root: &Path) -> Result<Value> {
     let (manifest, onnx) = (&version.manifest, version.path.join(ONNX));
+    // The list has its hash: it is to be that of the file.
+    version.read(ONNX)?;
     let file = onnx.canonicalize().map_err(Error::io(&onnx))?;
     let below = file.strip_prefix(root).map_err(|_| {
         Error::Usage(format!("{}: not below {}, so no path leads there", file.display(), root.display()))

@@ -12,8 +12,9 @@ use datasets::yaml;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use zoo::{ONNX, VersionDir, write_atomic};
+use zoo::{ONNX, VersionDir};
 
+use super::folder;
 use crate::error::{Error, Result};
 use module::{Module, View};
 use window::Window;
@@ -78,13 +79,7 @@ pub fn torch(version: &VersionDir, dir: &Path) -> Result<Vec<PathBuf>> {
         layers: &modules.lines,
         forward: &forward,
     };
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    let write = |(name, bytes): (&str, Vec<u8>)| {
-        let path = dir.join(name);
-        write_atomic(&path, &bytes)?;
-        Ok(path)
-    };
-    [("model.py", python.text().into_bytes()), (WEIGHTS, weights)].into_iter().map(write).collect()
+    folder::write(dir, &[(WEIGHTS, weights), ("model.py", python.text().into_bytes())])
 }
 
 /// What `__init__` sets up.

@@ -37,6 +37,11 @@ impl Registry {
     pub fn push(&self, zoo: &Zoo, version: &VersionDir, reference: &str) -> Result<Pushed> {
         version.check()?;
         let attestations = zoo.attestations(version)?.into_iter().collect::<zoo::Result<Vec<_>>>()?;
+        if reference.contains('@') {
+            let problem =
+                "a digest follows from what is pushed; expected HOST/REPOSITORY or HOST/REPOSITORY:TAG";
+            return Err(Error::Registry { reference: reference.to_owned(), problem: problem.into() });
+        }
         let to = match has_tag(reference) {
             true => parse(reference)?,
             false => parse(&format!("{reference}:{}", version.manifest.version))?,

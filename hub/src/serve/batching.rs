@@ -4,9 +4,9 @@
 //! what arrived while the last ones were computed. Nobody waits for a batch to fill, so that a single
 //! request is answered at once.
 //!
-//! Batches of large networks are computed by threads of their own. Those of small networks take less time than
-//! waking a thread and being woken by it (mnist-lite: 7 us an image), so they are computed by tasks of the
-//! runtime, on the threads that serve connections: such a task first lets all connections that have something to read
+//! Batches of large networks are computed by threads of their own. Those of small networks take a few milliseconds at most
+//! ([`LIGHT`]), and one image less than waking a thread and being woken by it (mnist-lite: 7 us), so they are computed by tasks of
+//! the runtime, on the threads that serve connections: such a task first lets all connections that have something to read
 //! put in their requests, and their answers are sent by the same thread.
 
 use std::collections::VecDeque;

@@ -191,7 +191,8 @@ fn check_shape(shape: &[u64], pixels: usize, expected: datasets::ImageShape) -> 
     // The shape is only compared with what is there: nothing is made for a shape alone.
     let announced = shape.iter().try_fold(1u64, |all, &length| all.checked_mul(length));
     if announced != Some(pixels as u64) {
-        return Err(format!("{pixels} values, but shape {shape:?} has {announced:?}"));
+        let announced = announced.map_or("too many".into(), |values| values.to_string());
+        return Err(format!("{pixels} values, but shape {shape:?} has {announced}"));
     }
     Ok(())
 }

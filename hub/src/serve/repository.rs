@@ -201,6 +201,14 @@ impl Repository {
     }
 
     fn scan_zoo(&self, zoo: &Zoo) -> zoo::Result<()> {
+        // A folder that is away for a moment (a mount, a swap) is no zoo without models.
+        let models = zoo.models_dir();
+        if !self.state().models.is_empty() && !models.is_dir() {
+            return Err(zoo::Error::NotFound {
+                path: models,
+                hint: "expected the folder of all models".into(),
+            });
+        }
         if !self.scanned() && zoo.is_without_aliases().unwrap_or(false) {
             tracing::warn!("aliases.jsonl is not there, of which index.json tells: no alias is served");
         }

@@ -33,7 +33,12 @@ pub fn list(args: &ZooArgs) -> Result<ExitStatus> {
     let mut rows = vec![header.map(String::from).to_vec()];
     let mut entries = Vec::new();
     let mut status = ExitStatus::Success;
-    for (name, versions) in zoo.models()? {
+    let (models, unreadable) = zoo.models_and_unreadable()?;
+    for name in unreadable {
+        status = ExitStatus::Usage;
+        terminal::error(&format_args!("models/{name}: cannot be listed"), None);
+    }
+    for (name, versions) in models {
         for version in versions {
             let opened = match zoo.version(&Spec::version(&name, version)) {
                 Ok(opened) => opened.manifest,

@@ -34,10 +34,10 @@ pub(super) struct PredictArgs {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     top_k: u16,
     /// Also name the labels that hold the truth this often, for example 0.99.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     coverage: Option<f64>,
     /// Draw what each step of the preprocessing makes of the image, and what the network sees.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     show: bool,
     /// Write a picture of each step into this folder.
     #[arg(long, value_name = "DIR")]
@@ -160,6 +160,7 @@ impl StepPictures<'_> {
 
     /// Writes `<image>-<number>-<step>.png` for each step.
     fn save(&mut self, file: &Path, steps: &[(&'static str, image::GrayImage)]) -> Result<()> {
+        zoo::refuse_published(self.dir)?;
         std::fs::create_dir_all(self.dir).map_err(Error::io(self.dir))?;
         let image = self.name_of(file);
         for (index, (step, picture)) in steps.iter().enumerate() {

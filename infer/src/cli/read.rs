@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use terminal::ExitStatus;
+use zoo::Manifest;
 
 use super::args::{image_files, report, say_left_out, say_more};
 use super::predict::{ModelArgs, find_model};
 use crate::decode::{self, Photo};
 use crate::error::{Error, Result};
-use crate::{Reading, Status, preprocess};
+use crate::{Reading, Source, Status, preprocess};
 
 #[derive(clap::Args)]
 pub(super) struct ReadArgs {
@@ -26,7 +27,9 @@ pub(super) struct ReadArgs {
 
 /// Prints the numbers on each image, a line for each line of text.
 pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
-    let predictor = find_model(&args.model)?.load()?;
+    let opening = find_model(&args.model)?;
+    refuse_without_objects(opening.manifest())?;
+    let predictor = opening.load()?;
     let mut files = Vec::new();
     let mut status = ExitStatus::Success;
     for path in &args.images {
@@ -38,7 +41,11 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
     if args.picture.is_some() && files.len() != 1 {
         return Err(Error::Usage(format!("--picture: {} images, expected 1", files.len())));
     }
+    if let (Some(picture), [file]) = (args.picture.as_deref(), files.as_slice()) {
+        refuse_same(picture, file)?;
+    }
     let mut results = Vec::new();
+    let mut to_draw = None;
     for file in &files {
         let image = decode::read_image(file);
         let reading = image.and_then(|image| Ok((predictor.read(&image)?.scaled(image.scale()), image)));
@@ -51,9 +58,6 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
         };
         say_more(file, &image);
         say_left_out(file, reading.left_out);
-        if let Some(path) = &args.picture {
-            write_picture(path, &image, &reading)?;
-        }
         if args.model.zoo.json {
             results.push(json!({
                 "file": file.display().to_string(),
@@ -64,6 +68,7 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
         } else {
             print(file, &reading, files.len() > 1);
         }
+        to_draw = Some((image, reading));
     }
     if args.model.zoo.json {
         let manifest = predictor.manifest();
@@ -71,10 +76,40 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
             "model": manifest.name,
             "version": manifest.version,
             "model_sha256": manifest.files.get(zoo::ONNX).map(|record| record.sha256),
+            "embedded": *predictor.source() == Source::BuiltIn,
             "readings": results,
         }));
     }
+    // Last: what was read is told, even if no picture can be written.
+    if let (Some(path), Some((image, reading))) = (&args.picture, to_draw) {
+        write_picture(path, &image, &reading)?;
+    }
     Ok(status)
+}
+
+/// Some models take any picture as one object: of a number they would read one digit.
+fn refuse_without_objects(manifest: &Manifest) -> Result<()> {
+    if manifest.preprocessing.finds_objects() {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{}@{}: its preprocessing finds no objects, expected a model that does, such as mnist-robust; `infer predict` takes a picture \
+         as one",
+        manifest.name, manifest.version
+    )))
+}
+
+/// The image itself is not written over.
+fn refuse_same(picture: &Path, file: &Path) -> Result<()> {
+    let is_same =
+        picture.canonicalize().is_ok_and(|picture| file.canonicalize().is_ok_and(|file| picture == file));
+    match is_same {
+        true => Err(Error::Usage(format!(
+            "--picture {}: is the image itself, expected another file",
+            picture.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// A file's name on one line.

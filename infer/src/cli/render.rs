@@ -65,7 +65,8 @@ pub(super) fn prediction(file: &str, prediction: &Prediction, top: usize, set: O
     };
     let set = set.map_or(String::new(), |set| format!("  {{{}}}", terminal::one_line(&set.join(", "))));
     // Classes of nothing would only mislead.
-    let classes = if prediction.status == Status::Empty { String::new() } else { classes.join(", ") };
+    let is_empty = prediction.status == Status::Empty;
+    let (classes, set) = if is_empty { Default::default() } else { (classes.join(", "), set) };
     let note = if note.is_empty() || classes.is_empty() { note } else { format!("  ({note})") };
     format!("{}: {classes}{set}{note}", terminal::one_line(file))
 }

@@ -30,6 +30,12 @@ pub(super) struct RunArgs {
 /// Runs a network, and prints where its outputs are.
 pub(super) fn run_file(args: &RunArgs) -> Result<ExitStatus> {
     let read = |path: &Path| datasets::files::read(path, MAX_FILE_BYTES).map_err(Error::io(path));
+    zoo::refuse_published(&args.out)?;
+    if args.out.canonicalize().is_ok_and(|out| args.inputs.canonicalize().is_ok_and(|inputs| out == inputs)) {
+        let problem =
+            "has the inputs, and with them what is expected of the outputs; expected another folder";
+        return Err(Error::Usage(format!("--out {}: {problem}", args.out.display())));
+    }
     let mut inputs = Vec::new();
     let files = input_files(&args.inputs)?;
     for (index, (number, path)) in files.into_iter().enumerate() {
@@ -65,11 +71,17 @@ fn input_files(dir: &Path) -> Result<Vec<(usize, PathBuf)>> {
     for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
         let path = entry.map_err(Error::io(dir))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let number = name.strip_prefix("input_").and_then(|rest| rest.strip_suffix(".pb"));
-        if let Some(number) = number.and_then(|number| number.parse().ok()) {
-            files.push((number, path));
+        let Some(number) = name.strip_prefix("input_").and_then(|rest| rest.strip_suffix(".pb")) else {
+            continue;
+        };
+        match number.parse() {
+            Ok(number) => files.push((number, path)),
+            Err(_) => return Err(Error::Usage(format!("{}: expected input_<number>.pb", path.display()))),
         }
     }
     files.sort();
+    if files.is_empty() {
+        return Err(Error::Usage(format!("{}: no inputs, expected input_0.pb", dir.display())));
+    }
     Ok(files)
 }

@@ -54,6 +54,7 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitStatus> {
     let zoo = args.zoo.open()?;
     let key = args.key.as_deref().map(read_public_key).transpose()?;
     let specs: Vec<Spec> = if args.models.is_empty() {
+        // What cannot be listed is told by the check of the zoo.
         let all = zoo.models()?.into_iter();
         all.flat_map(|(name, versions)| {
             versions.into_iter().map(move |version| Spec::version(&name, version))
@@ -65,6 +66,10 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitStatus> {
     if specs.is_empty() {
         let path = args.zoo.path().display();
         return Err(Error::Usage(format!("{path}: the zoo is empty; expected models to verify")));
+    }
+    // A mistyped folder is no failed check.
+    if let Some(folder) = args.datasets.as_deref().filter(|folder| !folder.is_dir()) {
+        return Err(Error::Usage(format!("--datasets {}: no such folder", folder.display())));
     }
     let datasets = zoo.datasets(args.datasets.as_deref());
     let policy = args.policy.as_deref().map(Policy::read).transpose()?;

@@ -76,10 +76,14 @@ pub(crate) fn guarded<T>(is_foreign: bool, run: impl FnOnce() -> TractResult<T>)
     run()
 }
 
-/// The innermost reason says what is wrong with a file; the outer ones say what tract was doing.
+/// What is wrong with an ONNX file.
 pub(crate) fn problem(error: &TractError) -> String {
-    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-    format!("not a usable ONNX model: {}", chain.join(": "))
+    format!("not a usable ONNX model: {}", reasons(error))
+}
+
+/// The innermost reason says what is wrong; the outer ones say what tract was doing.
+pub(crate) fn reasons(error: &TractError) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Network {

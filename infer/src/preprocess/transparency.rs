@@ -20,43 +20,48 @@ pub fn opaque(image: &DynamicImage) -> Cow<'_, DynamicImage> {
     }
     let (width, height) = (image.width(), image.height());
     Cow::Owned(if color.has_color() {
-        let levels = laid::<4>(image.to_rgba8().as_raw());
+        let pixels = image.as_rgba8().map_or_else(|| Cow::Owned(image.to_rgba8()), Cow::Borrowed);
+        let levels = laid::<4>(pixels.as_raw());
         RgbImage::from_raw(width, height, levels).expect("three levels a pixel").into()
     } else {
-        let levels = laid::<2>(image.to_luma_alpha8().as_raw());
+        let pixels = image.as_luma_alpha8().map_or_else(|| Cow::Owned(image.to_luma_alpha8()), Cow::Borrowed);
+        let levels = laid::<2>(pixels.as_raw());
         GrayImage::from_raw(width, height, levels).expect("a level for each pixel").into()
     })
 }
 
-/// `N - 1` levels for each pixel of `N`, the last of which is how opaque it is.
+/// `N - 1` levels for each pixel of `N`, the last of which is how opaque it is. Looks before it lays: an image may be as
+/// large as memory allows, so nothing is kept that is not given.
 fn laid<const N: usize>(pixels: &[u8]) -> Vec<u8> {
-    let on = |ground: f32| -> Vec<u8> {
-        let pixels = pixels.as_chunks::<N>().0.iter();
-        pixels
-            .flat_map(|pixel| {
-                pixel[..N - 1].iter().map(|&level| blend(level, pixel[N - 1], ground).round() as u8)
-            })
-            .collect()
+    let pixels = pixels.as_chunks::<N>().0;
+    let on = |ground: f32| {
+        let laid =
+            move |pixel: &[u8; N], channel: usize| blend(pixel[channel], pixel[N - 1], ground).round() as u8;
+        pixels.iter().flat_map(move |pixel| (0..N - 1).map(move |channel| laid(pixel, channel)))
     };
-    let on_white = on(255.0);
-    let seen = contrast(&on_white);
-    if seen >= HARDLY {
-        return on_white;
-    }
-    // What is written on a sheet differs from it; only its corners or margins are transparent.
-    let opaque = pixels.as_chunks::<N>().0.iter().filter(|pixel| pixel[N - 1] >= 128);
-    let own: Vec<u8> = opaque.flat_map(|pixel| pixel[..N - 1].to_vec()).collect();
-    let on_black = on(0.0);
-    let is_one_colour = (0..N - 1).all(|channel| {
-        let levels: Vec<u8> = own.iter().copied().skip(channel).step_by(N - 1).collect();
-        contrast(&levels) < SAME
-    });
-    if is_one_colour && contrast(&on_black) > seen { on_black } else { on_white }
+    let seen = contrast(on(255.0), HARDLY);
+    let is_light = seen < HARDLY && {
+        // What is written on a sheet differs from it; only its corners or margins are transparent.
+        let opaque = |channel: usize| {
+            let opaque = pixels.iter().filter(|pixel| pixel[N - 1] >= 128);
+            opaque.map(move |pixel| pixel[channel])
+        };
+        let is_one_colour = (0..N - 1).all(|channel| contrast(opaque(channel), SAME) < SAME);
+        is_one_colour && contrast(on(0.0), u8::MAX) > seen
+    };
+    on(if is_light { 0.0 } else { 255.0 }).collect()
 }
 
-fn contrast(levels: &[u8]) -> u8 {
-    let (low, high) = levels.iter().fold((255, 0), |(low, high), &level| (level.min(low), level.max(high)));
-    u8::saturating_sub(high, low)
+/// The difference of the brightest level and the darkest; looks no further once it is `enough`.
+fn contrast(levels: impl Iterator<Item = u8>, enough: u8) -> u8 {
+    let (mut low, mut high) = (u8::MAX, 0);
+    for level in levels {
+        (low, high) = (low.min(level), high.max(level));
+        if high.saturating_sub(low) >= enough {
+            break;
+        }
+    }
+    high.saturating_sub(low)
 }
 
 #[cfg(test)]
@@ -76,7 +81,7 @@ mod tests {
     fn what_is_cut_out_is_seen_whatever_its_colour() {
         for colour in [[255, 255, 255], [250, 248, 245], [230; 3], [200; 3], [0, 0, 0], [200, 30, 30]] {
             let image = opaque(&cut_out(colour)).to_rgb8();
-            assert!(contrast(image.as_raw()) > 100, "{colour:?}");
+            assert!(contrast(image.as_raw().iter().copied(), u8::MAX) > 100, "{colour:?}");
         }
         // Grey levels with transparency are the same.
         for level in [255, 230, 0] {

@@ -101,7 +101,8 @@ fn check_dataset(manifest: &Manifest, dataset: &Dataset, shape: ImageShape) -> O
     let (claimed, classes) = (&manifest.dataset, &dataset.description.classes);
     let other = |entry: &&FileEntry| claimed.files.get(&entry.file) != Some(&entry.sha256);
     if let Some(FileEntry { file, sha256, .. }) = dataset.files().into_iter().find(other) {
-        return Err(format!("{file}: sha256 {sha256}, expected {:?}", claimed.files.get(file)));
+        let expected = claimed.files.get(file).map_or("no such file".into(), ToString::to_string);
+        return Err(format!("{file}: sha256 {sha256}, expected {expected}"));
     }
     let (files, expected) = (claimed.files.len(), dataset.files().len());
     if files != expected {

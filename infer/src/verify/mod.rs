@@ -233,6 +233,11 @@ pub fn verify_zoo(zoo: &Zoo) -> Result<Report> {
         Check::Aliases,
         aliases.and_then(|dangling| told(dangling, "all lead to versions that are here")),
     );
+    let (_, unreadable) = zoo.models_and_unreadable()?;
+    if !unreadable.is_empty() {
+        let names = unreadable.iter().map(|name| format!("models/{name}: cannot be listed")).collect();
+        report.add(Check::Files, told(names, ""));
+    }
     let index = zoo.index_differences().map_err(|e| e.to_string());
     report.add(Check::Index, index.and_then(|differences| told(differences, "as the manifests say")));
     Ok(report)

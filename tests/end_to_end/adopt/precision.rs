@@ -6,7 +6,7 @@ use super::*;
 fn half(value: f32) -> u16 {
     match value.to_bits() {
         0 => 0,
-        bits => ((bits >> 23) as u16 - 127 + 15) << 10 | (bits >> 13) as u16 & 0x3ff,
+        bits => ((bits >> 23) as u16 + 15 - 127) << 10 | (bits >> 13) as u16 & 0x3ff,
     }
 }
 

@@ -172,12 +172,13 @@ fn training_section(out: &mut String, manifest: &Manifest) -> std::fmt::Result {
     writeln!(
         out,
         "![learning curve]({LEARNING_CURVE})\n\n\
-         `recipe.yaml` determines everything; seed {}, the weights of epoch {} of {}, {} threads, {}. \
+         `recipe.yaml` determines everything; seed {}, the weights of epoch {} of {}, {} thread{}, {}. \
          `history.csv` has the losses, accuracies and a sha256 of the parameters for each epoch.\n",
         training.seed,
         training.selected_epoch,
         training.epochs,
         training.numeric_profile.threads,
+        if training.numeric_profile.threads == 1 { "" } else { "s" },
         training.numeric_profile.isa,
     )
 }

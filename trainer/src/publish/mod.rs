@@ -39,11 +39,11 @@ const TOLERANCE: f64 = 1e-5;
 /// Reads the test split, once. Nothing appears in the zoo unless `infer` gives what
 /// libtorch gives on the golden images and on every test image.
 ///
-/// # Errors
-/// [`Error::SelfCheck`] if it does not; else what is wrong with run, data or zoo.
-///
 /// `chosen_by` is a folder of runs: those of the same recipe with other seeds or with images held out are named in the
 /// manifest.
+///
+/// # Errors
+/// [`Error::SelfCheck`] if it does not; else what is wrong with run, data or zoo.
 pub fn publish(run: &Path, chosen_by: Option<&Path>, dataset: &Dataset, zoo: &Zoo) -> Result<VersionDir> {
     let FinishedRun { recipe, network, summary, history, parameters } = run::read(run, dataset)?;
     let chosen_by = chosen_by.map(|runs| chosen::runs(&recipe, &summary, runs)).transpose()?;

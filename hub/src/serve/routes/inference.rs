@@ -130,7 +130,11 @@ pub(super) async fn infer(
 }
 
 fn header_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
-    let Some(value) = headers.get(protocol::HEADER_LENGTH) else { return Ok(None) };
+    let mut values = headers.get_all(protocol::HEADER_LENGTH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::bad_request(format!("{}: there twice, expected once", protocol::HEADER_LENGTH)));
+    }
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
     let wrong = || Problem::bad_request(format!("{}: {value:?}, expected a number", protocol::HEADER_LENGTH));
     number.map(Some).ok_or_else(wrong)

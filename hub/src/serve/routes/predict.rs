@@ -24,7 +24,7 @@ use crate::serve::error::Problem;
 use crate::serve::model::Model;
 use crate::serve::state::Server;
 
-/// Images that need more memory than this when decoded are refused: 53 million coloured pixels, or a progressive JPEG
+/// Images that need more memory than this when decoded are refused: 55 million coloured pixels, or a progressive JPEG
 /// file of 18 million, all of whose coefficients are kept. A 65 KB PNG can be 64 million grey pixels.
 const MAX_DECODED_BYTES: u64 = 160 << 20;
 /// Images of more pixels are decoded a few at a time.

@@ -19,6 +19,15 @@ fn lint_names_what_other_engines_would_not_load() {
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.stdout.contains("models/mnist-lite/latest: not a version"), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("(Triton, OpenVino)"), "{}", outcome.stdout);
+    // A name that is no UTF-8 is seen, too.
+    let name = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"caf\xe9");
+    std::fs::create_dir(dir.path().join("zoo/models").join(name)).unwrap();
+    let outcome = run("zoo", dir.path(), ["lint"]);
+    assert!(
+        outcome.code == Some(1) && outcome.stdout.contains("every folder here is a model"),
+        "{outcome:?}"
+    );
+    std::fs::remove_dir(dir.path().join("zoo/models").join(name)).unwrap();
     let found: Value = serde_json::from_str(&run("zoo", dir.path(), ["lint", "--json"]).stdout).unwrap();
     assert_eq!(found[0]["engines"], serde_json::json!(["triton", "open_vino"]));
 }

@@ -268,6 +268,8 @@ impl OptimizerState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layers::{Layer, Shape};
+    use crate::network::Network;
 
     /// Ten steps on `x^2 / 2` (gradient `x`) from 1, learning rate 0.1.
     fn ten_steps(optimizer: &Optimizer) -> f64 {
@@ -318,5 +320,22 @@ mod tests {
             -0.1 * g / (v.sqrt() + 1e-8)
         });
         assert!((ten_steps(&Optimizer::RmsProp(RmsProp::default())) - rmsprop).abs() < 1e-5);
+    }
+
+    #[test]
+    fn decay_of_weights_leaves_everything_else_alone() {
+        let layers = "[{conv2d: {features: 3, kernel_size: 3}}, batch_norm, layer_norm, relu, flatten, {dense: {features: 5}}, layer_norm, \
+                      {dense: {features: 2}}, softmax]";
+        let layers: Vec<Layer> = datasets::yaml::parse(layers, "layers".as_ref()).unwrap();
+        let network = Network::build(&layers, Shape::Image { channels: 1, height: 6, width: 6 }, 2).unwrap();
+        let parameters = network.initialise(1, tch::Device::Cpu).unwrap();
+        let decay = |weight_decay_on| Adam { weight_decay: 0.1, weight_decay_on, ..Adam::default() };
+        let undecayed = |on| {
+            let ranges = Optimizer::AdamW(decay(on)).undecayed(&parameters);
+            ranges.iter().map(ExactSizeIterator::len).sum::<usize>()
+        };
+        assert_eq!(undecayed(WeightDecayOn::All), 0);
+        let weights = 3 * 9 + 3 * 16 * 5 + 5 * 2;
+        assert_eq!(undecayed(WeightDecayOn::Weights), network.parameter_count() - weights);
     }
 }

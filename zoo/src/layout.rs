@@ -64,6 +64,10 @@ impl Zoo {
                 let problem = format!("every folder here is a model; expected {expected}");
                 add(&dir, &[Triton, KServe], problem);
             }
+            // No UTF-8: under this name it is not found.
+            if name.contains(char::REPLACEMENT_CHARACTER) {
+                continue;
+            }
             if name.contains('_') || name.ends_with('-') || name.len() > 63 {
                 let expected = "letters, digits and `-`, 63 at most, the last one no `-`";
                 add(&dir, &[KServe], format!("cannot name a Kubernetes service; expected {expected}"));

@@ -305,7 +305,8 @@ pub(crate) fn folder_names(dir: &Path) -> Result<Vec<String>> {
     for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
         let entry = entry.map_err(Error::io(dir))?;
         if entry.path().is_dir() {
-            names.extend(entry.file_name().into_string());
+            // Names that are no UTF-8 are no names of models or versions, but they are there.
+            names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
     Ok(names)

@@ -87,7 +87,7 @@ const BATCHES: [usize; 2] = [1, 64];
 /// Compares two networks on the test split of their dataset.
 ///
 /// # Errors
-/// [`Error::Usage`](crate::Error::Usage) if they do not take the same images or name the same classes; else what is wrong with them.
+/// [`Error::Usage`] if they do not take the same images or name the same classes, or if the dataset is neither's; else what is wrong with them.
 pub fn compare(a: &Side, b: &Side, dataset: &Dataset) -> Result<Comparison> {
     a.fits(b)?;
     let test = test_split(a, b, dataset)?;

@@ -205,7 +205,11 @@ fn recipes() {
         ),
         ("no threads", replace("threads: 2", "threads: 0"), "numeric_profile.threads: found 0"),
         ("a name with a slash", replace("name: tiny", "name: ti/ny"), "name: found ti/ny"),
-        ("a dataset outside", replace("dataset: tiny", "dataset: ../tiny"), "dataset name: found `../tiny`"),
+        (
+            "a dataset outside",
+            replace("dataset: tiny", "dataset: ../tiny"),
+            "dataset: found `../tiny`, expected letters",
+        ),
         (
             "no such dataset",
             replace("dataset: tiny", "dataset: none"),

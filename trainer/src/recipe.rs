@@ -247,6 +247,9 @@ impl Recipe {
         if let Err(expected) = zoo::check_name(&self.name) {
             return Some(("name".into(), self.name.clone(), expected));
         }
+        if !datasets::is_plain_name(&self.dataset) {
+            return Some(("dataset".into(), format!("`{}`", self.dataset), datasets::PLAIN_NAME.into()));
+        }
         let of_optimizer = self.optimizer.constants().into_iter();
         let of_optimizer = of_optimizer
             .map(|(field, value, good, range)| (format!("optimizer.{field}"), value, good, range));

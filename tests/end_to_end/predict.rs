@@ -149,7 +149,7 @@ fn a_network_is_run_on_tensors_that_are_named_as_they_should_be() {
     assert_eq!(std::fs::read(data.join("output_0.pb")).unwrap(), expected);
     assert_eq!(run("data", "out").code, Some(0));
     std::fs::create_dir(dir.path().join("empty")).unwrap();
-    tests::assert_refused("nothing", &run("empty", "out"), &["empty: no inputs, expected input_0.pb"]);
+    tests::assert_refused("nothing", &run("empty", "out"), &["empty: without input_0.pb: ", "model.onnx: "]);
     std::fs::write(data.join("input_x.pb"), "").unwrap();
     tests::assert_refused("a name", &run("data", "out"), &["input_x.pb: expected input_<number>.pb"]);
     std::fs::remove_file(data.join("input_x.pb")).unwrap();

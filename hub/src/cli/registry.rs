@@ -50,7 +50,7 @@ struct RegistryArgs {
     #[arg(long, env = "INFER_REGISTRY_USER")]
     user: Option<String>,
     /// The environment variable that holds the password.
-    #[arg(long, default_value = "INFER_REGISTRY_PASSWORD")]
+    #[arg(long, default_value = "INFER_REGISTRY_PASSWORD", requires = "user")]
     password_variable: String,
     /// Seconds that a registry may take for what is small; files may take longer, but no less than 20 kB a second.
     #[arg(long, default_value_t = 60.0)]

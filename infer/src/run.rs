@@ -17,6 +17,7 @@ use tract_onnx::tract_hir::infer::{DimFact, Factoid};
 
 use crate::error::{Error, Result};
 use crate::network::adopted::check;
+use crate::network::dequantize::declutter;
 use crate::network::substitute::substitute;
 use crate::network::{guarded, problem, reasons};
 
@@ -82,7 +83,7 @@ fn run_proto(onnx: Bytes, inputs: &[Input], repeat: usize) -> TractResult<Ran> {
     }
     let names: Vec<String> =
         proto.graph.iter().flat_map(|graph| &graph.output).map(|v| v.name.clone()).collect();
-    let model = substitute(model.into_typed()?.into_decluttered()?)?;
+    let model = substitute(declutter(model.into_typed()?)?)?;
     let bytes = most_values(&model)?;
     ensure!(bytes <= MOST_BYTES, "{bytes} bytes of values at a time, at most {MOST_BYTES} expected");
     let mut state = model.into_optimized()?.into_runnable()?.spawn()?;

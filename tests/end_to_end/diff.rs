@@ -83,8 +83,13 @@ fn a_planted_regression_is_found_explained_and_kept_from_an_alias() {
     std::fs::rename(&folder, folder.with_file_name("mnist")).unwrap();
     let other = run("zoo", dir, ["diff", "mnist-fast@1", "mnist-fast@2", "--datasets", "other/datasets"]);
     assert_refused("another dataset", &other, &["sha256", "of mnist-fast@1"]);
-    let same = run("zoo", dir, ["diff", "mnist-fast@1", "mnist-fast@2", "--html", "a", "--picture", "a"]);
-    assert_refused("one file for two", &same, &["the same file"]);
+    for (outputs, other) in [
+        (["--html", "a", "--picture", "./a"], "mnist-fast@2"),
+        (["--html", "worse.onnx", "--picture", "p"], "worse.onnx"),
+    ] {
+        let same = run("zoo", dir, [&["diff", "mnist-fast@1", other], &outputs[..]].concat());
+        assert_refused(other, &same, &["is the same file as"]);
+    }
 
     succeed("zoo", dir, ["alias", "mnist-fast@1", "stable"]);
     // Nor is a version judged by it.

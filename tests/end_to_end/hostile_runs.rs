@@ -119,10 +119,15 @@ fn other_peoples_folders_are_left_alone() {
         ["train", "recipe.yaml", "--run", version].as_slice(),
         &["reproduce", "tiny", "--run", version],
         &["front", "--out", version],
+        &["front", "--out", "zoo/models/tiny/1/deeper"],
         &["pictures", "tiny", "--out", version],
+        &["init", "tiny", "--out", "zoo/models/tiny/1/own.yaml"],
+        &["preview", "recipe.yaml", "--out", "zoo/models/tiny/1/README.md"],
     ] {
         assert_refused(arguments[0], &run("trainer", dir, arguments), &[version, "never changes"]);
     }
+    let over = run("trainer", dir, ["preview", "recipe.yaml", "--out", "./recipe.yaml"]);
+    assert_refused("a picture over the recipe", &over, &["is the same file as recipe.yaml"]);
     succeed("infer", dir, ["verify", "tiny"]);
 
     std::fs::create_dir(dir.join("project")).unwrap();

@@ -93,10 +93,10 @@ fn a_marked_picture_shows_what_was_read() {
     for picture in ["x.png", "link.svg"] {
         let same =
             run("infer", dir.path(), ["read", "x.png", "--picture", picture, "--zoo", zoo.to_str().unwrap()]);
-        tests::assert_refused(picture, &same, &["is the image itself"]);
+        tests::assert_refused(picture, &same, &["is the same file as x.png"]);
     }
     assert_eq!(std::fs::read(dir.path().join("x.png")).unwrap(), before);
-    for (picture, expected) in [("nowhere/x.svg", "no such folder"), (".", "is a folder")] {
+    for (picture, expected) in [("nowhere/x.svg", "nowhere: No such file"), (".", "is a folder")] {
         let outcome =
             run("infer", dir.path(), ["read", "x.png", "--picture", picture, "--zoo", zoo.to_str().unwrap()]);
         assert!(outcome.code == Some(2) && outcome.stdout == "42\n", "{outcome:?}");

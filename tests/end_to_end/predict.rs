@@ -145,7 +145,7 @@ fn a_network_is_run_on_tensors_that_are_named_as_they_should_be() {
         tests::run("infer", dir.path(), arguments)
     };
     let expected = std::fs::read(data.join("output_0.pb")).unwrap();
-    tests::assert_refused("what is expected", &run("data", "./data"), &["has the inputs"]);
+    tests::assert_refused("what is expected", &run("data", "./data"), &["is the same file as data"]);
     assert_eq!(std::fs::read(data.join("output_0.pb")).unwrap(), expected);
     assert_eq!(run("data", "out").code, Some(0));
     std::fs::create_dir(dir.path().join("empty")).unwrap();

@@ -154,6 +154,7 @@ fn publishing_and_damage_under_load() {
 fn a_zoo_that_is_away_keeps_its_models_in_service() {
     let dir = tempfile::tempdir().unwrap();
     let zoo = small_zoo(dir.path());
+    copy_dir(&root().join("zoo/models/mnist-fast"), &dir.path().join("models/mnist-fast")).unwrap();
     let server = Server::start(dir.path(), &[]);
     let (models, away) = (zoo.models_dir(), dir.path().join("away"));
     std::fs::rename(&models, &away).unwrap();

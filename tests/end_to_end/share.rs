@@ -71,9 +71,10 @@ fn an_export_replaces_what_an_earlier_one_wrote_and_nothing_else() {
         ["adopt", "zoo/models/mnist-lite/1/model.onnx", "--name", "mnist-lite", "--dataset", "mnist"];
     succeed("zoo", dir, adopted);
     let folder = dir.join("hub/mnist-lite");
-    std::fs::create_dir_all(folder.join(".export-killed")).unwrap();
+    std::fs::create_dir_all(folder.join(".zoo-export/left")).unwrap();
+    std::fs::create_dir_all(folder.join(".export-mine")).unwrap();
     succeed("zoo", dir, ["export", "hf", "hub", "mnist-lite@1"]);
-    assert!(!folder.join(".export-killed").exists(), "swept");
+    assert!(!folder.join(".zoo-export").exists() && folder.join(".export-mine").exists(), "swept");
     assert!(folder.join("recipe.yaml").exists());
     // Somebody's own beside it, one under a name that is ours.
     std::fs::write(folder.join("notes.txt"), "mine").unwrap();
@@ -83,6 +84,14 @@ fn an_export_replaces_what_an_earlier_one_wrote_and_nothing_else() {
     assert!(is_there("notes.txt") && is_there("recipe.yaml") && !is_there("model.safetensors"));
     let manifest = std::fs::read(folder.join("manifest.yaml")).unwrap();
     assert_eq!(manifest, std::fs::read(dir.join("zoo/models/mnist-lite/2/manifest.yaml")).unwrap());
+
+    // A folder where a file is to go: nothing is changed.
+    let before = std::fs::read(folder.join("config.json")).unwrap();
+    std::fs::remove_file(folder.join("README.md")).unwrap();
+    std::fs::create_dir(folder.join("README.md")).unwrap();
+    let refused = run("zoo", dir, ["export", "hf", "hub", "mnist-lite@1"]);
+    assert_refused("a folder", &refused, &["hub/mnist-lite/README.md"]);
+    assert_eq!(std::fs::read(folder.join("config.json")).unwrap(), before);
 
     // Of all models those that have a recipe; one that has none is refused where it is named.
     let outcome = run("zoo", dir, ["export", "torch", "torch"]);

@@ -157,30 +157,30 @@ fn a_chosen_recipe_is_trained_on_all_images_and_names_its_runs() {
 }
 
 #[test]
-fn a_pupil_learns_from_a_published_teacher() {
+fn a_student_learns_from_a_published_teacher() {
     let dir = workspace(600, 2);
     let dir = dir.path();
     succeed("trainer", dir, ["publish", "recipe.yaml"]);
     let manifest: zoo::Manifest = datasets::yaml::read(&dir.join("zoo/models/tiny/1/manifest.yaml")).unwrap();
     let hash = manifest.parameters_sha256().unwrap().to_string();
     let recipe = std::fs::read_to_string(dir.join("recipe.yaml")).unwrap();
-    let pupil = |teacher: &str, hash: &str| {
+    let student = |teacher: &str, hash: &str| {
         let lesson =
             format!("distillation: {{teacher: {teacher}, parameters_sha256: {hash}, weight: 0.9}}\n");
-        std::fs::write(dir.join("pupil.yaml"), recipe.replace("name: tiny", "name: pupil") + &lesson)
+        std::fs::write(dir.join("student.yaml"), recipe.replace("name: tiny", "name: student") + &lesson)
             .unwrap();
     };
-    pupil("tiny@1", &hash);
-    succeed("trainer", dir, ["publish", "pupil.yaml"]);
+    student("tiny@1", &hash);
+    succeed("trainer", dir, ["publish", "student.yaml"]);
     succeed("infer", dir, ["verify"]);
-    let report = succeed("trainer", dir, ["reproduce", "pupil"]);
+    let report = succeed("trainer", dir, ["reproduce", "student"]);
     assert!(report.contains("bit-identical"), "{report}");
     let weights = |model: &str| read(dir, &format!("zoo/models/{model}/1/model.safetensors"));
-    assert_ne!(weights("pupil"), weights("tiny"), "the teacher changes nothing");
+    assert_ne!(weights("student"), weights("tiny"), "the teacher changes nothing");
 
     // libtorch's own arithmetic has the loss written another way: the same, but for rounding. Dropout draws otherwise.
     let losses = ["portable", "avx2"].map(|isa| {
-        let recipe = std::fs::read_to_string(dir.join("pupil.yaml")).unwrap();
+        let recipe = std::fs::read_to_string(dir.join("student.yaml")).unwrap();
         let recipe = recipe.replace("- dropout: {rate: 0.2}\n", "");
         assert!(recipe.contains("isa: portable") && !recipe.contains("dropout"));
         std::fs::write(dir.join("other.yaml"), recipe.replace("isa: portable", &format!("isa: {isa}")))
@@ -197,11 +197,11 @@ fn a_pupil_learns_from_a_published_teacher() {
         ("tiny@2", hash.as_str(), "tiny"),
         ("Tiny@", hash.as_str(), "distillation.teacher"),
     ] {
-        pupil(teacher, hash);
-        tests::assert_refused(teacher, &run("trainer", dir, ["train", "pupil.yaml"]), &[problem]);
+        student(teacher, hash);
+        tests::assert_refused(teacher, &run("trainer", dir, ["train", "student.yaml"]), &[problem]);
     }
-    pupil("tiny@1", &hash);
-    let refused = run("trainer", dir, ["audit", "tiny", "--recipe", "pupil.yaml"]);
+    student("tiny@1", &hash);
+    let refused = run("trainer", dir, ["audit", "tiny", "--recipe", "student.yaml"]);
     tests::assert_refused("an audit", &refused, &["it has seen the images that are judged"]);
 }
 

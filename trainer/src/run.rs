@@ -106,17 +106,6 @@ pub struct RunSummary {
     pub plain_losses: Vec<f64>,
 }
 
-/// Refuses the folder of a version, in which nothing is ever written again.
-///
-/// # Errors
-/// [`Error::Run`].
-pub fn refuse_version(dir: &Path) -> Result<()> {
-    match dir.join(zoo::MANIFEST).exists() {
-        true => Err(Error::run(dir, "holds a version of a zoo, which never changes; choose another folder")),
-        false => Ok(()),
-    }
-}
-
 /// An open, locked run directory.
 pub struct RunDir {
     path: PathBuf,
@@ -131,7 +120,7 @@ impl RunDir {
     /// [`Error::Run`] if another process holds it, it belongs to another recipe, or
     /// it holds a run and `resume` is not asked for.
     pub fn open(path: &Path, recipe: &RecipeFile, resume: bool) -> Result<RunDir> {
-        refuse_version(path)?;
+        zoo::refuse_published(path)?;
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         let lock_path = path.join(".lock");
         let is_ours = lock_path.exists();

@@ -58,7 +58,7 @@ impl Teacher {
             return refuse("teacher", found, format!("a version trained on {}", dataset.description.name));
         }
         let teacher = RecipeFile::of_version(&version)?.recipe;
-        // By the arithmetic of the pupil, which is that of its profile.
+        // By the arithmetic of the student, which is that of its profile.
         let network = teacher.build_network(&dataset.description)?;
         let network = network.with_arithmetic(recipe.recipe.numeric_profile.arithmetic());
         let parameters = weights::published(&version, &network)?.on_device(device);

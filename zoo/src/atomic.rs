@@ -24,9 +24,8 @@ fn write_with_mode(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<()> {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    if !dir.is_dir() {
-        return Err(Error::io(dir)(std::io::Error::new(std::io::ErrorKind::NotFound, "no such folder")));
-    }
+    // Else the error would name a file of ours.
+    std::fs::metadata(dir).map_err(Error::io(dir))?;
     if path.is_dir() {
         let problem = "is a folder, expected a file";
         return Err(Error::io(path)(std::io::Error::new(std::io::ErrorKind::IsADirectory, problem)));

@@ -46,6 +46,14 @@ pub enum Error {
         /// What was to be written.
         path: PathBuf,
     },
+    /// An output was to be written over an input, or over another output.
+    #[error("{}: is the same file as {}; choose another place", path.display(), other.display())]
+    Same {
+        /// The output.
+        path: PathBuf,
+        /// What it would be written over.
+        other: PathBuf,
+    },
     /// Another program is changing the zoo, and has not finished.
     #[error("{}: held by another program that changes this zoo, for more than {waited:?}", path.display())]
     Busy {

@@ -31,7 +31,7 @@ mod lock;
 mod manifest;
 mod names;
 mod origin;
-mod published;
+mod outputs;
 mod results;
 pub mod signature;
 mod spec;
@@ -53,7 +53,7 @@ pub use manifest::{
 };
 pub use names::{check_name, parse_version};
 pub use origin::{Adopted, ForeignWeights, Origin};
-pub use published::refuse_published;
+pub use outputs::{refuse_published, refuse_same};
 pub use results::grouped;
 pub use spec::{Selector, Spec};
 pub use store::{ModelVersions, Zoo};

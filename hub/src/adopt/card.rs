@@ -1,6 +1,5 @@
 //! The card of an adopted version.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use datasets::Dataset;
@@ -13,11 +12,7 @@ const SHOWN: usize = 200;
 const MAX_ENTRIES: usize = 32;
 
 /// The card as Markdown; `of_original` is what the original says of itself.
-pub(super) fn write(
-    manifest: &Manifest,
-    dataset: &Dataset,
-    of_original: &BTreeMap<String, String>,
-) -> String {
+pub(super) fn write(manifest: &Manifest, dataset: &Dataset, of_original: &[(String, String)]) -> String {
     let mut card = String::new();
     sections(&mut card, manifest, dataset, of_original).expect("writing into a string cannot fail");
     card
@@ -27,7 +22,7 @@ fn sections(
     out: &mut String,
     manifest: &Manifest,
     dataset: &Dataset,
-    of_original: &BTreeMap<String, String>,
+    of_original: &[(String, String)],
 ) -> std::fmt::Result {
     let Manifest { name, version, test, .. } = manifest;
     writeln!(out, "# {name} {version}\n\n{}\n", escaped(&manifest.description))?;
@@ -80,15 +75,17 @@ fn sections(
 }
 
 /// What the original says of itself; nobody has checked it.
-fn said(out: &mut String, of_original: &BTreeMap<String, String>) -> std::fmt::Result {
+fn said(out: &mut String, of_original: &[(String, String)]) -> std::fmt::Result {
     if of_original.is_empty() {
         return Ok(());
     }
     writeln!(out, "\nWhat the original says of itself, as `model.onnx` has it:\n")?;
     for (key, value) in of_original.iter().take(MAX_ENTRIES) {
-        let shown: String = value.chars().take(SHOWN).collect();
-        let rest = if shown.len() < value.len() { " ..." } else { "" };
-        writeln!(out, "- {}: {}{rest}", code(key), code(&shown))?;
+        let [key, value] = [key, value].map(|text| match text.char_indices().nth(SHOWN) {
+            Some((end, _)) => format!("{} ...", code(&text[..end])),
+            None => code(text),
+        });
+        writeln!(out, "- {key}: {value}")?;
     }
     match of_original.len().saturating_sub(MAX_ENTRIES) {
         0 => Ok(()),

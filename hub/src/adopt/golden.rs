@@ -99,18 +99,19 @@ fn read_values(path: &Path) -> Result<Values> {
         TensorProto::decode(bytes.as_slice()).map_err(|e| wrong(format!("not a TensorProto: {e}")))?;
     let shape: Vec<usize> = tensor.dims.iter().map(|&length| usize::try_from(length).unwrap_or(0)).collect();
     let kind = DataType::try_from(tensor.data_type).map_err(|_| {
-        wrong(format!("element type {}, expected floating-point numbers or Uint8", tensor.data_type))
+        wrong(format!("element type {}, expected Float, Float16, Double or Uint8", tensor.data_type))
     })?;
     let raw = tensor.raw_data.as_slice();
     let values = match kind {
         DataType::Uint8 if raw.is_empty() => tensor.int32_data.iter().map(|&value| value as f32).collect(),
         DataType::Uint8 => raw.iter().map(|&byte| byte.into()).collect(),
-        DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double => {
+        // The 8 bits of a bfloat16 do not tell pixels from each other.
+        DataType::Float | DataType::Float16 | DataType::Double => {
             precision::float32s(&tensor).ok_or_else(|| {
                 wrong(format!("{} bytes of data, expected a whole number of values", raw.len()))
             })?
         }
-        other => return Err(wrong(format!("{other:?}, expected floating-point numbers or Uint8"))),
+        other => return Err(wrong(format!("{other:?}, expected Float, Float16, Double or Uint8"))),
     };
     let expected = shape.iter().try_fold(1usize, |all, &length| all.checked_mul(length));
     if expected != Some(values.len()) || !values.iter().all(|value| value.is_finite()) {

@@ -9,6 +9,7 @@ mod file;
 mod golden;
 mod graph;
 mod names;
+mod outputs;
 mod precision;
 mod proto;
 mod release;
@@ -55,16 +56,12 @@ pub struct Request<'a> {
 
 /// Largest difference of a probability from golden data.
 const TOLERANCE: f64 = 1e-5;
-/// The same for a network that computed in halves, which have 8 to 11 bits.
+/// The same for a network that computed in halves, which have 11 bits (`float16`).
 const TOLERANCE_OF_HALVES: f64 = 1e-3;
-/// Training images on which it is seen what outputs are.
-const PROBE: usize = 64;
 /// Training images by which ways to scale pixels are compared for a hint.
 const HINT: usize = 1000;
 /// Most images of golden data that are published with a version.
 const MAX_GOLDEN: usize = 64;
-/// A sum of probabilities may be off by this much.
-const SUM_ERROR: f64 = 1e-3;
 
 /// A network in the zoo's form, ready to be measured.
 struct Form {
@@ -185,11 +182,13 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
     found.append(&mut rewritten);
     let is_last = found.iter().any(|change| change == "channels moved last");
     let session = load(request, &model).map_err(|error| wrong(request, explained(&error, &before)))?;
-    let outputs = outputs(request, &session, training)?;
+    let outputs = outputs::of_training_images(request, &session, training, &before)?;
     let classes = request.dataset.description.classes.len();
     let kind = match request.gives {
-        Some(kind) => check_kind(kind, &outputs).map_or(Ok(kind), |problem| Err(wrong(request, problem)))?,
-        None => kind(&outputs, classes).map_err(|problem| {
+        Some(kind) => {
+            outputs::check_kind(kind, &outputs).map_or(Ok(kind), |problem| Err(wrong(request, problem)))?
+        }
+        None => outputs::kind(&outputs, classes).map_err(|problem| {
             let before = before.graph.as_ref().and_then(|graph| ends::before(graph, &ends.output));
             wrong(
                 request,
@@ -211,77 +210,6 @@ fn explained(error: &Error, original: &ModelProto) -> String {
     let opset = original.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
     let opset = opset.map_or(0, |set| set.version);
     format!("{error} (opset {opset})")
-}
-
-/// The raw outputs for some training images, one by one and together: both must give the same.
-fn outputs(request: &Request<'_>, session: &Session, training: &Samples) -> Result<Vec<f32>> {
-    let size = training.shape.numel();
-    let images = training.images.get(..(PROBE.min(training.len()) * size)).unwrap_or(&[]);
-    let mut worker = session.worker()?;
-    let together = worker.probabilities(images)?;
-    let mut alone = Vec::with_capacity(together.len());
-    for image in images.chunks_exact(size) {
-        alone.extend(worker.probabilities(image)?);
-    }
-    let largest = together.iter().fold(1f32, |most, value| most.max(value.abs()));
-    let differs = together.iter().zip(&alone).position(|(a, b)| (a - b).abs() > 1e-4 * largest);
-    match differs {
-        None => Ok(together),
-        Some(place) => {
-            let image = place / session.classes().max(1);
-            Err(wrong(
-                request,
-                format!(
-                    "image {image} of {PROBE} gives {} alone and {} together with others: expected a network whose number of \
-                 images can be freed",
-                    alone[place], together[place]
-                ),
-            ))
-        }
-    }
-}
-
-/// What rows of outputs are: probabilities add up to 1, log-probabilities do so after the exponential.
-///
-/// # Errors
-/// For values of 0 to 1 that do not add up to 1: a softmax over them would make every answer an unsure one.
-fn kind(outputs: &[f32], classes: usize) -> std::result::Result<Kind, String> {
-    let rows = || outputs.chunks_exact(classes.max(1));
-    let sums_to_one = |row: &[f32], of: fn(f64) -> f64| {
-        (row.iter().map(|&value| of(value.into())).sum::<f64>() - 1.0).abs() < SUM_ERROR
-    };
-    if rows().all(|row| row.iter().all(is_share) && sums_to_one(row, |v| v)) {
-        return Ok(Kind::Probabilities);
-    }
-    if rows().all(|row| row.iter().all(|&value| value <= 1e-6) && sums_to_one(row, f64::exp)) {
-        return Ok(Kind::LogProbabilities);
-    }
-    if outputs.iter().all(is_share) {
-        let sums: Vec<f32> = rows().map(|row| row.iter().sum()).collect();
-        let (least, most) = sums.iter().fold((f32::MAX, f32::MIN), |(l, m), &sum| (l.min(sum), m.max(sum)));
-        return Err(format!(
-            "gives values of 0 to 1 that add up to {least:.3} to {most:.3}, not to 1, as a sigmoid or a quantised softmax does: \
-             name the value before that by --output, or say by --gives what they are"
-        ));
-    }
-    Ok(Kind::Logits)
-}
-
-fn is_share(value: &f32) -> bool {
-    (-1e-6..=1.0 + 1e-6).contains(value)
-}
-
-/// What is wrong with what a caller says that outputs are, if it cannot be.
-fn check_kind(kind: Kind, outputs: &[f32]) -> Option<String> {
-    let (named, expected, holds): (_, _, fn(&f32) -> bool) = match kind {
-        Kind::Logits => return None,
-        Kind::Probabilities => ("probabilities", "0 to 1", is_share),
-        Kind::LogProbabilities => ("log-probabilities", "at most 0", |value| *value <= 1e-6),
-    };
-    let (least, most) = outputs.iter().fold((f32::MAX, f32::MIN), |(l, m), &v| (l.min(v), m.max(v)));
-    let problem =
-        || format!("gives values of {least} to {most}, no {named}: expected {expected}; see --gives");
-    (!outputs.iter().all(holds)).then(problem)
 }
 
 /// For every class of the dataset the output that is it; `None` if the outputs are in the dataset's order.
@@ -362,35 +290,4 @@ fn hint(
          it gets right with {}",
         lines.join("; ")
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn outputs_tell_what_they_are() {
-        assert_eq!(kind(&[0.25, 0.75, 1.0, 0.0], 2), Ok(Kind::Probabilities));
-        let logarithms = [0.25f32.ln(), 0.75f32.ln(), 0.5f32.ln(), 0.5f32.ln()];
-        assert_eq!(kind(&logarithms, 2), Ok(Kind::LogProbabilities));
-        assert_eq!(kind(&[3.0, -1.0, 0.2, 0.8], 2), Ok(Kind::Logits));
-        // One row that adds up by accident is not enough.
-        assert_eq!(kind(&[0.5, 0.5, 2.0, -1.0], 2), Ok(Kind::Logits));
-        // A sigmoid, and a softmax of 256 levels.
-        for outputs in [[0.9, 0.8, 0.1, 0.2], [0.25, 0.746, 0.996, 0.0]] {
-            let problem = kind(&outputs, 2).unwrap_err();
-            assert!(problem.contains("not to 1"), "{problem}");
-        }
-        // What a caller says is believed where it can be.
-        let sigmoids = [0.9, 0.8, 0.1, 0.2];
-        for (said, outputs, can_be) in [
-            (Kind::Probabilities, sigmoids, true),
-            (Kind::Probabilities, [14.3, -6.1, 0.2, 0.8], false),
-            (Kind::LogProbabilities, [-0.5, -3.0, 0.0, -9.0], true),
-            (Kind::LogProbabilities, sigmoids, false),
-            (Kind::Logits, sigmoids, true),
-        ] {
-            assert_eq!(check_kind(said, &outputs).is_none(), can_be, "{said:?} {outputs:?}");
-        }
-    }
 }

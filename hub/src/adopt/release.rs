@@ -17,11 +17,15 @@ use super::{Form, Request, card, graph, proto};
 
 /// What a file says of itself (licence, author, names of classes), by the keys under which a version keeps it: its own keys
 /// could be ours.
-pub(super) fn of_original(model: &ModelProto) -> BTreeMap<String, String> {
-    let entries = model.metadata_props.iter().map(|entry| (entry.key.as_str(), &entry.value));
-    let description = (!model.doc_string.is_empty()).then_some(("doc_string", &model.doc_string));
-    entries.chain(description).map(|(key, value)| (format!("original.{key}"), value.clone())).collect()
+pub(super) fn of_original(model: &ModelProto) -> Vec<(String, String)> {
+    let entries =
+        model.metadata_props.iter().map(|entry| (format!("original.{}", entry.key), entry.value.clone()));
+    let description = (!model.doc_string.is_empty()).then(|| (DESCRIPTION.into(), model.doc_string.clone()));
+    description.into_iter().chain(entries).collect()
 }
+
+/// The key of a file's description.
+const DESCRIPTION: &str = "original_description";
 
 /// A version in the making.
 pub(super) struct Release<'a> {

@@ -34,11 +34,10 @@ const LINES: usize = 30;
 
 /// Compares two versions, and prints what differs.
 pub(super) fn diff(args: &DiffArgs) -> Result<ExitStatus> {
-    if let (Some(page), Some(picture)) = (&args.html, &args.picture)
-        && page == picture
-    {
-        let problem = "--html and --picture: the same file, expected two";
-        return Err(Error::Usage(format!("{}: {problem}", page.display())));
+    let outputs: Vec<&Path> = args.html.iter().chain(&args.picture).map(PathBuf::as_path).collect();
+    let inputs = [Path::new(&args.a), Path::new(&args.b)];
+    for (index, output) in outputs.iter().enumerate() {
+        zoo::refuse_same(output, &[&inputs[..], &outputs[..index]].concat())?;
     }
     let zoo = args.zoo.open()?;
     let (a, b) = (open(&zoo, &args.a, &args.b)?, open(&zoo, &args.b, &args.a)?);

@@ -92,7 +92,8 @@ fn report(error: &Error) -> ExitStatus {
             zoo::Error::Data(_)
             | zoo::Error::Io { .. }
             | zoo::Error::Manifest { .. }
-            | zoo::Error::Published { .. } => None,
+            | zoo::Error::Published { .. }
+            | zoo::Error::Same { .. } => None,
         },
         Error::Infer(error) => infer::cli::hint(error),
         Error::Data(_) | Error::Io { .. } | Error::System { .. } => None,

@@ -64,6 +64,9 @@ impl RegistryArgs {
             other => return Err(Error::Usage(format!("--timeout {other}: expected 0.1 to 3600 seconds"))),
         };
         // A variable that is there and empty is as none.
+        if self.user.as_deref() == Some("") {
+            terminal::log("the user's name is empty: without one");
+        }
         let Some(user) = self.user.as_ref().filter(|user| !user.is_empty()) else {
             return Registry::new(self.plain_http, None, time);
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use datasets::{Dataset, FileEntry, ImageShape, yaml};
+use datasets::{Dataset, FileEntry, ImageShape, Split, SplitFiles, yaml};
 use infer::{Outline, Session, outline};
 use serde_json::Value;
 use zoo::{MAX_FILE_BYTES, Manifest, Spec, Zoo};
@@ -87,10 +87,11 @@ impl Side {
         })
     }
 
-    /// Whether a dataset has the files that the version names. Of a file it is not known.
+    /// Whether a dataset has the test split that the version was measured by. Of a file it is not known.
     pub(super) fn is_of(&self, dataset: &Dataset) -> std::result::Result<(), String> {
         let Some(data) = &self.data else { return Ok(()) };
-        for FileEntry { file, sha256, .. } in dataset.files() {
+        let SplitFiles { images, labels } = &dataset.description.files(Split::Test);
+        for FileEntry { file, sha256, .. } in [images, labels] {
             let expected = data.get(file).map_or("none", String::as_str);
             if *sha256.to_string() != *expected {
                 return Err(format!("{file}: sha256 {sha256}, expected {expected}, of {}", self.name));

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use zoo::{MANIFEST, MAX_FILE_BYTES, Manifest, VersionDir};
 
 use super::folder;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Files that are copied as they are.
 const COPIED: [&str; 4] = [zoo::ONNX, "model.safetensors", "recipe.yaml", "history.csv"];
@@ -30,12 +30,7 @@ pub fn hugging_face(version: &VersionDir, dir: &Path) -> Result<Vec<PathBuf>> {
     }
     // The card and the manifest last: they tell of the others.
     files.extend([("README.md", card.into_bytes()), (MANIFEST, version.read(MANIFEST)?)]);
-    let obsolete = of_version_before(dir);
-    let written = folder::write(dir, &files)?;
-    for path in obsolete.into_iter().filter(|path| !written.contains(path)) {
-        std::fs::remove_file(&path).map_err(Error::io(&path))?;
-    }
-    Ok(written)
+    folder::write(dir, &files, &of_version_before(dir))
 }
 
 /// Files of a version that was written there before: not all may have successors. Only those with the hashes of its manifest,

@@ -79,7 +79,7 @@ pub fn torch(version: &VersionDir, dir: &Path) -> Result<Vec<PathBuf>> {
         layers: &modules.lines,
         forward: &forward,
     };
-    folder::write(dir, &[(WEIGHTS, weights), ("model.py", python.text().into_bytes())])
+    folder::write(dir, &[(WEIGHTS, weights), ("model.py", python.text().into_bytes())], &[])
 }
 
 /// What `__init__` sets up.

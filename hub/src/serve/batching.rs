@@ -5,8 +5,8 @@
 //! request is answered at once.
 //!
 //! Batches of large networks are computed by threads of their own. Those of small networks take a few milliseconds at most
-//! ([`LIGHT`]), and one image less than waking a thread and being woken by it (mnist-lite: 7 us), so they are computed by tasks of
-//! the runtime, on the threads that serve connections: such a task first lets all connections that have something to read
+//! ([`LIGHT`]), and an image of the smallest less than waking a thread and being woken by it (mnist-lite: 7 us), so they are computed
+//! by tasks of the runtime, on the threads that serve connections: such a task first lets all connections that have something to read
 //! put in their requests, and their answers are sent by the same thread.
 
 use std::collections::VecDeque;

@@ -201,14 +201,6 @@ impl Repository {
     }
 
     fn scan_zoo(&self, zoo: &Zoo) -> zoo::Result<()> {
-        // A folder that is away for a moment (a mount, a swap) is no zoo without models.
-        let models = zoo.models_dir();
-        if !self.state().models.is_empty() && !models.is_dir() {
-            return Err(zoo::Error::NotFound {
-                path: models,
-                hint: "expected the folder of all models".into(),
-            });
-        }
         if !self.scanned() && zoo.is_without_aliases().unwrap_or(false) {
             tracing::warn!("aliases.jsonl is not there, of which index.json tells: no alias is served");
         }
@@ -228,6 +220,14 @@ impl Repository {
             }
         };
         let (found, unreadable) = zoo.models_and_unreadable()?;
+        // A folder that is away for a moment (a mount, a swap) is no zoo without models.
+        let models = zoo.models_dir();
+        if found.is_empty() && !models.is_dir() && !self.state().models.is_empty() {
+            return Err(zoo::Error::NotFound {
+                path: models,
+                hint: "expected the folder of all models".into(),
+            });
+        }
         for model in &unreadable {
             tracing::error!(model, "its folder cannot be listed; serving what is loaded");
         }

@@ -42,7 +42,7 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
         return Err(Error::Usage(format!("--picture: {} images, expected 1", files.len())));
     }
     if let (Some(picture), [file]) = (args.picture.as_deref(), files.as_slice()) {
-        refuse_same(picture, file)?;
+        zoo::refuse_same(picture, &[file])?;
     }
     let mut results = Vec::new();
     let mut to_draw = None;
@@ -68,7 +68,7 @@ pub(super) fn read(args: &ReadArgs) -> Result<ExitStatus> {
         } else {
             print(file, &reading, files.len() > 1);
         }
-        to_draw = Some((image, reading));
+        to_draw = args.picture.is_some().then_some((image, reading));
     }
     if args.model.zoo.json {
         let manifest = predictor.manifest();
@@ -97,19 +97,6 @@ fn refuse_without_objects(manifest: &Manifest) -> Result<()> {
          as one",
         manifest.name, manifest.version
     )))
-}
-
-/// The image itself is not written over.
-fn refuse_same(picture: &Path, file: &Path) -> Result<()> {
-    let is_same =
-        picture.canonicalize().is_ok_and(|picture| file.canonicalize().is_ok_and(|file| picture == file));
-    match is_same {
-        true => Err(Error::Usage(format!(
-            "--picture {}: is the image itself, expected another file",
-            picture.display()
-        ))),
-        false => Ok(()),
-    }
 }
 
 /// A file's name on one line.

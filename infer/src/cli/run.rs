@@ -31,11 +31,8 @@ pub(super) struct RunArgs {
 pub(super) fn run_file(args: &RunArgs) -> Result<ExitStatus> {
     let read = |path: &Path| datasets::files::read(path, MAX_FILE_BYTES).map_err(Error::io(path));
     zoo::refuse_published(&args.out)?;
-    if args.out.canonicalize().is_ok_and(|out| args.inputs.canonicalize().is_ok_and(|inputs| out == inputs)) {
-        let problem =
-            "has the inputs, and with them what is expected of the outputs; expected another folder";
-        return Err(Error::Usage(format!("--out {}: {problem}", args.out.display())));
-    }
+    // With the inputs stand the outputs that are expected.
+    zoo::refuse_same(&args.out, &[&args.inputs])?;
     let mut inputs = Vec::new();
     let files = input_files(&args.inputs)?;
     for (index, (number, path)) in files.into_iter().enumerate() {

@@ -63,7 +63,7 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitStatus> {
     } else {
         args.models.iter().map(|model| model.parse().map_err(Error::Usage)).collect::<Result<_>>()?
     };
-    if specs.is_empty() {
+    if specs.is_empty() && zoo.models_and_unreadable()?.1.is_empty() {
         let path = args.zoo.path().display();
         return Err(Error::Usage(format!("{path}: the zoo is empty; expected models to verify")));
     }

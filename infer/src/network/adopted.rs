@@ -15,6 +15,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::Cost;
 use tract_onnx::tract_hir::infer::Factoid;
 
+use super::dequantize::declutter;
 use super::facts::{ALL_VALUES, MAX_VALUES, per_image};
 use super::join::cut;
 use super::substitute::substitute;
@@ -67,7 +68,7 @@ pub(crate) fn typed(
     ensure!((inputs, outputs) == (1, 1), "{inputs} inputs and {outputs} outputs, expected one each");
     let n = model.symbols.sym(BATCH).to_dim();
     model.set_input_fact(0, InferenceFact::dt_shape(kind, shape(n)))?;
-    model.into_typed()?.into_decluttered()
+    declutter(model.into_typed()?)
 }
 
 /// Bytes of all values between operators for an image, and multiply-accumulates.

@@ -9,6 +9,8 @@
 pub(crate) mod adopted;
 #[cfg(feature = "adopted")]
 mod around;
+#[cfg(feature = "adopted")]
+pub(crate) mod dequantize;
 mod description;
 mod facts;
 mod file;

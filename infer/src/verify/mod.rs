@@ -308,7 +308,7 @@ fn load(version: &VersionDir) -> std::result::Result<(Session, Description), Str
     Ok((session.map_err(|e| e.to_string())?, description))
 }
 
-/// Largest tolerance that a manifest may claim: two ways to compute a probability in 32 bits do not differ by more.
+/// Largest tolerance that a manifest may claim: two ways to compute a probability do not differ by more, one of them in halves.
 const MAX_TOLERANCE: f64 = 1e-3;
 
 /// The network gives what libtorch gave.

@@ -274,6 +274,7 @@ fn what_a_file_says_of_itself_stays_with_it() {
     let published = ModelProto::decode(published.as_slice()).unwrap().metadata_props;
     let has = |key: &str, value: &str| published.iter().any(|entry| entry.key == key && entry.value == value);
     assert!(has("original.model", "another") && has("model", "foreign"), "{published:?}");
+    assert!(has("original_description", "Made for `tests`"), "{published:?}");
     succeed("infer", dir, ["verify", "foreign@1"]);
 }
 

@@ -109,3 +109,44 @@ fn golden_data_may_be_of_halves() {
     let outcome = adopt(dir, &["--like", "torchvision", "--golden", "golden"]);
     assert_refused("another network's", &outcome, &["differs from its golden data", "at most 1e-3"]);
 }
+
+/// `QuantizeLinear` and `DequantizeLinear` around every value, as `onnxruntime.quantization.quantize_static` leaves them, up to
+/// the probabilities.
+#[test]
+fn a_quantised_softmax_is_no_table() {
+    let dir = workspace();
+    let dir = dir.path();
+    let whole = |name: &str, element: DataType, value: u8| TensorProto {
+        name: name.into(),
+        data_type: element.into(),
+        raw_data: vec![value],
+        ..TensorProto::default()
+    };
+    let mut predictions = Vec::new();
+    for (version, (element, zero)) in (1..).zip([(DataType::Uint8, 0), (DataType::Int8, 128)]) {
+        let mut model = of_type(DataType::Float);
+        let graph = model.graph.as_mut().unwrap();
+        graph.node[1].output[0] = "logits".into();
+        let around = |from: &str, to: &str, scale: &str, zero: &str| {
+            [
+                node("QuantizeLinear", &[from, scale, zero], &format!("{to}.levels"), vec![]),
+                node("DequantizeLinear", &[&format!("{to}.levels"), scale, zero], to, vec![]),
+            ]
+        };
+        graph.node.extend(around("logits", "rounded", "logits.scale", "zero"));
+        graph.node.push(node("Softmax", &["rounded"], "shares", vec![int("axis", 1)]));
+        graph.node.extend(around("shares", "y", "shares.scale", "zero"));
+        graph.initializer.push(floats("logits.scale", &[], &[0.1]));
+        graph.initializer.push(floats("shares.scale", &[], &[1.0 / 255.0]));
+        graph.initializer.push(whole("zero", element, zero));
+        write(dir, &model);
+        let outcome = adopt(dir, &["--like", "torchvision", "--gives", "probabilities"]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        // Of equal probabilities the first class would be the answer, always.
+        let right = manifest(dir, version).test.per_class;
+        assert!(right[1..].iter().filter(|class| class.correct.correct > 0).count() > 1, "{right:?}");
+        predictions.push(manifest(dir, version).test.predictions_sha256);
+        succeed("infer", dir, ["verify", &format!("foreign@{version}")]);
+    }
+    assert_eq!(predictions[0], predictions[1], "levels of 0 to 255 and of -128 to 127");
+}

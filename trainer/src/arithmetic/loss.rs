@@ -49,8 +49,8 @@ pub(crate) fn with_gradient(logits: &Tensor, labels: &[i64], smoothing: f64) -> 
 pub(crate) fn taught(logits: &Tensor, labels: &[i64], smoothing: f64, taught: &Taught<'_>) -> (Loss, Tensor) {
     let (mut loss, mut gradient) = with_gradient(logits, labels, smoothing);
     let (images, classes) = size(&gradient);
-    let (pupil, teacher) = (logits.detach().contiguous(), taught.logits.contiguous());
-    let rows = host::values(&pupil).chunks_exact(classes).zip(host::values(&teacher).chunks_exact(classes));
+    let (student, teacher) = (logits.detach().contiguous(), taught.logits.contiguous());
+    let rows = host::values(&student).chunks_exact(classes).zip(host::values(&teacher).chunks_exact(classes));
     let slopes = host::values_mut(&mut gradient).chunks_exact_mut(classes);
     let Taught { weight, temperature, .. } = *taught;
     let mut sum = 0.0;

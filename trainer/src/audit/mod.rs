@@ -104,7 +104,7 @@ pub fn audit(
         return Err(Error::run(&dataset.dir, problem));
     }
     let origins = report::origins(dataset, samples.len())?;
-    crate::run::refuse_version(request.out)?;
+    zoo::refuse_published(request.out)?;
     std::fs::create_dir_all(request.out).map_err(Error::io(request.out))?;
     let classes = &dataset.description.classes;
     let folds = folds(&samples, classes.len(), request.folds, request.recipe.recipe.seed);

@@ -57,6 +57,7 @@ pub(super) fn command(args: &InitArgs) -> Result<()> {
     if path.exists() {
         return Err(Error::run(&path, "is there already; choose another --out"));
     }
+    zoo::refuse_published(&path)?;
     let recipe = RecipeFile::parse(text, &path)?;
     enter_profile(&recipe.recipe.numeric_profile)?;
     let images = trainer::split::split(&recipe, &samples)?.0.len();

@@ -11,7 +11,6 @@ use trainer::normaliser::Normaliser;
 use trainer::pictures::{Mistakes, attributions, feature_maps, mistakes};
 use trainer::preview::contact_sheet;
 use trainer::recipe::RecipeFile;
-use trainer::run::refuse_version;
 use trainer::split::split;
 use trainer::table::table;
 use trainer::{Error, Result, front, weights};
@@ -117,6 +116,7 @@ fn fields(inspection: &Inspection) -> String {
 }
 
 pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
+    zoo::refuse_same(&args.out, &[&args.recipe])?;
     let recipe = RecipeFile::read(&args.recipe)?;
     let dataset = whole_dataset(&args.datasets, &recipe.recipe.dataset)?;
     let samples = dataset.load(Split::Train)?;
@@ -133,7 +133,7 @@ pub(super) fn preview_command(args: &PreviewArgs) -> Result<()> {
 
 pub(super) fn front_command(args: &FrontArgs) -> Result<ExitStatus> {
     let index = Zoo::open(&args.zoo)?.index()?;
-    refuse_version(&args.out)?;
+    zoo::refuse_published(&args.out)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let mut written = Vec::new();
     for dataset in front::datasets(&index) {
@@ -171,7 +171,7 @@ pub(super) fn pictures_command(args: &PicturesArgs) -> Result<()> {
             format!("--image {}: expected below {}", args.image, samples.len()),
         ));
     }
-    refuse_version(&args.out)?;
+    zoo::refuse_published(&args.out)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let mut maps = Vec::new();
     for map in feature_maps(&network, &weights, &normaliser, samples.image(args.image))? {

@@ -6,7 +6,6 @@ use std::process::Command;
 use clap::{Subcommand, ValueEnum};
 use datasets::{Dataset, Split};
 use trainer::recipe::RecipeFile;
-use trainer::run::refuse_version;
 use trainer::study::results::{self, Results};
 use trainer::study::{self, Plan, StudyFile, Workers, execute};
 use trainer::throughput::Throughput;
@@ -129,7 +128,7 @@ fn open(folders: &StudyFolders) -> Result<Opened> {
         terminal::log(format_args!("warning: {label} cannot be: {problem}"));
     }
     let out = folders.out.clone().unwrap_or_else(|| path.with_file_name(&file.study.name));
-    refuse_version(&out)?;
+    zoo::refuse_published(&out)?;
     Ok(Opened { file, plan, dataset, out })
 }
 

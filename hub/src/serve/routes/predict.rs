@@ -68,7 +68,8 @@ pub(super) async fn predict(
         let model = Arc::clone(&model);
         move || {
             let _room = room;
-            decode(&bytes, &model, query.read, query.steps)
+            let reads = query.read && model.predictor.manifest().preprocessing.finds_objects();
+            decode(&bytes, &model, reads, query.steps)
         }
     };
     let image = if is_large { server.large_image(decode).await? } else { server.heavy(decode).await? };
@@ -90,8 +91,12 @@ pub(super) async fn predict(
     answer["image"] = json!({ "width": image.width, "height": image.height, "has_more": image.has_more });
     answer["left_out"] = json!(image.prepared.left_out);
     answer["objects"] = prediction.objects.iter().map(|bounds| json!(bounds.scaled(image.scale))).collect();
-    if let Some(reading) = &image.reading {
-        answer["reading"] = json!({ "text": reading.text(), "status": reading.status, "rows": reading.rows });
+    if query.read {
+        // Null from a model that takes a picture as one object: of a number it would read one digit.
+        answer["reading"] = image.reading.as_ref().map_or(
+            Value::Null,
+            |reading| json!({ "text": reading.text(), "status": reading.status, "rows": reading.rows }),
+        );
     }
     if query.steps {
         answer["steps"] = image

@@ -18,7 +18,7 @@ const COPIED: [&str; 4] = [zoo::ONNX, "model.safetensors", "recipe.yaml", "histo
 /// Writes a version into `dir` and returns the files.
 ///
 /// # Errors
-/// [`Error::Zoo`] for a damaged file, or one that cannot be written.
+/// [`Error::Zoo`](crate::Error::Zoo) for a damaged file, or one that cannot be written.
 pub fn hugging_face(version: &VersionDir, dir: &Path) -> Result<Vec<PathBuf>> {
     let card = version.read("README.md")?;
     let card = format!("---\n{}---\n\n{}", front_matter(&version.manifest)?, without_pictures(&card));

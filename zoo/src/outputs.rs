@@ -3,17 +3,17 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::{MANIFEST, parse_version};
+use crate::{VersionDir, parse_version};
 
-/// Refuses a place in the folder of a published version, a number with a manifest in it, or that folder itself. The place
-/// need not be there yet.
+/// Refuses a place in the folder of a published version, or that folder itself. The place need not be there yet.
 ///
 /// # Errors
 /// [`Error::Published`].
 pub fn refuse_published(place: &Path) -> Result<()> {
     let is_version = |folder: &&Path| {
         let name = folder.file_name().and_then(|name| name.to_str());
-        name.and_then(parse_version).is_some() && folder.join(MANIFEST).exists()
+        // Other programs have a `manifest.yaml`, too.
+        name.and_then(parse_version).is_some() && VersionDir::open(folder).is_ok()
     };
     match full(place).ancestors().find(is_version) {
         Some(_) => Err(Error::Published { path: place.to_owned() }),
@@ -58,7 +58,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let version = dir.path().join("models/digits/2");
         std::fs::create_dir_all(version.join("golden")).unwrap();
-        std::fs::write(version.join(MANIFEST), "").unwrap();
+        let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mnist-lite/1/manifest.yaml");
+        std::fs::copy(published, version.join("manifest.yaml")).unwrap();
+        // Somebody else's.
+        let other = dir.path().join("7");
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("manifest.yaml"), "kind: Service").unwrap();
         let link = dir.path().join("link");
         symlink(version.join("golden"), &link).unwrap();
         let zoo = dir.path().join("zoo");
@@ -75,6 +80,7 @@ mod tests {
             (version.join("../3"), false),
             (version.with_file_name("3"), false),
             (dir.path().join("models/digits"), false),
+            (other.join("file"), false),
             (dir.path().join("file"), false),
             ("file-that-is-not-there".into(), false),
         ] {

@@ -246,6 +246,31 @@ fn recipes() {
             "layer 5 (residual), input [8, 14, 14]: its body gives [1568]",
         ),
         (
+            "an ensemble before other layers",
+            replace("- flatten\n", "- ensemble: {members: [[flatten], [flatten]]}\n"),
+            "(ensemble), input [16, 7, 7]: an ensemble may only stand right before the softmax",
+        ),
+        (
+            "an ensemble of one",
+            replace("- softmax\n", "- ensemble: {members: [[relu]]}\n- softmax\n"),
+            "1 members: expected 2 to 64",
+        ),
+        (
+            "members of different classes",
+            replace("- softmax\n", "- ensemble: {members: [[relu], [{dense: {features: 7}}]]}\n- softmax\n"),
+            "ensemble1.member2 gives [7], ensemble1.member1 [10]",
+        ),
+        (
+            "a member that gives an image",
+            replace("- flatten\n", "- ensemble: {members: [[relu], [flatten]]}\n- flatten\n"),
+            "ensemble1.member1 gives [16, 7, 7], not [classes]",
+        ),
+        (
+            "an ensemble in an ensemble",
+            replace("- softmax\n", "- ensemble: {members: [[relu], [{ensemble: {members: [[relu], [relu]]}}]]}\n- softmax\n"),
+            ".2.1 (ensemble), input [10]: an ensemble may not stand inside another block",
+        ),
+        (
             "groups of no channels",
             replace("kernel_size: 3, padding: same", "kernel_size: 3, groups: 0"),
             "groups 0: expected 1",

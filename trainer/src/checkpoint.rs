@@ -11,6 +11,7 @@ use tch::{Device, Tensor};
 use crate::early_stopping::EarlyStopping;
 use crate::error::{Error, Result};
 use crate::history::{self, EpochRow};
+use crate::layers;
 use crate::network::Network;
 use crate::optimizer::OptimizerState;
 use crate::parameters::Parameters;
@@ -48,7 +49,7 @@ pub struct Progress {
     /// Mean loss of each finished epoch without label smoothing.
     #[serde(default)]
     pub plain_losses: Vec<f64>,
-    /// Training images of this epoch classified right.
+    /// Right answers for training images of this epoch, one of each member of an ensemble.
     pub correct: u64,
     /// Finished epochs.
     pub rows: Vec<EpochRow>,
@@ -75,7 +76,8 @@ impl Progress {
             .saturating_sub(1)
             .saturating_mul(steps as u64)
             .saturating_add(self.step as u64);
-        let seen = self.step.saturating_mul(recipe.batch_size) as u64;
+        let answers = recipe.batch_size.saturating_mul(layers::members(&recipe.network));
+        let seen = self.step.saturating_mul(answers) as u64;
         let numbers = [
             ("epoch", u64::from(self.epoch), 1..=u64::from(recipe.epochs) + 1),
             ("step", self.step as u64, 0..=steps.saturating_sub(1) as u64),

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::layers::chain::{self, Named};
 use crate::layers::kind::{LayerKind, Pass, Placement, ReceptiveField};
 use crate::layers::parameter::{ParameterSpec, SlotKind};
-use crate::layers::{Layer, Mode, Shape};
+use crate::layers::{self, Layer, Mode, Shape};
 use crate::normaliser::Normaliser;
 use crate::onnx::graph::Graph;
 use crate::parameters::Parameters;
@@ -60,6 +60,13 @@ impl Network {
                     "the last layer must be softmax and give [{classes}], one probability per class"
                 ));
             }
+        }
+        if let Some(index) = layers.iter().position(|layer| matches!(layer, Layer::Ensemble(_)))
+            && index + 2 != layers.len()
+        {
+            let (number, input) = ((index + 1).to_string(), placements[index].input.to_string());
+            let problem = "an ensemble may only stand right before the softmax".into();
+            return Err(Error::Layer { number, kind: layers[index].kind(), input, problem });
         }
         let mut parameters = Vec::new();
         placements.iter_mut().for_each(|placement| number(placement, &mut parameters));
@@ -114,6 +121,16 @@ impl Network {
         &self.placements
     }
 
+    /// The same, the members of an ensemble in its place.
+    pub(crate) fn rows(&self) -> Vec<&Placement> {
+        let layers = self.layers.iter().zip(&self.placements);
+        let rows = layers.flat_map(|(layer, placement)| match layer {
+            Layer::Ensemble(_) => placement.body.as_slice(),
+            _ => std::slice::from_ref(placement),
+        });
+        rows.collect()
+    }
+
     /// Number of trainable values.
     pub fn parameter_count(&self) -> usize {
         trainable(&self.parameters)
@@ -150,8 +167,13 @@ impl Network {
         Parameters::initialise(&self.parameters, seed, device)
     }
 
+    /// How many networks it trains side by side: the members of its ensemble, or one.
+    pub(crate) fn members(&self) -> usize {
+        layers::members(&self.layers)
+    }
+
     /// Logits `[N, classes]` for normalised images `[N, C, H, W]`; in training, by libtorch alone and with
-    /// its gradient.
+    /// its gradient, of each [member](Network::members), `[N * members, classes]`.
     pub fn logits(&self, images: &Tensor, parameters: &Parameters, mode: Mode) -> Tensor {
         let arithmetic = match mode {
             Mode::Train => Arithmetic::Libtorch,
@@ -196,11 +218,11 @@ impl Network {
         chain::export(&self.layers[before..], &self.placements[before..], logits, graph)
     }
 
-    /// How much of the image a value of each layer depends on; those inside residual blocks follow
+    /// How much of the image a value of each layer depends on; those inside blocks follow
     /// their block.
     pub(crate) fn receptive_fields(&self) -> Vec<(&Placement, ReceptiveField)> {
         fn collect<'a>(
-            layers: &[Layer],
+            layers: &'a [Layer],
             placements: &'a [Placement],
             mut field: ReceptiveField,
             fields: &mut Vec<(&'a Placement, ReceptiveField)>,
@@ -209,8 +231,8 @@ impl Network {
                 let before = field;
                 field = layer.receptive_field(placement, before);
                 fields.push((placement, field));
-                if let Layer::Residual(block) = layer {
-                    collect(&block.body, &placement.body, before, fields);
+                for (layers, placements) in layer.inner(placement) {
+                    collect(layers, placements, before, fields);
                 }
             }
         }
@@ -242,13 +264,11 @@ fn number(placement: &mut Placement, parameters: &mut Vec<ParameterSpec>) {
     inner.for_each(|placement| number(placement, parameters));
 }
 
-/// Layers in their places, each residual block before those inside it.
+/// Layers in their places, each block before those inside it.
 fn all_layers<'a>(layers: &'a [Layer], placements: &'a [Placement]) -> Vec<(&'a Layer, &'a Placement)> {
     let with_inner = |(layer, placement): (&'a Layer, &'a Placement)| {
-        let inner = match layer {
-            Layer::Residual(block) => all_layers(&block.body, &placement.body),
-            _ => Vec::new(),
-        };
+        let inner = layer.inner(placement).into_iter();
+        let inner = inner.flat_map(|(layers, placements)| all_layers(layers, placements));
         std::iter::once((layer, placement)).chain(inner)
     };
     layers.iter().zip(placements).flat_map(with_inner).collect()

@@ -38,7 +38,7 @@ pub(crate) struct Found {
     pub(crate) loss: f64,
     /// The same without label smoothing, as for validation images.
     pub(crate) plain_loss: f64,
-    /// Images classified right.
+    /// Right answers: one of each member of an ensemble for each image.
     pub(crate) correct: usize,
 }
 
@@ -55,9 +55,16 @@ impl Rules<'_> {
         labels: &[i64],
         learning_rate: f64,
     ) -> Result<Found> {
+        // Each member of an ensemble gives a row of logits for each image.
+        let members = self.network.members();
+        let labels: Vec<i64> = labels.iter().flat_map(|&label| std::iter::repeat_n(label, members)).collect();
+        let taught = self.teacher.map(|teacher| match members {
+            1 => teacher.logits(images),
+            _ => teacher.logits(images).repeat_interleave_self_int(members as i64, 0, None),
+        });
         match self.network.arithmetic(images.device()) {
-            Arithmetic::Libtorch => self.by_libtorch(weights, images, labels, learning_rate),
-            Arithmetic::Portable { .. } => self.portable(weights, images, labels, learning_rate),
+            Arithmetic::Libtorch => self.by_libtorch(weights, images, &labels, taught, learning_rate),
+            Arithmetic::Portable { .. } => self.portable(weights, images, &labels, taught, learning_rate),
         }
     }
 
@@ -67,15 +74,17 @@ impl Rules<'_> {
         self.ema.map(|decay| decay.min((1.0 + steps) / (10.0 + steps)))
     }
 
+    /// Logits have the rows of `labels` and `taught`, those of outliers behind. The gradient is that of the sum over the
+    /// members of an ensemble, of each the mean over the images: each learns as if it were alone.
     fn portable(
         &self,
         weights: &mut Weights<'_>,
         images: &Tensor,
         labels: &[i64],
+        taught: Option<Tensor>,
         learning_rate: f64,
     ) -> Result<Found> {
         let Weights { parameters, ema, optimizer } = weights;
-        let taught = self.teacher.map(|teacher| teacher.logits(images));
         let tape = Tape::new(self.seed, optimizer.steps);
         let logits = self.network.logits_on_tape(images, parameters, &tape);
         let (loss, slope) = match (self.teacher, &taught) {
@@ -85,12 +94,15 @@ impl Rules<'_> {
             }
             _ => loss::with_gradient(&logits, labels, self.label_smoothing),
         };
-        let images = labels.len() as f64;
-        let found =
-            Found { loss: loss.sum / images, plain_loss: loss.plain_sum / images, correct: loss.correct };
+        let rows = labels.len() as f64;
+        let found = Found { loss: loss.sum / rows, plain_loss: loss.plain_sum / rows, correct: loss.correct };
         if !found.loss.is_finite() {
             return Ok(found);
         }
+        let slope = match self.network.members() {
+            1 => slope,
+            members => slope * members as f64,
+        };
         let mut gradient = optimizer.gradient_buffer();
         tape.gradient(parameters, &logits, slope, &mut gradient)?;
         drop(tape);
@@ -117,6 +129,7 @@ impl Rules<'_> {
         weights: &mut Weights<'_>,
         images: &Tensor,
         labels: &[i64],
+        taught: Option<Tensor>,
         learning_rate: f64,
     ) -> Result<Found> {
         let Weights { parameters, ema, optimizer } = weights;
@@ -125,7 +138,6 @@ impl Rules<'_> {
             // Dropout draws from libtorch's generator: seeding it at every step lets a run resume anywhere.
             tch::manual_seed(Stream::new(self.seed, "dropout", optimizer.steps, 0).seed());
         }
-        let taught = self.teacher.map(|teacher| teacher.logits(images));
         let logits = self.network.logits(images, parameters, Mode::Train);
         let (count, all) = (labels.numel() as i64, logits.size()[0]);
         let outliers = logits.narrow(0, count, all - count);
@@ -159,7 +171,7 @@ impl Rules<'_> {
         if !found.loss.is_finite() {
             return Ok(found);
         }
-        let gradient = parameters.gradient(&loss)?;
+        let gradient = parameters.gradient(&(loss * self.network.members() as f64))?;
         let undecayed = self.optimizer.undecayed(parameters);
         optimizer.step(self.optimizer, parameters.trainable(), gradient, learning_rate, &undecayed);
         if let (Some(decay), Some(average)) = (self.decay(optimizer.steps), ema) {
@@ -170,5 +182,82 @@ impl Rules<'_> {
             });
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::layers::{Layer, Shape};
+
+    const MEMBERS: [&str; 2] = [
+        "[{conv2d: {features: 16, kernel_size: 3}}, batch_norm, relu, flatten, {dense: {features: 3}}]",
+        "[flatten, {dense: {features: 7}}, tanh, {dense: {features: 3}}]",
+    ];
+
+    fn network(yaml: &str, arithmetic: Arithmetic) -> Network {
+        let layers: Vec<Layer> = datasets::yaml::parse(yaml, "network.yaml".as_ref()).unwrap();
+        let input = Shape::Image { channels: 1, height: 8, width: 8 };
+        Network::build(&layers, input, 3).unwrap().with_arithmetic(arithmetic)
+    }
+
+    /// Two steps, an outlier among the images of each; what the second found, and the weights.
+    fn train(network: &Network, mut parameters: Parameters, optimizer: &Optimizer) -> (Found, Parameters) {
+        let rules =
+            Rules { network, optimizer, label_smoothing: 0.1, ema: None, seed: 1, teacher: None };
+        let mut state = OptimizerState::new(parameters.trainable());
+        let images: Vec<f32> = (0..9 * 64).map(|i| (i * 7919 % 1009) as f32 / 500.0 - 1.0).collect();
+        let images = Tensor::from_slice(&images).view([9, 1, 8, 8]);
+        let mut found = None;
+        for _ in 0..2 {
+            let mut weights = Weights { parameters: &mut parameters, ema: None, optimizer: &mut state };
+            found = Some(rules.step(&mut weights, &images, &[0, 1, 2, 0, 1, 2, 0, 1], 0.05).unwrap());
+        }
+        (found.unwrap(), parameters)
+    }
+
+    /// Whatever the optimizer: with SGD the size of the gradient counts.
+    #[test]
+    fn each_member_of_an_ensemble_learns_as_if_it_were_alone() {
+        for (arithmetic, tolerance) in
+            [(Arithmetic::Libtorch, 1e-6), (Arithmetic::Portable { convolutions: true }, 0.0)]
+        {
+            for optimizer in [Optimizer::Sgd(Default::default()), Optimizer::Adam(Default::default())] {
+                let yaml = format!("- ensemble: {{members: [{}]}}\n- softmax\n", MEMBERS.join(", "));
+                let ensemble = network(&yaml, arithmetic);
+                let start = ensemble.initialise(5, Device::Cpu).unwrap();
+                let together = start.state_dict();
+                let (found, trained) = train(&ensemble, start, &optimizer);
+                let trained = trained.state_dict();
+                assert_ne!(trained, together);
+                let (mut loss, mut correct) = (0.0, 0);
+                for (number, member) in MEMBERS.iter().enumerate() {
+                    let prefix = format!("ensemble1.member{}.", number + 1);
+                    let layers = member.trim_matches(['[', ']']);
+                    let alone = network(&format!("[{layers}, softmax]"), arithmetic);
+                    let mut parameters = alone.initialise(9, Device::Cpu).unwrap();
+                    let own = |all: &[(String, Vec<usize>, Vec<f32>)]| -> Vec<(String, Vec<f32>)> {
+                        let own = all.iter().filter_map(|(name, _, values)| {
+                            Some((name.strip_prefix(&prefix)?.to_owned(), values.clone()))
+                        });
+                        own.collect()
+                    };
+                    own(&together).iter().enumerate().for_each(|(index, (_, values))| parameters.set(index, values));
+                    let (found, parameters) = train(&alone, parameters, &optimizer);
+                    (loss, correct) = (loss + found.loss / 2.0, correct + found.correct);
+                    for ((name, expected), (own_name, values)) in
+                        parameters.state_dict().iter().map(|(name, _, values)| (name, values)).zip(own(&trained))
+                    {
+                        assert_eq!(*name, own_name);
+                        let worst = expected.iter().zip(&values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                        assert!(worst <= tolerance, "{arithmetic:?} {optimizer:?} {prefix}{name}: {worst:e}");
+                    }
+                }
+                assert!((found.loss - loss).abs() < 1e-6, "{found:?}: {loss}");
+                assert_eq!(found.correct, correct);
+            }
+        }
     }
 }

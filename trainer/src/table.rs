@@ -5,13 +5,13 @@ use zoo::grouped;
 use crate::layers::kind::Placement;
 use crate::network::{Network, trainable};
 
-/// A text table, one line per layer and a total, for the terminal and the model card. Parameters are
+/// A text table, one line per layer or member of an ensemble and a total, for the terminal and the model card. Parameters are
 /// the trainable ones: the running statistics of batch normalisation are none.
 pub fn table(network: &Network) -> String {
     let header = ["layer", "output", "parameters", "MACs"].map(String::from);
     let input = ["image".into(), network.input.to_string(), "0".into(), "0".into()];
     let mut rows = vec![header, input];
-    rows.extend(network.placements().iter().map(row));
+    rows.extend(network.rows().into_iter().map(row));
     if !network.views().is_empty() {
         let once: u64 = network.placements().iter().map(|placement| placement.macs).sum();
         let names: Vec<&str> = network.views().iter().map(|view| view.name()).collect();
@@ -50,8 +50,16 @@ mod tests {
 
     #[test]
     fn rows_add_up_to_the_total() {
-        let yaml = "- conv2d: {features: 4, kernel_size: 3, bias: false}\n- batch_norm\n- residual: {body: \
+        let residual = "- conv2d: {features: 4, kernel_size: 3, bias: false}\n- batch_norm\n- residual: {body: \
             [{conv2d: {features: 8, kernel_size: 1}}, batch_norm]}\n- flatten\n- dense: {features: 3}\n- softmax\n";
+        let ensemble = "- conv2d: {features: 4, kernel_size: 3}\n- ensemble: {members: [[flatten, {dense: {features: 3}}], \
+            [global_avg_pool, {dense: {features: 5}}, relu, {dense: {features: 3}}]]}\n- softmax\n";
+        for (yaml, count) in [(residual, 7), (ensemble, 5)] {
+            check(yaml, count);
+        }
+    }
+
+    fn check(yaml: &str, count: usize) {
         let layers: Vec<Layer> = datasets::yaml::parse(yaml, "x".as_ref()).unwrap();
         let input = Shape::Image { channels: 1, height: 6, width: 6 };
         let table = table(&Network::build(&layers, input, 3).unwrap());
@@ -60,6 +68,7 @@ mod tests {
         };
         let lines: Vec<&str> = table.lines().collect();
         let (total, rows) = lines[1..].split_last().unwrap();
+        assert_eq!(rows.len(), count, "{table}");
         for column in [0, 1] {
             let sum: u64 = rows.iter().map(|row| number(row, column)).sum();
             assert_eq!(sum, number(total, column), "{table}");

@@ -348,7 +348,7 @@ impl<'a> Trainer<'a> {
             epoch: progress.epoch,
             learning_rate,
             train_loss: progress.loss_sum / images,
-            train_accuracy: progress.correct as f64 / images,
+            train_accuracy: progress.correct as f64 / (images * self.network.members() as f64),
             validation_loss: held_out.as_ref().map(|e| e.loss),
             validation_accuracy: held_out.as_ref().map(|e| e.correct as f64 / self.validation.len() as f64),
             parameters_sha256: self.state.model().sha256(),

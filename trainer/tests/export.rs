@@ -230,6 +230,22 @@ fn residual_blocks() {
     }
 }
 
+/// Members that are alike and members that are not, with a batch normalisation folded in and one that is not, behind a
+/// layer that they share; averaged over views as well.
+#[test]
+fn ensembles() {
+    let yaml = "- conv2d: {features: 4, kernel_size: 3, padding: same}\n- batch_norm\n- relu\n\
+        - ensemble:\n    members:\n    - [flatten, {dense: {features: 5}}]\n    - [flatten, {dense: {features: 5}}]\n\
+        \x20   - [batch_norm, {conv2d: {features: 6, kernel_size: 3}}, batch_norm, gelu, {residual: {body: [tanh]}}, \
+        global_avg_pool, {dense: {features: 5}}]\n- softmax\n";
+    for views in [vec![], vec![View::Up, View::Mirrored]] {
+        for shape in [GREY, COLOUR] {
+            let found = difference_over(yaml, &views, shape);
+            assert!(found <= 1e-5, "{views:?} {shape:?}: {found:e}");
+        }
+    }
+}
+
 /// `[C, 1, 28]` with stride 2, `[C, 5, 28]` to `[C, 2, 7]`, and one that needs other strides along
 /// rows than along columns.
 #[test]

@@ -220,6 +220,7 @@ impl Modules<'_> {
                 return self.convolution(name, &window, number("groups", 1), &shape, forward);
             }
             "residual" => return self.residual(fields, name, shape, depth, forward),
+            "ensemble" => return self.ensemble(fields, name, &shape, depth, forward),
             other => return Err(self.refuse("layer", other)),
         }
         Ok(shape)
@@ -303,6 +304,37 @@ impl Modules<'_> {
         Ok(output)
     }
 
+    /// The mean of what its members say.
+    fn ensemble(
+        &mut self,
+        fields: &Map<String, Value>,
+        name: &str,
+        shape: &[usize],
+        depth: usize,
+        forward: &mut Vec<String>,
+    ) -> Result<Vec<usize>> {
+        let members = fields.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
+        let [before, logits] = ["before", "logits"].map(|what| format!("{what}_{}", name.replace('.', "_")));
+        self.lines.push(format!("self.{name} = nn.Module()"));
+        forward.push(format!("{before}, {logits} = x, []"));
+        let mut output = Vec::new();
+        for (index, member) in members.iter().enumerate() {
+            let member_name = format!("{name}.member{}", index + 1);
+            let Some(layers) = member.as_array() else {
+                return Err(self.refuse(&member_name, &member.to_string()));
+            };
+            self.lines.push(format!("self.{member_name} = nn.Module()"));
+            forward.push(format!("x = {before}  # {member_name}"));
+            output = self.chain(layers, &format!("{member_name}."), shape.to_vec(), depth + 1, forward)?;
+            forward.push(format!("{logits}.append(x)"));
+        }
+        if output.len() != 1 {
+            return Err(self.refuse(name, &format!("members that give {output:?}")));
+        }
+        forward.push(format!("x = sum({logits}) / len({logits})  # {name}"));
+        Ok(output)
+    }
+
     /// The steps of the 1x1 convolution that leads from one shape to another: the smallest along rows and columns alike,
     /// or else along each.
     fn steps(&self, from: &[usize], to: &[usize], name: &str) -> Result<[usize; 2]> {
@@ -351,6 +383,9 @@ mod tests {
             ("- max_pool: {kernel_size: 2, stride: 0}".to_owned(), "stride: 0"),
             ("- batch_norm".to_owned(), "no tensor"),
             ("- residual: {body: [flatten]}".to_owned(), "residual1"),
+            ("- ensemble: {members: []}".to_owned(), "ensemble1"),
+            ("- ensemble: {members: [[relu], [relu]]}".to_owned(), "ensemble1"),
+            ("- ensemble: {members: [relu]}".to_owned(), "ensemble1.member1: \"relu\""),
         ] {
             let layers: Vec<Value> = yaml::parse(&recipe, Path::new("recipe.yaml")).expect("YAML");
             let mut modules = Modules { shapes: shapes.clone(), lines: Vec::new(), model: "x@1" };

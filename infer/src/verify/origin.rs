@@ -228,7 +228,7 @@ pub(super) fn check_weights(
     let parameters: usize = trainable.map(|(_, (_, values))| values.len()).sum();
     differences.expect("network.parameters", manifest.network.parameters, parameters as u64);
 
-    let mut expected = weights::exported(&layers, &whole);
+    let mut expected = weights::exported(&layers, &whole, manifest.labels.len());
     if let Some(dataset) = dataset {
         expected.extend(weights::normalisation(dataset));
     }

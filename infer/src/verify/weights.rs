@@ -23,11 +23,13 @@ pub(super) enum Layer {
     WithFields(BTreeMap<String, Fields>),
 }
 
-/// Only a block's own layers matter here.
+/// Only the layers inside matter here: of a residual block, and of each member of an ensemble.
 #[derive(Deserialize, Default)]
 pub(super) struct Fields {
     #[serde(default)]
     body: Vec<Layer>,
+    #[serde(default)]
+    members: Vec<Vec<Layer>>,
 }
 
 /// A layer in its network.
@@ -38,9 +40,15 @@ pub(super) struct Place {
     folded: Option<String>,
     /// Whether it is folded into the layer before it.
     is_folded: bool,
+    /// Networks whose logits it averages.
+    members: usize,
 }
 
 impl Place {
+    fn new(name: String, kind: &str) -> Place {
+        Place { name, kind: kind.to_owned(), folded: None, is_folded: false, members: 0 }
+    }
+
     /// Names that its tensors may have, in state-dict order.
     pub(super) fn tensors(&self) -> Vec<String> {
         let parts = ["weight", "bias", "running_mean", "running_var"];
@@ -65,14 +73,14 @@ fn walk(network: &[Layer], prefix: &str, depth: usize, places: &mut Vec<Place>) 
     let mut counts: HashMap<&str, usize> = HashMap::new();
     let mut linear: Option<usize> = None;
     for layer in network {
-        let (kind, body): (&str, &[Layer]) = match layer {
-            Layer::Plain(kind) => (kind, &[]),
+        let (kind, body, members): (&str, &[Layer], &[Vec<Layer>]) = match layer {
+            Layer::Plain(kind) => (kind, &[], &[]),
             Layer::WithFields(fields) => {
                 let mut entries = fields.iter();
                 let (Some((kind, fields)), None) = (entries.next(), entries.next()) else {
                     return Err("recipe.yaml: a layer that is not one kind".into());
                 };
-                (kind, &fields.body)
+                (kind, &fields.body, &fields.members)
             }
         };
         let stem = kind.strip_suffix("2d").unwrap_or(kind);
@@ -87,11 +95,18 @@ fn walk(network: &[Layer], prefix: &str, depth: usize, places: &mut Vec<Place>) 
         if ["conv2d", "dense"].contains(&kind) {
             linear = Some(places.len());
         }
-        places.push(Place { name: name.clone(), kind: kind.to_owned(), folded: None, is_folded });
-        if kind == "residual" {
-            walk(body, &format!("{name}."), depth + 1, places)?;
-            let skip = format!("{name}.skip");
-            places.push(Place { name: skip, kind: "conv2d".into(), folded: None, is_folded: false });
+        places.push(Place { is_folded, members: members.len(), ..Place::new(name.clone(), kind) });
+        match kind {
+            "residual" => {
+                walk(body, &format!("{name}."), depth + 1, places)?;
+                places.push(Place::new(format!("{name}.skip"), "conv2d"));
+            }
+            "ensemble" => {
+                for (index, member) in members.iter().enumerate() {
+                    walk(member, &format!("{name}.member{}.", index + 1), depth + 1, places)?;
+                }
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -110,10 +125,18 @@ pub(super) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
     tensors.tensors().into_iter().map(read).collect()
 }
 
-/// The constants that weights become in the network.
-pub(super) fn exported(layers: &[Place], weights: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+/// The constants that weights become in the network, and what the mean over an ensemble's members is made with.
+pub(super) fn exported(
+    layers: &[Place],
+    weights: &BTreeMap<String, Tensor>,
+    classes: usize,
+) -> BTreeMap<String, Tensor> {
     let mut constants = BTreeMap::new();
     for place in layers {
+        if place.kind == "ensemble" && place.members > 0 {
+            let share = vec![1.0 / place.members as f32; classes];
+            constants.insert(format!("{}.constant", place.name), (vec![1, classes], share));
+        }
         let part = |part: &str| weights.get(&format!("{}.{part}", place.name)).cloned();
         if place.kind == "batch_norm" {
             if let Some((scale, shift)) = affine(&place.name, weights).filter(|_| !place.is_folded) {

@@ -156,10 +156,14 @@ fn used(recipe: &Recipe) -> BTreeSet<&'static str> {
     fn collect(layers: &[Layer], kinds: &mut BTreeSet<&'static str>) {
         for layer in layers {
             kinds.insert(layer.name());
-            if let Layer::Residual(block) = layer {
-                // A shortcut may need a convolution of its own.
-                kinds.insert("conv2d");
-                collect(&block.body, kinds);
+            match layer {
+                Layer::Residual(block) => {
+                    // A shortcut may need a convolution of its own.
+                    kinds.insert("conv2d");
+                    collect(&block.body, kinds);
+                }
+                Layer::Ensemble(ensemble) => ensemble.members.iter().for_each(|member| collect(member, kinds)),
+                _ => {}
             }
         }
     }

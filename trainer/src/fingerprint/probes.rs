@@ -31,7 +31,9 @@ impl Probe {
 
     /// Its network as YAML.
     pub(super) fn layers(&self) -> String {
-        let layers = [self.before, self.layer, self.after, "dense: {features: 10}", "softmax"];
+        // An ensemble's members end in logits of their own.
+        let logits = if self.kind() == "ensemble" { "" } else { "dense: {features: 10}" };
+        let layers = [self.before, self.layer, self.after, logits, "softmax"];
         layers
             .iter()
             .flat_map(|part| part.split("; "))
@@ -172,6 +174,12 @@ pub(super) const PROBES: &[Probe] = &[
     on_vectors(
         "residual around dense layers",
         "residual: {body: [{dense: {features: 20}}, silu, {dense: {features: 40}}]}",
+    ),
+    inner(
+        "ensemble",
+        "ensemble: {members: [[flatten, {dense: {features: 10}}], \
+         [{conv2d: {features: 16, kernel_size: 3}}, batch_norm, relu, global_avg_pool, {dense: {features: 10}}]]}",
+        "",
     ),
     on_vectors("softmax", "relu"),
     on_vectors("loss", "tanh"),

@@ -110,7 +110,7 @@ pub(crate) struct Placement {
     pub(crate) first_parameter: usize,
     /// Multiply-accumulates for one sample, inner layers included.
     pub(crate) macs: u64,
-    /// Inner layers of a residual block.
+    /// Inner layers of a residual block; the members of an ensemble, whose layers are in their `body`.
     pub(crate) body: Vec<Placement>,
     /// The 1x1 convolution on the shortcut of a residual block, if shapes differ.
     pub(crate) skip: Option<Box<Placement>>,

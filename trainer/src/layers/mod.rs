@@ -92,8 +92,33 @@ layers! {
     dense: Dense,
     /// `body(x) + x`.
     residual: Residual<Layer>,
+    /// Networks side by side whose logits are averaged, each of which learns on its own.
+    ensemble: Ensemble<Layer>,
     /// Turns logits into probabilities; the last layer, and only that.
     softmax: Softmax,
+}
+
+impl Layer {
+    /// The lists of layers inside it, each with their places: a residual block's body, an ensemble's members.
+    pub(crate) fn inner<'a>(&'a self, placement: &'a Placement) -> Vec<(&'a [Layer], &'a [Placement])> {
+        match self {
+            Layer::Residual(block) => vec![(&block.body, &placement.body)],
+            Layer::Ensemble(ensemble) => {
+                let members = ensemble.members.iter().zip(&placement.body);
+                members.map(|(layers, member)| (layers.as_slice(), member.body.as_slice())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// How many networks a list of layers trains side by side: the members of its ensemble, or one.
+pub(crate) fn members(layers: &[Layer]) -> usize {
+    let members = |layer: &Layer| match layer {
+        Layer::Ensemble(ensemble) => Some(ensemble.members.len()),
+        _ => None,
+    };
+    layers.iter().find_map(members).unwrap_or(1)
 }
 
 impl LayerKind for Layer {

@@ -67,6 +67,9 @@ fn purpose(node: &pb::NodeProto, placements: &HashMap<&str, &Placement>) -> Stri
             _ => String::new(),
         };
     };
+    if own.ends_with(".sum") {
+        return "logits added up over the members".into();
+    }
     let Placement { input, output, .. } = placement;
     format!("layer {name}: {input} to {output}")
 }

@@ -102,7 +102,7 @@ fn use_section(out: &mut String, manifest: &Manifest, network: &Network) -> std:
         manifest.output.dtype,
         shape(&manifest.output.shape),
     )?;
-    if table(network).contains("batch_norm") {
+    if network.parameters().iter().any(|tensor| tensor.name.contains("batch_norm")) {
         writeln!(
             out,
             "In `model.onnx`, batch normalisation after a convolution or dense layer is folded into that layer: its `weight` \

@@ -253,7 +253,12 @@ fn recipes() {
         (
             "an ensemble of one",
             replace("- softmax\n", "- ensemble: {members: [[relu]]}\n- softmax\n"),
-            "1 members: expected 2 to 64",
+            "1 members: expected 2 to 32",
+        ),
+        (
+            "a member without layers",
+            replace("- softmax\n", "- ensemble: {members: [[relu], []]}\n- softmax\n"),
+            ".2 (ensemble), input [10]: a member without layers",
         ),
         (
             "members of different classes",
@@ -267,7 +272,10 @@ fn recipes() {
         ),
         (
             "an ensemble in an ensemble",
-            replace("- softmax\n", "- ensemble: {members: [[relu], [{ensemble: {members: [[relu], [relu]]}}]]}\n- softmax\n"),
+            replace(
+                "- softmax\n",
+                "- ensemble: {members: [[relu], [{ensemble: {members: [[relu], [relu]]}}]]}\n- softmax\n",
+            ),
             ".2.1 (ensemble), input [10]: an ensemble may not stand inside another block",
         ),
         (

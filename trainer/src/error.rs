@@ -35,7 +35,7 @@ pub enum Error {
     /// A layer cannot take the shape that reaches it.
     #[error("network: layer {number} ({kind}), input {input}: {problem}")]
     Layer {
-        /// Position in the list, from 1; `3.2` is the second inside a residual block.
+        /// Position in the list, from 1; `3.2` is the second inside a block.
         number: String,
         /// Kind of the layer.
         kind: &'static str,

@@ -16,7 +16,7 @@ const FLOAT: u64 = 4;
 pub struct Inspection {
     /// Name of the recipe.
     pub name: String,
-    /// The layers in order, those inside a residual block after it.
+    /// The layers in order, those inside a block after it.
     pub layers: Vec<LayerInfo>,
     /// Trainable values.
     pub parameters: usize,

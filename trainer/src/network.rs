@@ -172,6 +172,13 @@ impl Network {
         layers::members(&self.layers)
     }
 
+    /// Trainable values of the layers before an ensemble, which come first in the buffer.
+    pub(crate) fn shared(&self) -> usize {
+        let layers = self.layers.iter().zip(&self.placements);
+        let ensemble = layers.filter(|(layer, _)| matches!(layer, Layer::Ensemble(_))).next();
+        ensemble.map_or(0, |(_, placement)| trainable(&self.parameters[..placement.first_parameter]))
+    }
+
     /// Logits `[N, classes]` for normalised images `[N, C, H, W]`; in training, by libtorch alone and with
     /// its gradient, of each [member](Network::members), `[N * members, classes]`.
     pub fn logits(&self, images: &Tensor, parameters: &Parameters, mode: Mode) -> Tensor {
@@ -194,16 +201,31 @@ impl Network {
         chain::forward(&self.layers, &self.placements, images, &pass)
     }
 
-    /// What each layer gives in evaluation, for normalised images `[N, C, H, W]`.
-    pub(crate) fn activations(&self, images: &Tensor, parameters: &Parameters) -> Vec<Tensor> {
+    /// What each layer gives in evaluation, those of an ensemble's members before it, for normalised images `[N, C, H, W]`.
+    pub(crate) fn activations(&self, images: &Tensor, parameters: &Parameters) -> Vec<(&Placement, Tensor)> {
+        fn collect<'a>(
+            layers: &'a [Layer],
+            placements: &'a [Placement],
+            images: &Tensor,
+            pass: &Pass<'_>,
+            found: &mut Vec<(&'a Placement, Tensor)>,
+        ) {
+            let mut value = images.shallow_clone();
+            for (layer, placement) in layers.iter().zip(placements) {
+                if matches!(layer, Layer::Ensemble(_)) {
+                    for (layers, placements) in layer.inner(placement) {
+                        collect(layers, placements, &value, pass, found);
+                    }
+                }
+                value = layer.forward(placement, &value, pass);
+                found.push((placement, value.shallow_clone()));
+            }
+        }
         let arithmetic = self.arithmetic(images.device());
         let pass = Pass { parameters, mode: Mode::Evaluate, arithmetic, tape: None };
-        let mut value = images.shallow_clone();
-        let step = |(layer, placement): (&Layer, &Placement)| {
-            value = layer.forward(placement, &value, &pass);
-            value.shallow_clone()
-        };
-        self.layers.iter().zip(&self.placements).map(step).collect()
+        let mut found = Vec::new();
+        collect(&self.layers, &self.placements, images, &pass, &mut found);
+        found
     }
 
     /// Adds the nodes of all layers but the softmax to a graph, from the value called `x`; returns the name of the logits.

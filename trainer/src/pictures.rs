@@ -44,7 +44,7 @@ pub fn feature_maps(
     let input = Tensor::from_slice(&pixels).view([1, channels as i64, height as i64, width as i64]);
     let outputs = tch::no_grad(|| network.activations(&input, parameters));
     let mut pictures = Vec::new();
-    for (placement, output) in network.placements().iter().zip(outputs) {
+    for (placement, output) in outputs {
         let Shape::Image { channels, height, width } = placement.output else { continue };
         let mut values = vec![0f32; output.numel()];
         output.contiguous().copy_data(&mut values, output.numel());

@@ -74,6 +74,15 @@ impl Rules<'_> {
         self.ema.map(|decay| decay.min((1.0 + steps) / (10.0 + steps)))
     }
 
+    /// Layers before an ensemble learn from the mean of its members' losses: from the sum, they would learn faster the more
+    /// members there are.
+    fn average_shared(&self, gradient: &mut Tensor) {
+        let (members, shared) = (self.network.members(), self.network.shared());
+        if members > 1 && shared > 0 {
+            let _ = gradient.narrow(0, 0, shared as i64).g_mul_scalar_(1.0 / members as f64);
+        }
+    }
+
     /// Logits have the rows of `labels` and `taught`, those of outliers behind. The gradient is that of the sum over the
     /// members of an ensemble, of each the mean over the images: each learns as if it were alone.
     fn portable(
@@ -105,6 +114,7 @@ impl Rules<'_> {
         };
         let mut gradient = optimizer.gradient_buffer();
         tape.gradient(parameters, &logits, slope, &mut gradient)?;
+        self.average_shared(&mut gradient);
         drop(tape);
         optimizer.steps += 1;
         let decay = self.decay(optimizer.steps);
@@ -171,7 +181,8 @@ impl Rules<'_> {
         if !found.loss.is_finite() {
             return Ok(found);
         }
-        let gradient = parameters.gradient(&(loss * self.network.members() as f64))?;
+        let mut gradient = parameters.gradient(&(loss * self.network.members() as f64))?;
+        self.average_shared(&mut gradient);
         let undecayed = self.optimizer.undecayed(parameters);
         optimizer.step(self.optimizer, parameters.trainable(), gradient, learning_rate, &undecayed);
         if let (Some(decay), Some(average)) = (self.decay(optimizer.steps), ema) {
@@ -205,8 +216,7 @@ mod tests {
 
     /// Two steps, an outlier among the images of each; what the second found, and the weights.
     fn train(network: &Network, mut parameters: Parameters, optimizer: &Optimizer) -> (Found, Parameters) {
-        let rules =
-            Rules { network, optimizer, label_smoothing: 0.1, ema: None, seed: 1, teacher: None };
+        let rules = Rules { network, optimizer, label_smoothing: 0.1, ema: None, seed: 1, teacher: None };
         let mut state = OptimizerState::new(parameters.trainable());
         let images: Vec<f32> = (0..9 * 64).map(|i| (i * 7919 % 1009) as f32 / 500.0 - 1.0).collect();
         let images = Tensor::from_slice(&images).view([9, 1, 8, 8]);
@@ -218,46 +228,78 @@ mod tests {
         (found.unwrap(), parameters)
     }
 
+    const BOTH: [(Arithmetic, f32); 3] = [
+        (Arithmetic::Libtorch, 1e-6),
+        (Arithmetic::Portable { convolutions: false }, 0.0),
+        (Arithmetic::Portable { convolutions: true }, 0.0),
+    ];
+
+    /// The tensors whose names begin so, without that.
+    fn of(weights: &Parameters, prefix: &str) -> Vec<(String, Vec<f32>)> {
+        let own = |(name, _, values): (String, _, _)| Some((name.strip_prefix(prefix)?.to_owned(), values));
+        weights.state_dict().into_iter().filter_map(own).collect()
+    }
+
+    fn assert_alike(found: &[(String, Vec<f32>)], expected: &[(String, Vec<f32>)], tolerance: f32) {
+        assert_eq!(found.len(), expected.len());
+        for ((name, values), (expected_name, expected)) in found.iter().zip(expected) {
+            assert_eq!(name, expected_name);
+            let worst = expected.iter().zip(values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst <= tolerance, "{name}: {worst:e}");
+        }
+    }
+
     /// Whatever the optimizer: with SGD the size of the gradient counts.
     #[test]
     fn each_member_of_an_ensemble_learns_as_if_it_were_alone() {
-        for (arithmetic, tolerance) in
-            [(Arithmetic::Libtorch, 1e-6), (Arithmetic::Portable { convolutions: true }, 0.0)]
-        {
-            for optimizer in [Optimizer::Sgd(Default::default()), Optimizer::Adam(Default::default())] {
-                let yaml = format!("- ensemble: {{members: [{}]}}\n- softmax\n", MEMBERS.join(", "));
-                let ensemble = network(&yaml, arithmetic);
-                let start = ensemble.initialise(5, Device::Cpu).unwrap();
-                let together = start.state_dict();
-                let (found, trained) = train(&ensemble, start, &optimizer);
-                let trained = trained.state_dict();
-                assert_ne!(trained, together);
-                let (mut loss, mut correct) = (0.0, 0);
-                for (number, member) in MEMBERS.iter().enumerate() {
-                    let prefix = format!("ensemble1.member{}.", number + 1);
-                    let layers = member.trim_matches(['[', ']']);
-                    let alone = network(&format!("[{layers}, softmax]"), arithmetic);
-                    let mut parameters = alone.initialise(9, Device::Cpu).unwrap();
-                    let own = |all: &[(String, Vec<usize>, Vec<f32>)]| -> Vec<(String, Vec<f32>)> {
-                        let own = all.iter().filter_map(|(name, _, values)| {
-                            Some((name.strip_prefix(&prefix)?.to_owned(), values.clone()))
-                        });
-                        own.collect()
-                    };
-                    own(&together).iter().enumerate().for_each(|(index, (_, values))| parameters.set(index, values));
-                    let (found, parameters) = train(&alone, parameters, &optimizer);
-                    (loss, correct) = (loss + found.loss / 2.0, correct + found.correct);
-                    for ((name, expected), (own_name, values)) in
-                        parameters.state_dict().iter().map(|(name, _, values)| (name, values)).zip(own(&trained))
-                    {
-                        assert_eq!(*name, own_name);
-                        let worst = expected.iter().zip(&values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                        assert!(worst <= tolerance, "{arithmetic:?} {optimizer:?} {prefix}{name}: {worst:e}");
-                    }
-                }
-                assert!((found.loss - loss).abs() < 1e-6, "{found:?}: {loss}");
-                assert_eq!(found.correct, correct);
+        for ((arithmetic, tolerance), optimizer) in BOTH.into_iter().flat_map(|arithmetic| {
+            [Optimizer::Sgd(Default::default()), Optimizer::Adam(Default::default())].map(|o| (arithmetic, o))
+        }) {
+            let yaml = format!("- ensemble: {{members: [{}]}}\n- softmax\n", MEMBERS.join(", "));
+            let ensemble = network(&yaml, arithmetic);
+            let start = ensemble.initialise(5, Device::Cpu).unwrap();
+            let (found, trained) = train(&ensemble, start.copy(), &optimizer);
+            assert_ne!(trained.sha256(), start.sha256());
+            let (mut loss, mut correct) = (0.0, 0);
+            for (number, member) in MEMBERS.iter().enumerate() {
+                let prefix = format!("ensemble1.member{}.", number + 1);
+                let alone = network(&format!("[{}, softmax]", member.trim_matches(['[', ']'])), arithmetic);
+                let mut parameters = alone.initialise(9, Device::Cpu).unwrap();
+                let own = of(&start, &prefix).into_iter().enumerate();
+                own.for_each(|(index, (_, values))| parameters.set(index, &values));
+                let (found, parameters) = train(&alone, parameters, &optimizer);
+                (loss, correct) = (loss + found.loss / 2.0, correct + found.correct);
+                assert_alike(&of(&trained, &prefix), &of(&parameters, ""), tolerance);
             }
+            assert!((found.loss - loss).abs() < 1e-6, "{found:?}: {loss}");
+            assert_eq!(found.correct, correct);
+        }
+    }
+
+    /// Two members that are the same say the same: what is before them learns as from one.
+    #[test]
+    fn what_members_share_learns_from_the_mean_of_their_losses() {
+        let before = "{conv2d: {features: 16, kernel_size: 3}}, tanh, {dropout: {rate: 0.3}}";
+        let after = "flatten, {dense: {features: 3}}";
+        for (arithmetic, tolerance) in BOTH {
+            if arithmetic == Arithmetic::Libtorch {
+                continue; // Its dropout draws once more or less.
+            }
+            let one = network(&format!("[{before}, {after}, softmax]"), arithmetic);
+            let two = network(
+                &format!("[{before}, {{ensemble: {{members: [[{after}], [{after}]]}}}}, softmax]"),
+                arithmetic,
+            );
+            let start = one.initialise(5, Device::Cpu).unwrap();
+            let mut both = two.initialise(5, Device::Cpu).unwrap();
+            for (index, from) in [0, 1, 2, 3, 2, 3].into_iter().enumerate() {
+                both.set(index, &start.state_dict()[from].2);
+            }
+            let optimizer = Optimizer::Sgd(Default::default());
+            let ((found, one), (expected, two)) =
+                (train(&one, start, &optimizer), train(&two, both, &optimizer));
+            assert!((found.loss - expected.loss).abs() < 1e-6, "{found:?} {expected:?}");
+            assert_alike(&of(&two, "conv1."), &of(&one, "conv1."), tolerance.max(1e-7));
         }
     }
 }

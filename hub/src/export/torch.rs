@@ -5,6 +5,7 @@
 mod module;
 mod window;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,8 @@ use window::Window;
 const WEIGHTS: &str = "model.safetensors";
 /// Deepest nesting of blocks.
 const DEEPEST: usize = 16;
+/// Most members of an ensemble, as `trainer` has it.
+const MAX_MEMBERS: usize = 32;
 
 /// What matters of a recipe.
 #[derive(Deserialize)]
@@ -105,24 +108,30 @@ impl Modules<'_> {
             return Err(self.refuse("blocks within blocks", &DEEPEST.to_string()));
         }
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for layer in layers {
+        for (index, layer) in layers.iter().enumerate() {
             let (kind, fields) = self.parts(layer)?;
-            let stem = kind.strip_suffix("2d").unwrap_or(&kind).to_owned();
+            let behind = layers.len() - index - 1;
+            if kind == "softmax" && (depth, behind) != (0, 0)
+                || kind == "ensemble" && (depth, behind) != (0, 1)
+            {
+                return Err(self.refuse(&format!("{prefix}{kind}"), "a layer where no trainer has it"));
+            }
+            let stem = kind.strip_suffix("2d").unwrap_or(kind).to_owned();
             let count = counts.entry(stem.clone()).or_default();
             *count += 1;
             let name = format!("{prefix}{stem}{count}");
-            shape = self.layer(&kind, &fields, &name, shape, depth, forward)?;
+            shape = self.layer(kind, &fields, &name, shape, depth, forward)?;
         }
         Ok(shape)
     }
 
     /// Kind and fields.
-    fn parts(&self, layer: &Value) -> Result<(String, Map<String, Value>)> {
+    fn parts<'v>(&self, layer: &'v Value) -> Result<(&'v str, Cow<'v, Map<String, Value>>)> {
         match layer {
-            Value::String(kind) => Ok((kind.clone(), Map::new())),
+            Value::String(kind) => Ok((kind, Cow::Owned(Map::new()))),
             Value::Object(map) if map.len() == 1 => {
                 let (kind, fields) = map.iter().next().expect("there is one");
-                Ok((kind.clone(), fields.as_object().cloned().unwrap_or_default()))
+                Ok((kind, fields.as_object().map_or_else(|| Cow::Owned(Map::new()), Cow::Borrowed)))
             }
             other => Err(self.refuse("layer", &other.to_string())),
         }
@@ -282,11 +291,11 @@ impl Modules<'_> {
         depth: usize,
         forward: &mut Vec<String>,
     ) -> Result<Vec<usize>> {
-        let body = fields.get("body").and_then(Value::as_array).cloned().unwrap_or_default();
+        let body = fields.get("body").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let before = format!("before_{}", name.replace('.', "_"));
         self.lines.push(format!("self.{name} = nn.Module()"));
         forward.push(format!("{before} = x"));
-        let output = self.chain(&body, &format!("{name}."), shape.clone(), depth + 1, forward)?;
+        let output = self.chain(body, &format!("{name}."), shape.clone(), depth + 1, forward)?;
         if output == shape {
             forward.push(format!("x = x + {before}  # {name}"));
             return Ok(output);
@@ -313,11 +322,15 @@ impl Modules<'_> {
         depth: usize,
         forward: &mut Vec<String>,
     ) -> Result<Vec<usize>> {
-        let members = fields.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
+        let members = fields.get("members").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        if !(2..=MAX_MEMBERS).contains(&members.len()) {
+            let found = format!("{} members, expected 2 to {MAX_MEMBERS}", members.len());
+            return Err(self.refuse(name, &found));
+        }
         let [before, logits] = ["before", "logits"].map(|what| format!("{what}_{}", name.replace('.', "_")));
         self.lines.push(format!("self.{name} = nn.Module()"));
         forward.push(format!("{before}, {logits} = x, []"));
-        let mut output = Vec::new();
+        let mut outputs = Vec::new();
         for (index, member) in members.iter().enumerate() {
             let member_name = format!("{name}.member{}", index + 1);
             let Some(layers) = member.as_array() else {
@@ -325,14 +338,20 @@ impl Modules<'_> {
             };
             self.lines.push(format!("self.{member_name} = nn.Module()"));
             forward.push(format!("x = {before}  # {member_name}"));
-            output = self.chain(layers, &format!("{member_name}."), shape.to_vec(), depth + 1, forward)?;
+            outputs.push(self.chain(
+                layers,
+                &format!("{member_name}."),
+                shape.to_vec(),
+                depth + 1,
+                forward,
+            )?);
             forward.push(format!("{logits}.append(x)"));
         }
-        if output.len() != 1 {
-            return Err(self.refuse(name, &format!("members that give {output:?}")));
+        if outputs.iter().any(|output| output.len() != 1 || *output != outputs[0]) {
+            return Err(self.refuse(name, &format!("members that give {outputs:?}")));
         }
         forward.push(format!("x = sum({logits}) / len({logits})  # {name}"));
-        Ok(output)
+        Ok(outputs.swap_remove(0))
     }
 
     /// The steps of the 1x1 convolution that leads from one shape to another: the smallest along rows and columns alike,
@@ -383,9 +402,26 @@ mod tests {
             ("- max_pool: {kernel_size: 2, stride: 0}".to_owned(), "stride: 0"),
             ("- batch_norm".to_owned(), "no tensor"),
             ("- residual: {body: [flatten]}".to_owned(), "residual1"),
-            ("- ensemble: {members: []}".to_owned(), "ensemble1"),
-            ("- ensemble: {members: [[relu], [relu]]}".to_owned(), "ensemble1"),
-            ("- ensemble: {members: [relu]}".to_owned(), "ensemble1.member1: \"relu\""),
+            ("- ensemble: {members: []}\n- softmax".to_owned(), "ensemble1: 0 members"),
+            (
+                "- ensemble: {members: [[relu], [relu]]}\n- softmax".to_owned(),
+                "members that give [[1, 28, 28]",
+            ),
+            (
+                "- ensemble: {members: [[relu], [flatten]]}\n- softmax".to_owned(),
+                "members that give [[1, 28, 28]",
+            ),
+            ("- ensemble: {members: [relu, relu]}\n- softmax".to_owned(), "ensemble1.member1: \"relu\""),
+            ("- ensemble: {members: [[relu]]}\n- softmax".to_owned(), "1 members, expected 2 to 32"),
+            ("- ensemble: {members: [[flatten], [flatten]]}\n- relu".to_owned(), "ensemble: a layer where"),
+            (
+                "- ensemble: {members: [[flatten], [flatten]]}\n- relu\n- softmax".to_owned(),
+                "ensemble: a layer where",
+            ),
+            (
+                "- ensemble: {members: [[flatten, softmax], [flatten]]}\n- softmax".to_owned(),
+                "member1.softmax: a layer where",
+            ),
         ] {
             let layers: Vec<Value> = yaml::parse(&recipe, Path::new("recipe.yaml")).expect("YAML");
             let mut modules = Modules { shapes: shapes.clone(), lines: Vec::new(), model: "x@1" };

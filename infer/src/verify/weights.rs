@@ -65,6 +65,8 @@ pub(super) fn layers(network: &[Layer]) -> Result<Vec<Place>, String> {
 
 /// Deepest nesting of blocks.
 const DEEPEST: usize = 16;
+/// Most members of an ensemble, as `trainer` has it.
+const MAX_MEMBERS: usize = 32;
 
 fn walk(network: &[Layer], prefix: &str, depth: usize, places: &mut Vec<Place>) -> Result<(), String> {
     if depth > DEEPEST {
@@ -72,7 +74,7 @@ fn walk(network: &[Layer], prefix: &str, depth: usize, places: &mut Vec<Place>) 
     }
     let mut counts: HashMap<&str, usize> = HashMap::new();
     let mut linear: Option<usize> = None;
-    for layer in network {
+    for (index, layer) in network.iter().enumerate() {
         let (kind, body, members): (&str, &[Layer], &[Vec<Layer>]) = match layer {
             Layer::Plain(kind) => (kind, &[], &[]),
             Layer::WithFields(fields) => {
@@ -102,6 +104,9 @@ fn walk(network: &[Layer], prefix: &str, depth: usize, places: &mut Vec<Place>) 
                 places.push(Place::new(format!("{name}.skip"), "conv2d"));
             }
             "ensemble" => {
+                if depth > 0 || index + 2 != network.len() || !(2..=MAX_MEMBERS).contains(&members.len()) {
+                    return Err("recipe.yaml: an ensemble that no trainer makes".into());
+                }
                 for (index, member) in members.iter().enumerate() {
                     walk(member, &format!("{name}.member{}.", index + 1), depth + 1, places)?;
                 }
@@ -184,4 +189,45 @@ pub(super) fn normalisation(dataset: &Dataset) -> BTreeMap<String, Tensor> {
     let shape = vec![1, scale.len(), 1, 1];
     let shift = (shape.clone(), shift.collect());
     [("scale.constant".into(), (shape, scale)), ("shift.constant".into(), shift)].into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(recipe: &str) -> Result<Vec<String>, String> {
+        let network: Vec<Layer> = datasets::yaml::parse(recipe, "recipe.yaml".as_ref()).expect("YAML");
+        Ok(layers(&network)?.into_iter().map(|place| place.name).collect())
+    }
+
+    #[test]
+    fn members_of_an_ensemble_have_names_of_their_own() {
+        let recipe = "[{conv2d: {features: 2}}, batch_norm, {ensemble: {members: [[flatten, dense], [batch_norm, dense]]}}, softmax]";
+        let expected = [
+            "conv1",
+            "batch_norm1",
+            "ensemble1",
+            "ensemble1.member1.flatten1",
+            "ensemble1.member1.dense1",
+            "ensemble1.member2.batch_norm1",
+            "ensemble1.member2.dense1",
+            "softmax1",
+        ];
+        assert_eq!(names(recipe).expect("a network"), expected);
+    }
+
+    #[test]
+    fn ensembles_that_no_trainer_makes_are_refused() {
+        let many = vec!["[dense]"; 33].join(", ");
+        for recipe in [
+            "[{ensemble: {members: []}}, softmax]".to_owned(),
+            "[{ensemble: {members: [[dense]]}}, softmax]".to_owned(),
+            format!("[{{ensemble: {{members: [{many}]}}}}, softmax]"),
+            "[{ensemble: {members: [[dense], [dense]]}}, relu, softmax]".to_owned(),
+            "[{residual: {body: [{ensemble: {members: [[dense], [dense]]}}, softmax]}}, softmax]".to_owned(),
+            "[{ensemble: {members: [[dense], [{ensemble: {members: [[dense], [dense]]}}, softmax]]}}, softmax]".to_owned(),
+        ] {
+            assert!(names(&recipe).expect_err(&recipe).contains("an ensemble"), "{recipe}");
+        }
+    }
 }

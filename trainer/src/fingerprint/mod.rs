@@ -162,7 +162,9 @@ fn used(recipe: &Recipe) -> BTreeSet<&'static str> {
                     kinds.insert("conv2d");
                     collect(&block.body, kinds);
                 }
-                Layer::Ensemble(ensemble) => ensemble.members.iter().for_each(|member| collect(member, kinds)),
+                Layer::Ensemble(ensemble) => {
+                    ensemble.members.iter().for_each(|member| collect(member, kinds))
+                }
                 _ => {}
             }
         }

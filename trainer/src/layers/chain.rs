@@ -1,4 +1,4 @@
-//! Layers one after the other: a network's, or those inside a residual block.
+//! Layers one after the other: a network's, or those inside a block.
 
 use std::collections::HashMap;
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::onnx::graph::{Affine, Graph};
 
 /// Most members.
-const MAX_MEMBERS: usize = 64;
+const MAX_MEMBERS: usize = 32;
 
 /// Networks side by side whose logits are averaged, right before the softmax. In training each member learns on its
 /// own, from the loss of its own logits: a loss of the average would let members rely on each other, and their errors
@@ -20,7 +20,7 @@ const MAX_MEMBERS: usize = 64;
 #[serde(deny_unknown_fields)]
 pub struct Ensemble<L> {
     /// The layers of each member, from what comes in to logits `[classes]`.
-    #[schemars(length(min = 2, max = 64))]
+    #[schemars(length(min = 2, max = 32))]
     pub members: Vec<Vec<L>>,
 }
 
@@ -41,6 +41,9 @@ impl<L: LayerKind + Named> LayerKind for Ensemble<L> {
                 is_last: false,
                 ..context.clone()
             };
+            if member.is_empty() {
+                return Err(context.refuse("a member without layers"));
+            }
             let body = chain::place(member, context.input, Some(&context))?;
             let output = body.last().map_or(context.input, |placement| placement.output);
             let macs = body.iter().map(|inner| inner.macs).fold(0, u64::saturating_add);
@@ -68,7 +71,7 @@ impl<L: LayerKind + Named> LayerKind for Ensemble<L> {
     /// In training the members' logits one after the other for each image, `[N * members, classes]`; in evaluation their
     /// mean, `[N, classes]`.
     fn forward(&self, placement: &Placement, x: &Tensor, pass: &Pass<'_>) -> Tensor {
-        let x = pass.branch(x);
+        let x = pass.leaf(x);
         let members = self.members.iter().zip(&placement.body);
         let mut logits = members.map(|(layers, member)| chain::forward(layers, &member.body, &x, pass));
         match pass.mode {

@@ -83,7 +83,7 @@ pub(crate) trait LayerKind {
 /// What a layer is told before its shapes are known.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
-    /// Position in the list, from 1; `[3, 1]` is the first inside a residual block.
+    /// Position in the list, from 1; `[3, 1]` is the first inside a block.
     pub(crate) number: Vec<usize>,
     /// `conv1`, `relu2`, `residual1.conv2`.
     pub(crate) name: String,
@@ -148,12 +148,17 @@ impl Placement {
 impl Pass<'_> {
     /// A value that several branches go on from.
     pub(crate) fn branch(&self, x: &Tensor) -> Tensor {
-        match (self.arithmetic, self.tape) {
-            (Arithmetic::Portable { convolutions: true }, Some(tape))
-                if x.requires_grad() && !x.is_leaf() =>
-            {
-                tape.record(x, x.detach(), Recorded::Branch)
-            }
+        match self.arithmetic {
+            Arithmetic::Portable { convolutions: true } => self.leaf(x),
+            // Without, published versions were trained.
+            _ => x.shallow_clone(),
+        }
+    }
+
+    /// The same whatever the arithmetic.
+    pub(crate) fn leaf(&self, x: &Tensor) -> Tensor {
+        match self.tape {
+            Some(tape) if x.requires_grad() && !x.is_leaf() => tape.record(x, x.detach(), Recorded::Branch),
             _ => x.shallow_clone(),
         }
     }

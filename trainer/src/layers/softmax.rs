@@ -17,7 +17,7 @@ pub struct Softmax {}
 impl LayerKind for Softmax {
     fn place(&self, context: &Context) -> Result<Placement> {
         if !context.is_last {
-            return Err(context.refuse("softmax may only be the last layer"));
+            return Err(context.refuse("softmax may only be the last layer of the network"));
         }
         if matches!(context.input, Shape::Image { .. }) {
             let flat = context.input.numel();

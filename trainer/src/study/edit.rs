@@ -62,6 +62,12 @@ fn place_in_map(
     rest: &[&str],
     value: &Value,
 ) -> std::result::Result<usize, String> {
+    // `ensemble1.member2`, as the network's table has it: the list of members need not be named.
+    if let Some(members) = map.get_mut("members")
+        && segment != "members"
+    {
+        return place(members, &[&[segment], rest].concat(), value);
+    }
     if rest.is_empty() {
         // A key that the recipe does not know is found when it is parsed again.
         map.insert(segment.into(), value.clone());
@@ -93,6 +99,8 @@ fn place_in_layers(
                 *layer = value.clone();
                 1
             }
+            // The members of an ensemble are lists.
+            ([first, after @ ..], Value::Array(member)) => place_in_layers(member, first, after, value)?,
             (rest, Value::Object(map)) => match map.values_mut().next() {
                 Some(fields) => place(fields, rest, value)?,
                 None => 0,
@@ -113,6 +121,7 @@ fn names(layers: &[Value]) -> Vec<String> {
         match layer {
             Value::String(kind) => Some(kind.as_str()),
             Value::Object(map) => map.keys().next().map(String::as_str),
+            Value::Array(_) => Some("member"),
             _ => None,
         }
     }
@@ -162,6 +171,45 @@ mod tests {
         assert_eq!(kinds(&none).iter().filter(|kind| **kind == "max_pool").count(), 1);
         let average = json!({"avg_pool": {"kernel_size": 2, "stride": 2}});
         assert_eq!(kinds(&changed("network.max_pool*", average).unwrap())[2], "avg_pool");
+    }
+
+    #[test]
+    fn members_of_an_ensemble() {
+        let ensemble = json!([
+            {"ensemble": {"members": [
+                ["flatten", {"dense": {"features": 10}}],
+                [{"conv2d": {"features": 4, "kernel_size": 3}}, "relu", "flatten", {"dense": {"features": 10}}],
+                [{"conv2d": {"features": 8, "kernel_size": 3}}, "flatten", {"dense": {"features": 10}}],
+            ]}},
+            "softmax",
+        ]);
+        let text = |field: &str, value: Value| {
+            apply(&base(), &[("network", &ensemble), (field, &value)], Path::new("study.yaml"))
+                .map(|file| datasets::yaml::to_string(&file.recipe).unwrap())
+                .map_err(|e| e.to_string())
+        };
+        let one = text("network.ensemble1.member2.conv1.features", json!(5)).unwrap();
+        assert!(
+            one.contains("features: 5") && one.contains("features: 8") && !one.contains("features: 4"),
+            "{one}"
+        );
+        assert_eq!(one, text("network.ensemble1.members.member2.conv1.features", json!(5)).unwrap());
+        let all = text("network.ensemble1.member*.conv1.kernel_size", json!(5));
+        assert!(all.unwrap_err().contains("one of flatten1, dense1 instead of \"conv1\""));
+        assert_eq!(
+            text("network.ensemble1.member*.flatten1", json!("global_avg_pool"))
+                .unwrap()
+                .matches("global_avg_pool")
+                .count(),
+            3
+        );
+        let two = text("network.ensemble1.member1", Value::Null).unwrap();
+        assert_eq!((two.matches("dense:").count(), two.matches("conv2d:").count()), (2, 2));
+        let other =
+            text("network.ensemble1.member1", json!(["flatten", {"dense": {"features": 10, "bias": false}}]));
+        assert!(other.unwrap().contains("bias: false"));
+        let problem = text("network.ensemble1.member4.conv1.features", json!(5)).unwrap_err();
+        assert!(problem.contains("one of member1, member2, member3 instead of \"member4\""), "{problem}");
     }
 
     #[test]

@@ -413,7 +413,6 @@ mod tests {
             ),
             ("- ensemble: {members: [relu, relu]}\n- softmax".to_owned(), "ensemble1.member1: \"relu\""),
             ("- ensemble: {members: [[relu]]}\n- softmax".to_owned(), "1 members, expected 2 to 32"),
-            ("- ensemble: {members: [[flatten], [flatten]]}\n- relu".to_owned(), "ensemble: a layer where"),
             (
                 "- ensemble: {members: [[flatten], [flatten]]}\n- relu\n- softmax".to_owned(),
                 "ensemble: a layer where",

@@ -174,8 +174,8 @@ impl Network {
 
     /// Trainable values of the layers before an ensemble, which come first in the buffer.
     pub(crate) fn shared(&self) -> usize {
-        let layers = self.layers.iter().zip(&self.placements);
-        let ensemble = layers.filter(|(layer, _)| matches!(layer, Layer::Ensemble(_))).next();
+        let mut layers = self.layers.iter().zip(&self.placements);
+        let ensemble = layers.find(|(layer, _)| matches!(layer, Layer::Ensemble(_)));
         ensemble.map_or(0, |(_, placement)| trainable(&self.parameters[..placement.first_parameter]))
     }
 

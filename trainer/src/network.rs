@@ -180,7 +180,7 @@ impl Network {
     }
 
     /// Logits `[N, classes]` for normalised images `[N, C, H, W]`; in training, by libtorch alone and with
-    /// its gradient, of each [member](Network::members), `[N * members, classes]`.
+    /// its gradient, of each member of an ensemble, `[N * members, classes]`.
     pub fn logits(&self, images: &Tensor, parameters: &Parameters, mode: Mode) -> Tensor {
         let arithmetic = match mode {
             Mode::Train => Arithmetic::Libtorch,

@@ -138,7 +138,7 @@ pub(super) fn exported(
 ) -> BTreeMap<String, Tensor> {
     let mut constants = BTreeMap::new();
     for place in layers {
-        if place.kind == "ensemble" && place.members > 0 {
+        if place.kind == "ensemble" {
             let share = vec![1.0 / place.members as f32; classes];
             constants.insert(format!("{}.constant", place.name), (vec![1, classes], share));
         }

@@ -37,10 +37,10 @@ pub fn measure(session: &Session, samples: &Samples) -> Result<Corruptions> {
     Ok(counts)
 }
 
-/// Mean accuracy over all kinds and strengths.
+/// Mean accuracy over all kinds and strengths, which have the same images. One division of whole numbers, as in the index
+/// of a zoo: a mean of shares can be another float, and be rounded to another digit.
 pub fn mean(counts: &Corruptions) -> f64 {
-    let shares: Vec<f64> = counts.values().flatten().map(|count| count.share()).collect();
-    shares.iter().sum::<f64>() / shares.len().max(1) as f64
+    counts.values().flatten().sum::<Count>().share()
 }
 
 fn accuracy(session: &Session, samples: &Samples, kind: Corruption, strength: u8) -> Result<Count> {

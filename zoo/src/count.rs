@@ -1,6 +1,7 @@
 //! `9932/10000`: an accuracy without rounding.
 
 use std::fmt;
+use std::iter::Sum;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -37,6 +38,16 @@ const Z: f64 = 1.959_963_984_540_054;
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.correct, self.total)
+    }
+}
+
+/// Of all images of several parts.
+impl<'a> Sum<&'a Count> for Count {
+    fn sum<I: Iterator<Item = &'a Count>>(counts: I) -> Count {
+        counts.fold(Count { correct: 0, total: 0 }, |sum, count| Count {
+            correct: sum.correct.saturating_add(count.correct),
+            total: sum.total.saturating_add(count.total),
+        })
     }
 }
 
@@ -95,6 +106,15 @@ mod tests {
             let [found_low, found_high] = Count { correct, total }.interval();
             assert!((found_low - low).abs() < 1e-7 && (found_high - high).abs() < 1e-7, "{correct}/{total}");
         }
+    }
+
+    #[test]
+    fn parts_have_a_sum() {
+        let count = |correct, total| Count { correct, total };
+        assert_eq!([count(1, 4), count(3, 8)].iter().sum::<Count>(), count(4, 12));
+        assert_eq!([].iter().sum::<Count>(), count(0, 0));
+        // Written by others, and read before the files that would tell.
+        assert_eq!([count(1, u64::MAX), count(0, 1)].iter().sum::<Count>(), count(1, u64::MAX));
     }
 
     #[test]

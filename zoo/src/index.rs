@@ -314,13 +314,7 @@ impl IndexVersion {
         if validation.is_empty() {
             validation.extend(manifest.validation);
         }
-        let damaged = manifest.corruptions.as_ref().map(|kinds| {
-            let none = Count { correct: 0, total: 0 };
-            kinds.values().flatten().fold(none, |sum, count| Count {
-                correct: sum.correct.saturating_add(count.correct),
-                total: sum.total.saturating_add(count.total),
-            })
-        });
+        let damaged = manifest.corruptions.as_ref().map(|kinds| kinds.values().flatten().sum());
         IndexVersion {
             version: manifest.version,
             path: format!("models/{}/{}", manifest.name, manifest.version),

@@ -53,20 +53,29 @@ pub(super) fn lower(model: &TypedModel) -> TractResult<Option<Executor>> {
     Ok(is_last.then(|| place(steps)))
 }
 
-/// Nodes by how many layers with weights lie before them. Views of one image go through the same layers: each layer serves
-/// all of them in turn, while its weights are still in the second-level cache.
+/// Nodes by the first use of the weights that they come after, as tract evaluates them: it goes through a member of an
+/// ensemble before it begins the next. Views of one image go through the same layers: each layer serves all of them in turn,
+/// while its weights are still in the second-level cache.
 fn order(model: &TypedModel) -> TractResult<Vec<usize>> {
     let mut order = model.eval_order()?;
-    let mut layers = vec![0; model.nodes().len()];
+    let mut first_uses = HashMap::new();
+    let mut places = vec![0; model.nodes().len()];
     for &id in &order {
         let node = model.node(id);
-        let before = node.inputs.iter().map(|input| layers[input.node]).max().unwrap_or(0);
-        let has_weights = node.op_is::<Convolution>() || node.op_is::<Dense>();
-        layers[id] = before + usize::from(has_weights);
+        let before = node.inputs.iter().map(|input| places[input.node]).max().unwrap_or(0);
+        let next = first_uses.len() + 1;
+        let first_use = weights(node).map_or(0, |weights| *first_uses.entry(weights).or_insert(next));
+        places[id] = first_use.max(before);
     }
-    // Stable: of those with equally many, each is still after what it reads.
-    order.sort_by_key(|&id| layers[id]);
+    // Stable: of those in one place, each is still after what it reads.
+    order.sort_by_key(|&id| places[id]);
     Ok(order)
+}
+
+/// What tells the weights of a node from those of others.
+fn weights(node: &TypedNode) -> Option<*const ()> {
+    let of_convolution = node.op_as::<Convolution>().map(Convolution::weights);
+    of_convolution.or_else(|| node.op_as::<Dense>().map(Dense::weights))
 }
 
 fn lower_node(
@@ -272,8 +281,42 @@ fn place(steps: Vec<Lowered>) -> Executor {
 
 #[cfg(test)]
 mod tests {
+    use kernels::PackedWeights;
+
     use super::*;
     use crate::executor::{Arena, Input};
+
+    /// Two views go through both members of an ensemble: each member's layers serve both views before the next member's.
+    #[test]
+    fn members_are_computed_one_after_the_other() -> TractResult<()> {
+        let mut model = TypedModel::default();
+        let n = model.symbols.sym("N").to_dim();
+        let image = model.add_source("features", f32::fact([n, 4.to_dim()]))?;
+        let half = model.add_const("half", tensor2(&[[0.5f32]]))?;
+        let views = [image, model.wire_node("view", math::mul(), &[image, half])?[0]];
+        let layer = || Dense::of(PackedWeights::new(4, 4, |_, _| 0.25, vec![0.0; 4]), 4);
+        let members = [[layer(), layer()], [layer(), layer()]];
+        let mut logits = Vec::new();
+        for (view, input) in views.into_iter().enumerate() {
+            for (member, layers) in members.iter().enumerate() {
+                let name = |layer: usize| format!("layer{layer} of member{member} for view{view}");
+                let first = model.wire_node(name(0), layers[0].clone(), &[input])?[0];
+                logits.push(model.wire_node(name(1), layers[1].clone(), &[first])?[0]);
+            }
+        }
+        let mut sum = logits[0];
+        for (index, &value) in logits.iter().enumerate().skip(1) {
+            sum = model.wire_node(format!("sum{index}"), math::add(), &[sum, value])?[0];
+        }
+        model.select_output_outlets(&[sum])?;
+        let order = order(&model)?.into_iter().filter(|&id| model.node(id).op_is::<Dense>());
+        let names: Vec<&str> = order.map(|id| model.node(id).name.as_str()).collect();
+        let expected = [0, 1].map(|member| {
+            [0, 1].map(|layer| [0, 1].map(|view| format!("layer{layer} of member{member} for view{view}")))
+        });
+        assert_eq!(names, expected.as_flattened().as_flattened());
+        Ok(())
+    }
 
     /// What is done in place must not reach other readers, not even those of another form of the same values.
     #[test]

@@ -62,6 +62,11 @@ impl Convolution {
         (self.clamp == Clamp::NONE && self.pool.is_none()).then(|| Convolution { clamp, ..self.clone() })
     }
 
+    /// Equal for layers that share their weights.
+    pub(crate) fn weights(&self) -> *const () {
+        Arc::as_ptr(&self.conv).cast()
+    }
+
     /// Outputs `[N, H', W', features]` for images `[N, H, W, C]`.
     pub(crate) fn forward(&self, images: &[f32], scratch: &mut Scratch, outputs: &mut [f32]) {
         match &self.pool {
@@ -191,7 +196,17 @@ impl Dense {
         let [features, depth] = [weight.shape[0], weight.shape[1]];
         let at = |feature: usize, place: usize| weight.value(feature * depth + place);
         let bias = bias.map_or_else(|| vec![0.0; features], Constant::values);
-        Dense { weights: Arc::new(PackedWeights::new(features, depth, at, bias)), depth, clamp: Clamp::NONE }
+        Dense::of(PackedWeights::new(features, depth, at, bias), depth)
+    }
+
+    /// For packed weights of `depth` features that come in.
+    pub(crate) fn of(weights: PackedWeights, depth: usize) -> Dense {
+        Dense { weights: Arc::new(weights), depth, clamp: Clamp::NONE }
+    }
+
+    /// Equal for layers that share their weights.
+    pub(crate) fn weights(&self) -> *const () {
+        Arc::as_ptr(&self.weights).cast()
     }
 
     /// Features that come in.

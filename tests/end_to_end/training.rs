@@ -57,6 +57,25 @@ fn train_publish_predict_and_refuse_a_corrupted_byte() {
     assert_eq!(run("infer", dir, verify).code, Some(1));
 }
 
+/// `infer` reads at most 2,000 operators. A long training is not what tells so.
+#[test]
+fn a_network_that_cannot_be_published_is_told_before_it_is_trained() {
+    let dir = workspace(200, 1);
+    let path = dir.path().join("recipe.yaml");
+    let recipe = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, recipe.replace("- silu\n", &"- silu\n".repeat(1000))).unwrap();
+
+    let problem = "model.onnx: not a usable ONNX model: 2012 nodes, at most 2000 expected";
+    let trained = run("trainer", dir.path(), ["train", "recipe.yaml"]);
+    let warning = format!("warning: the network cannot be published: {problem}");
+    assert!(trained.code == Some(0) && trained.stderr.contains(&warning), "{trained:?}");
+
+    std::fs::remove_dir_all(dir.path().join("runs")).unwrap();
+    let published = run("trainer", dir.path(), ["publish", "recipe.yaml"]);
+    tests::assert_refused("publish", &published, &[problem]);
+    assert!(!dir.path().join("runs").exists(), "nothing was trained");
+}
+
 #[test]
 fn a_second_run_and_a_second_export_give_the_same_bytes() {
     let dirs = [workspace(600, 2), workspace(600, 2)];

@@ -135,6 +135,10 @@ fn publish_recipe(
 ) -> Result<VersionDir> {
     let path = run.map_or_else(|| run::default_path(recipe), Path::to_owned);
     if run.is_none() {
+        let network = recipe.build_network(&dataset.description)?;
+        if let Some(refusal) = publish::refusal(recipe, &network, dataset)? {
+            return Err(refusal.into());
+        }
         train_recipe(recipe, &path, true, None, (&args.common, &args.zoo))?;
     }
     publish::publish(&path, args.chosen_by.as_deref(), dataset, zoo)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use trainer::Result;
+use trainer::publish::refusal;
 use trainer::recipe::RecipeFile;
 use trainer::run::{self, RunDir, RunSummary};
 use trainer::train::{Options, train};
@@ -61,8 +62,11 @@ pub(super) fn train_recipe(
 ) -> Result<Option<RunSummary>> {
     let dataset = whole_dataset(&common.datasets, &recipe.recipe.dataset)?;
     let options = Options { stop_after, ..options(resume, common, zoo)? };
-    recipe.build_network(&dataset.description)?;
+    let network = recipe.build_network(&dataset.description)?;
     let run = RunDir::open(path, recipe, resume)?;
+    if let Some(refusal) = refusal(recipe, &network, &dataset)? {
+        terminal::log(format_args!("warning: the network cannot be published: {refusal}"));
+    }
     train(recipe, &dataset, &run, &options, &mut TrainingBar::default())
 }
 

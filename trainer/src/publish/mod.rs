@@ -6,6 +6,7 @@ mod card;
 mod chosen;
 mod drawings;
 mod plots;
+mod refusal;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,6 +31,7 @@ use crate::recipe::{self, RecipeFile};
 use crate::run::{self, FinishedRun, RunSummary};
 use crate::weights;
 use artefacts::Artefacts;
+pub use refusal::refusal;
 
 /// Largest allowed difference of a probability between `infer` and libtorch.
 const TOLERANCE: f64 = 1e-5;

@@ -37,6 +37,7 @@ mod reproducing;
 mod serve;
 mod serve_bad_days;
 mod serve_hostile;
+mod serve_refusals;
 mod serve_update;
 mod share;
 mod signing;

@@ -163,7 +163,13 @@ impl Server {
 
     /// Asks the server to stop, as systemd does.
     pub fn terminate(&self) {
-        let status = std::process::Command::new("kill").arg(self.child.id().to_string()).status();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let mut kill = std::process::Command::new("kill");
+        let status = kill.args(["-s", name, &self.child.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()));
     }
 

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io::Read;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,15 +19,81 @@ use super::error::Problem;
 use super::options::Limits;
 use super::state::Server;
 
-/// Of a refused body, so many times the longest one allowed are read and thrown away.
+/// Of the rest of a body, so many times the longest one allowed are read and thrown away.
 const DISCARDED: u64 = 4;
 /// For no longer than this.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Reads a body that nobody wants to its end, if that is near. Most clients send everything before
-/// they look at the answer, and would only see a broken connection.
-pub(super) async fn discard(body: Body, limits: &Limits) {
-    Receiving::new(body).discard(limits.body_bytes).await;
+/// What a route leaves of a body.
+pub(super) struct Rest(Option<Arc<Mutex<Body>>>);
+
+impl Rest {
+    /// A request whose body may be left before its end.
+    pub(super) fn of(request: Request) -> (Request, Rest) {
+        if request.body().is_end_stream() {
+            return (request, Rest(None));
+        }
+        let (head, body) = request.into_parts();
+        let body = Arc::new(Mutex::new(body));
+        (Request::from_parts(head, Body::new(Lent(Arc::clone(&body)))), Rest(Some(body)))
+    }
+
+    /// Reads what nobody wants to its end, if that is near. Most clients send everything before they look at the answer, and
+    /// would only see a broken connection.
+    pub(super) async fn discard(self, limits: &Limits) {
+        if let Some(body) = self.0.and_then(Arc::into_inner) {
+            let body = body.into_inner().unwrap_or_else(PoisonError::into_inner);
+            discard(body, limits.body_bytes).await;
+        }
+    }
+}
+
+/// A body in the hands of a route.
+struct Lent(Arc<Mutex<Body>>);
+
+impl Lent {
+    fn body(&self) -> MutexGuard<'_, Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut *self.body()).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body().size_hint()
+    }
+}
+
+/// Reads on and keeps nothing, for a while.
+async fn discard(body: Body, most: usize) {
+    let most = DISCARDED.saturating_mul(most as u64);
+    if body.is_end_stream() || body.size_hint().lower() > most {
+        return;
+    }
+    let (mut body, mut left) = (Receiving::new(body), most);
+    let read = async {
+        while let Some(Ok(data)) = body.next().await {
+            left = left.saturating_sub(data.len() as u64);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // What has not come by then is not waited for.
+    let _ = tokio::time::timeout(LINGER, read).await;
 }
 
 /// An answer during which something is held: room, or a place among the requests.
@@ -110,14 +176,8 @@ async fn receive(
     };
     let mut body = Receiving::new(body);
     let collected = tokio::time::timeout(limits.timeout, body.collect(most, announced, room)).await;
-    match collected.unwrap_or_else(late) {
-        Ok(()) => Ok((coding, BoundedBody { bytes: body.bytes, room: body.taken })),
-        Err(problem) => {
-            (body.bytes, body.taken) = (Vec::new(), None);
-            body.discard(most).await;
-            Err(problem)
-        }
-    }
+    collected.unwrap_or_else(late)?;
+    Ok((coding, BoundedBody { bytes: body.bytes, room: body.taken }))
 }
 
 /// How a body is compressed.
@@ -250,24 +310,5 @@ impl Receiving {
             self.bytes.extend_from_slice(&data);
         }
         Ok(())
-    }
-
-    /// Reads on and keeps nothing, for a while.
-    async fn discard(&mut self, most: usize) {
-        let most = DISCARDED.saturating_mul(most as u64);
-        if self.body.size_hint().lower() > most {
-            return;
-        }
-        let mut left = most;
-        let read = async {
-            while let Some(Ok(data)) = self.next().await {
-                left = left.saturating_sub(data.len() as u64);
-                if left == 0 {
-                    break;
-                }
-            }
-        };
-        // What has not come by then is not waited for.
-        let _ = tokio::time::timeout(LINGER, read).await;
     }
 }

@@ -201,11 +201,8 @@ impl Repository {
     }
 
     fn scan_zoo(&self, zoo: &Zoo) -> zoo::Result<()> {
-        if !self.scanned() && zoo.is_without_aliases().unwrap_or(false) {
-            tracing::warn!("aliases.jsonl is not there, of which index.json tells: no alias is served");
-        }
         // Aliases before versions: what an alias points to was there before it.
-        let aliases = match zoo.alias_history() {
+        let aliases = match zoo.check_aliases().and_then(|()| zoo.alias_history()) {
             Ok(history) => {
                 let mut aliases: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
                 for entry in history {

@@ -18,7 +18,7 @@ use super::state::Server;
 use super::{listener, middleware, routes};
 use crate::error::{Error, Result};
 
-/// Serves until SIGTERM or SIGINT; `listening` is told the address once clients can connect.
+/// Serves until SIGTERM, SIGINT or SIGHUP; `listening` is told the address once clients can connect.
 ///
 /// # Errors
 /// [`Error::Usage`] or [`Error::System`] if the certificate, the address or the zoo cannot be used.
@@ -78,12 +78,30 @@ async fn watch(server: Arc<Server>, certificates: Option<Arc<Certificates>>, pol
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // There is nothing to be read anew by it: zoo and certificate are looked at now and then.
+    let mut hang_up =
+        if is_ignored(SignalKind::hangup()) { None } else { Some(signal(SignalKind::hangup())?) };
+    let hang_up = async move {
+        match &mut hang_up {
+            Some(hang_up) => hang_up.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => (),
             _ = interrupt.recv() => (),
+            _ = hang_up => (),
         }
     })
+}
+
+/// Whether whoever started this program wants the signal ignored, as `nohup` does for that of a terminal that is closed.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (kind.as_raw_value() - 1) & 1 == 1
 }
 
 fn router(server: &Arc<Server>) -> Router {
@@ -93,10 +111,8 @@ fn router(server: &Arc<Server>) -> Router {
         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let unknown = || async { Problem::new(StatusCode::NOT_FOUND, "no such route") };
     let wrong_method = || async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method") };
-    let routes =
-        routes::all().method_not_allowed_fallback(wrong_method).layer(CatchPanicLayer::custom(panicked));
-    middleware::around(routes, server)
-        .fallback(unknown)
+    let routes = routes::all().method_not_allowed_fallback(wrong_method).fallback(unknown);
+    middleware::around(routes.layer(CatchPanicLayer::custom(panicked)), server)
         .layer((
             header(header::CONTENT_SECURITY_POLICY, policy),
             header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

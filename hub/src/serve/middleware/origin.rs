@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::refusal::{Refusal, is_health, is_page};
 use crate::serve::error::Problem;
@@ -15,7 +15,7 @@ pub(super) fn check_origin(server: &Server, request: &Request) -> Result<(), Ref
     if is_health(request) {
         return Ok(());
     }
-    if !server.hosts.as_ref().is_none_or(|hosts| is_known(request.headers(), hosts)) {
+    if !server.hosts.as_ref().is_none_or(|hosts| is_known(request, hosts)) {
         let message = "asked for under a name that is not this server's; --host NAME lets it";
         return Err(Refusal {
             reason: "host",
@@ -49,10 +49,18 @@ pub(crate) fn host_name(host: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// Whether the name in `Host` is an address, this machine, or one of `hosts`. Old clients send none; browsers always do.
-fn is_known(headers: &HeaderMap, hosts: &[String]) -> bool {
-    let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(host) = host.to_str() else { return false };
+/// Whether every name that a request is for is an address, this machine, or one of `hosts`. That is the name in the target, and
+/// else what `Host` says (RFC 9112, 3.3). Old clients send none; browsers always do.
+fn is_known(request: &Request, hosts: &[String]) -> bool {
+    let mut names = request.headers().get_all(header::HOST).iter().map(HeaderValue::to_str);
+    match request.uri().authority() {
+        Some(authority) => is_known_name(authority.as_str(), hosts),
+        // A proxy in between may have looked at another of them.
+        None => names.all(|name| name.is_ok_and(|name| is_known_name(name, hosts))),
+    }
+}
+
+fn is_known_name(host: &str, hosts: &[String]) -> bool {
     let name = host_name(host);
     name.parse::<IpAddr>().is_ok()
         || name == "localhost"
@@ -62,6 +70,8 @@ fn is_known(headers: &HeaderMap, hosts: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     #[test]
@@ -74,10 +84,12 @@ mod tests {
 
     #[test]
     fn names_that_lead_here() {
-        let known = |host: &str| {
-            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
-            is_known(&headers, &["zoo.example.org".into()])
+        let ask = |target: &str, names: &[&str]| {
+            let request =
+                names.iter().fold(Request::get(target), |request, name| request.header("host", *name));
+            is_known(&request.body(Body::empty()).unwrap(), &["zoo.example.org".into()])
         };
+        let known = |host: &str| ask("/v2", &[host]);
         for host in
             ["127.0.0.1:8080", "[::1]:8080", "10.0.0.7", "localhost:1", "LOCALHOST", "Zoo.Example.org.:80"]
         {
@@ -93,5 +105,11 @@ mod tests {
         ] {
             assert!(!known(host), "{host}");
         }
+        assert!(ask("/v2", &[]), "HTTP/1.0");
+        for names in [["localhost", "evil.example"], ["evil.example", "localhost"]] {
+            assert!(!ask("/v2", &names), "{names:?}");
+        }
+        assert!(!ask("http://evil.example/v2", &["localhost"]));
+        assert!(ask("http://localhost:8080/v2", &["evil.example"]));
     }
 }

@@ -3,7 +3,6 @@
 use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 
-use crate::serve::body::discard;
 use crate::serve::error::Problem;
 use crate::serve::state::Server;
 
@@ -34,9 +33,8 @@ pub(super) struct Refusal {
     pub(super) problem: Problem,
 }
 
-/// Counts the refusal, reads what the client still sends, and answers.
-pub(super) async fn refuse(server: &Server, request: Request, refusal: Refusal) -> Response {
+/// Counts the refusal, and answers.
+pub(super) fn refuse(server: &Server, refusal: Refusal) -> Response {
     server.metrics.refuse(refusal.reason);
-    discard(request.into_body(), &server.limits).await;
     refusal.problem.into_response()
 }

@@ -212,6 +212,18 @@ fn told(dir: &Path) -> (Option<i32>, String) {
     (outcome.code, outcome.stdout)
 }
 
+/// An index with a forged entry before that of each version.
+fn twice(index: String) -> String {
+    let mut index: Value = serde_json::from_str(&index).unwrap();
+    for model in index["models"].as_array_mut().unwrap() {
+        let versions = model["versions"].as_array_mut().unwrap();
+        let mut forged = versions[0].clone();
+        forged["test"] = "9999/10000".into();
+        versions.insert(0, forged);
+    }
+    index.to_string()
+}
+
 #[test]
 fn index_log_and_attestations() {
     let dir = tempfile::tempdir().unwrap();
@@ -235,6 +247,26 @@ fn index_log_and_attestations() {
             "mnist-lite@1 differs",
         ),
         ("index.json".into(), Box::new(replace("\"stable\": 1", "\"stable\": 2")), "aliases differs"),
+        // What readers of the file may take first, or besides.
+        ("index.json".into(), Box::new(twice), "says more than the manifests"),
+        (
+            "index.json".into(),
+            Box::new(replace(
+                "\"models\": [",
+                "\"models\": [{\"name\": \"mnist-lite\", \"latest\": 1, \"aliases\": {\"stable\": 1, \"tested\": 1}, \"versions\": []},",
+            )),
+            "says more than the manifests",
+        ),
+        (
+            "index.json".into(),
+            Box::new(replace("\"stable\": 1", "\"stable\": 9, \"stable\": 1")),
+            "says more than the manifests",
+        ),
+        (
+            "index.json".into(),
+            Box::new(replace("\"latest\": 1", "\"latest\": 1, \"license\": \"any\"")),
+            "says more than the manifests",
+        ),
         ("aliases.jsonl".into(), Box::new(replace("stable", "stabler")), "line 2: previous"),
         ("aliases.jsonl".into(), Box::new(|log| log.lines().skip(1).collect()), "line 1: previous"),
         (

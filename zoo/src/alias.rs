@@ -5,6 +5,7 @@
 //! that have none; they come first.)
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use datasets::{Digest, files};
 use serde::{Deserialize, Serialize};
@@ -59,12 +60,17 @@ fn told(digest: Option<Digest>) -> String {
 const MAX_BYTES: u64 = 64 << 20;
 
 impl Zoo {
+    /// The alias log.
+    pub(crate) fn alias_path(&self) -> PathBuf {
+        self.root().join(FILE)
+    }
+
     /// Every time an alias was set, oldest first.
     ///
     /// # Errors
     /// [`Error::Manifest`] names the line that is no entry, or does not follow from the one before.
     pub fn alias_history(&self) -> Result<Vec<AliasEntry>> {
-        let path = self.root().join(FILE);
+        let path = self.alias_path();
         let text = self.alias_log()?;
         let entry = |(index, line): (usize, &str)| {
             serde_json::from_str(line).map_err(|error| Error::Manifest {
@@ -103,7 +109,7 @@ impl Zoo {
     }
 
     fn alias_log(&self) -> Result<String> {
-        let path = self.root().join(FILE);
+        let path = self.alias_path();
         match files::read_text(&path, MAX_BYTES) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
             read => read.map_err(Error::io(&path)),
@@ -150,7 +156,7 @@ impl Zoo {
     /// # Errors
     /// [`Error::NotFound`] for a version that is not there, [`Error::Manifest`] for a name that cannot be an alias.
     pub fn set_alias(&self, spec: &Spec, alias: &str) -> Result<AliasEntry> {
-        let path = self.root().join(FILE);
+        let path = self.alias_path();
         if !is_alias(alias) {
             return Err(Error::Manifest {
                 path,

@@ -15,6 +15,8 @@ pub const INDEX: &str = "index.json";
 /// The index that is about to be. A change to the zoo writes it, then changes the zoo, then renames it to [`INDEX`]: after
 /// a kill at any instant, one of the two is what is in the zoo.
 const NEXT: &str = ".index.next";
+/// What is wrong with another alias log than that of the index.
+const OTHER_LOG: &str = "not the log that the index has";
 /// Larger ones are refused.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -138,7 +140,7 @@ impl Zoo {
         if !new.exists() {
             return Ok(());
         }
-        let fits = self.read_index(NEXT).is_ok_and(|next| self.index().is_ok_and(|index| index == next));
+        let fits = self.read_index(NEXT).is_ok_and(|(next, _)| self.index().is_ok_and(|index| index == next));
         if fits { std::fs::rename(&new, &path) } else { std::fs::remove_file(&new) }.map_err(Error::io(&new))
     }
 
@@ -147,11 +149,16 @@ impl Zoo {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Io`], or [`Error::Damaged`] for what is no index.
     pub fn written_index(&self) -> Result<Index> {
+        Ok(self.written()?.0)
+    }
+
+    /// The same, and its text.
+    fn written(&self) -> Result<(Index, String)> {
         // In this order, since the next one may become the index between.
-        if let Ok(next) = self.read_index(NEXT)
+        if let Ok((next, text)) = self.read_index(NEXT)
             && next == self.index()?
         {
-            return Ok(next);
+            return Ok((next, text));
         }
         self.read_index(INDEX)
     }
@@ -180,7 +187,7 @@ impl Zoo {
             }
         }
         match self.has_lost_aliases(&written)? {
-            true => damaged(self.root().join("aliases.jsonl"), "not the log that the index has"),
+            true => damaged(self.alias_path(), OTHER_LOG),
             false => Ok(()),
         }
     }
@@ -192,25 +199,33 @@ impl Zoo {
         Ok(is_lost || last.is_none() && written.models.iter().any(|model| !model.aliases.is_empty()))
     }
 
-    /// Whether the index has aliases and their log is not there, as after a copy of a part of a zoo.
+    /// Refuses an alias log that is not the one of the index, as after a copy of a part of a zoo: lines may be missing, or all.
+    /// An index that cannot be read says nothing.
     ///
     /// # Errors
-    /// If the index or the log cannot be read.
-    pub fn is_without_aliases(&self) -> Result<bool> {
-        match self.written_index() {
-            Err(Error::NotFound { .. }) => Ok(false),
-            written => Ok(self.aliases_sha256()?.is_none() && self.has_lost_aliases(&written?)?),
+    /// [`Error::Damaged`], or if the log cannot be read.
+    pub fn check_aliases(&self) -> Result<()> {
+        let is_lost = || match self.written_index() {
+            Ok(written) => self.has_lost_aliases(&written),
+            Err(_) => Ok(false),
+        };
+        // Somebody may be setting an alias just now.
+        match is_lost()? && is_lost()? {
+            true => Err(Error::Damaged { path: self.alias_path(), problem: OTHER_LOG.into() }),
+            false => Ok(()),
         }
     }
 
-    fn read_index(&self, name: &str) -> Result<Index> {
+    fn read_index(&self, name: &str) -> Result<(Index, String)> {
         let path = self.root().join(name);
         if !path.exists() {
             return Err(Error::NotFound { path, hint: "`zoo index` writes it from the manifests".into() });
         }
         let text = files::read_text(&path, MAX_BYTES).map_err(Error::io(&path))?;
-        serde_json::from_str(&text)
-            .map_err(|e| Error::Damaged { path, problem: format!("not an index of a zoo: {e}") })
+        match serde_json::from_str(&text) {
+            Ok(index) => Ok((index, text)),
+            Err(e) => Err(Error::Damaged { path, problem: format!("not an index of a zoo: {e}") }),
+        }
     }
 
     /// Everything in which `index.json` differs from the manifests and the alias log.
@@ -220,10 +235,17 @@ impl Zoo {
     pub fn index_differences(&self) -> Result<Vec<String>> {
         let compare = || -> Result<Vec<String>> {
             let expected = self.index()?;
-            Ok(match self.written_index() {
-                Ok(written) => written.differences(&expected),
-                Err(error) => vec![error.to_string()],
-            })
+            let (written, text) = match self.written() {
+                Ok(written) => written,
+                Err(error) => return Ok(vec![error.to_string()]),
+            };
+            let differences = written.differences(&expected);
+            // What is there twice, in another order or under a name that nobody reads here, other programs may take for the
+            // truth.
+            match differences.is_empty() && text != expected.to_json() {
+                true => Ok(vec![format!("{INDEX}: says more than the manifests, or otherwise")]),
+                false => Ok(differences),
+            }
         };
         // Somebody may be changing the zoo just now.
         let differences = compare()?;

@@ -43,8 +43,9 @@ impl Zoo {
         Zoo { root: root.to_owned() }
     }
 
-    fn create_folders(&self) -> Result<()> {
-        std::fs::create_dir_all(self.models_dir()).map_err(Error::io(&self.root))
+    /// The folder for lock and staging, which is no zoo yet.
+    fn create_root(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.root).map_err(Error::io(&self.root))
     }
 
     /// The zoo's directory.
@@ -170,11 +171,24 @@ impl Zoo {
         name: &str,
         fill: impl FnOnce(&Path, u32) -> std::result::Result<(), E>,
     ) -> std::result::Result<VersionDir, E> {
-        self.create_folders()?;
+        self.create_root()?;
         let _lock = self.lock()?;
         let version = self.newest_ever(name)?.saturating_add(1);
         self.check_version(name, version)?;
         self.place(name, version, None, |folder| fill(folder, version))
+    }
+
+    /// Whether a version could be added now, for whoever has long to work on it first.
+    ///
+    /// # Errors
+    /// As for [`Zoo::publish`], but for another publisher, who may be gone by then.
+    pub fn check_writable(&self) -> Result<()> {
+        self.create_root()?;
+        match self.lock() {
+            Ok(_lock) => self.check_unchanged(),
+            Err(Error::Busy { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The highest number that a version of `name` has, or had before it was removed: index and alias log remember it, and
@@ -206,7 +220,7 @@ impl Zoo {
         fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
     ) -> std::result::Result<VersionDir, E> {
         self.check_version(name, version)?;
-        self.create_folders()?;
+        self.create_root()?;
         let _lock = self.lock()?;
         let dir = self.models_dir().join(name).join(version.to_string());
         if !dir.exists() {
@@ -236,7 +250,8 @@ impl Zoo {
         })
     }
 
-    /// Fills a staged folder, checks it and renames it into place. Call with the lock held.
+    /// Fills a staged folder, checks it and renames it into place, with those of the folders above it that are not there yet:
+    /// a kill leaves no model without versions, and no zoo without models. Call with the lock held.
     fn place<E: From<Error>>(
         &self,
         name: &str,
@@ -247,27 +262,31 @@ impl Zoo {
         // Nothing is begun that could not be finished, and no change that somebody made is taken over.
         self.check_unchanged()?;
         let staging = self.clean_staging()?;
-        let model_dir = self.models_dir().join(name);
         let work = tempfile::Builder::new()
             .prefix(&format!("{name}-{version}-"))
             .tempdir_in(&staging)
             .map_err(Error::io(&staging))?;
-        let folder = work.path().join(version.to_string());
-        std::fs::create_dir(&folder).map_err(Error::io(&folder))?;
+        let staged_models = work.path().join("models");
+        let folder = staged_models.join(name).join(version.to_string());
+        std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         fill(&folder)?;
-        let target = model_dir.join(version.to_string());
         let staged = self.check_staged(&folder, name, version)?;
         if let Some(expected) = manifest_sha256.filter(|expected| **expected != staged.manifest_sha256) {
             let problem = format!("sha256 {}, expected {expected}", staged.manifest_sha256);
             return Err(Error::Damaged { path: folder.join(MANIFEST), problem }.into());
         }
-        sync_tree(&folder)?;
-        std::fs::create_dir_all(&model_dir).map_err(Error::io(&model_dir))?;
-        sync_dir(&self.models_dir())?;
+        sync_tree(&staged_models)?;
+        let (models, model) = (self.models_dir(), self.models_dir().join(name));
+        let target = model.join(version.to_string());
+        let (new, place, parent) = match (models.exists(), model.exists()) {
+            (true, true) => (&folder, &target, &model),
+            (true, false) => (&staged_models.join(name), &model, &models),
+            (false, _) => (&staged_models, &models, &self.root),
+        };
         let next = self.index()?.with_version(&staged, self.aliases(name)?);
         self.change_with_index(&next, || {
-            std::fs::rename(&folder, &target).map_err(Error::io(&target))?;
-            sync_dir(&model_dir)
+            std::fs::rename(new, place).map_err(Error::io(place))?;
+            sync_dir(parent)
         })?;
         Ok(VersionDir::open(&target)?)
     }
@@ -341,5 +360,6 @@ mod tests {
         assert!(matches!(result, Err(Error::NotFound { .. })), "{result:?}");
         assert_eq!(zoo.models().unwrap(), []);
         assert_eq!(std::fs::read_dir(root.path().join(".staging")).unwrap().count(), 0);
+        assert!(Zoo::open(root.path()).is_err(), "an empty zoo would hide the built-in model");
     }
 }

@@ -92,11 +92,12 @@ fn check(zoo: &Zoo) -> u32 {
         assert_eq!(opened.problems().unwrap(), []);
     }
     // Nothing but versions where a model server looks; no folder before the first is placed.
+    assert_eq!(zoo.models_dir().exists(), !versions.is_empty());
     for model in std::fs::read_dir(zoo.models_dir()).into_iter().flatten() {
-        for entry in std::fs::read_dir(model.unwrap().path()).unwrap() {
-            let name = entry.unwrap().file_name();
-            assert!(name.to_str().unwrap().parse::<u32>().is_ok(), "{name:?}");
-        }
+        let entries = std::fs::read_dir(model.unwrap().path()).unwrap();
+        let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        let is_version = |name: &std::ffi::OsString| name.to_str().unwrap().parse::<u32>().is_ok();
+        assert!(!names.is_empty() && names.iter().all(is_version), "{names:?}");
     }
     versions.len() as u32
 }
@@ -126,10 +127,14 @@ fn spawn_child(root: &Path, times: usize) -> Child {
 #[test]
 fn killed_at_any_instant_the_zoo_is_valid_and_the_next_publish_works() {
     let kills: u64 = std::env::var("ZOO_TEST_KILLS").map_or(60, |text| text.parse().unwrap());
-    let dir = tempfile::tempdir().unwrap();
-    let zoo = Zoo::new(dir.path());
+    let mut dir = tempfile::tempdir().unwrap();
     let mut in_the_middle = 0;
     for kill in 0..kills {
+        // Every other kill is in the publish of a zoo's first version.
+        if kill % 2 == 0 {
+            dir = tempfile::tempdir().unwrap();
+        }
+        let zoo = Zoo::new(dir.path());
         let mut child = spawn_child(dir.path(), 1_000);
         // Spread over a publish, which takes some milliseconds after the process has started.
         std::thread::sleep(Duration::from_micros(2_000 + kill.wrapping_mul(7_919) % 25_000));
@@ -143,7 +148,7 @@ fn killed_at_any_instant_the_zoo_is_valid_and_the_next_publish_works() {
         assert_eq!(published.manifest.version, before + 1);
         assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0, "left-overs are swept");
     }
-    check(&zoo);
+    check(&Zoo::new(dir.path()));
     println!("{kills} kills, {in_the_middle} while files were being written");
     assert!(in_the_middle > 0, "no kill hit a publish");
 }

@@ -42,6 +42,9 @@ pub(super) fn alias(args: &AliasArgs) -> Result<ExitStatus> {
                 "{alias} stays: {} is worse than {}; only {} of both are right on {} images, only the other on {}, p {:.4}",
                 b.name, a.name, a.name, found.only_a, found.only_b, found.probability
             );
+            if args.zoo.json {
+                terminal::json(&serde_json::json!({ "refused": problem, "mcnemar": found }));
+            }
             terminal::error(&problem, None);
             return Ok(ExitStatus::CheckFailed);
         }

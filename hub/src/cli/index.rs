@@ -23,9 +23,17 @@ pub(super) fn index(args: &IndexArgs) -> Result<ExitStatus> {
     let text = index.to_json();
     if !args.check {
         zoo.write_index()?;
-    } else if let Some(difference) = zoo.index_differences()?.first() {
-        terminal::error(difference, Some("`zoo index` writes it anew"));
-        return Ok(ExitStatus::CheckFailed);
+    } else {
+        let differences = zoo.index_differences()?;
+        if !differences.is_empty() {
+            if args.zoo.json {
+                terminal::json(&serde_json::json!({ "differences": differences }));
+            }
+            for difference in differences {
+                terminal::error(&difference, Some("`zoo index` writes it anew"));
+            }
+            return Ok(ExitStatus::CheckFailed);
+        }
     }
     terminal::print(if args.zoo.json { text } else { index.to_markdown(&costs) });
     for path in &index.unreadable {

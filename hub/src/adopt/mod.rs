@@ -9,6 +9,7 @@ mod file;
 mod golden;
 mod graph;
 mod names;
+mod opset;
 mod outputs;
 mod precision;
 mod proto;
@@ -151,8 +152,10 @@ fn bring_into_form(request: &Request<'_>, mut model: ModelProto, training: &Samp
     // Before it, constants were inputs as well (ONNX IR.md), which no version's are.
     model.ir_version = model.ir_version.max(4);
     let order = order(request)?;
+    let raised = opset::raise(&mut model);
     let precision::Changed { changes: mut found, has_halves } =
         model.graph.as_mut().map(precision::to_float32).unwrap_or_default();
+    found.extend(raised);
     let tolerance = if has_halves { TOLERANCE_OF_HALVES } else { TOLERANCE };
     let ends = {
         let graph = model.graph.as_ref().ok_or_else(|| wrong(request, "without a graph"))?;
@@ -272,7 +275,8 @@ fn hint(
             Pixels { scale: 1.0 / 255.0, mean: normalisation.mean.clone(), std: normalisation.std.clone() },
         ),
     ];
-    let mut lines = Vec::new();
+    let (mut lines, mut problems) = (Vec::new(), Vec::new());
+    let (count_of_ways, file) = (ways.len(), format!("{}: ", request.file.display()));
     for (name, pixels) in ways {
         let mut model = model.clone();
         let measured = changes(Some(&pixels), &mut model).and_then(|_| {
@@ -281,9 +285,16 @@ fn hint(
         });
         match measured {
             Ok(found) => lines.push(format!("{name}: {:.1} %", 100.0 * found.correct.share())),
-            // It is the same for every way.
-            Err(problem) => return problem,
+            Err(problem) => {
+                let problem = problem.strip_prefix(&file).unwrap_or(&problem).to_owned();
+                lines.push(format!("{name}: {problem}"));
+                problems.push(problem);
+            }
         }
+    }
+    // Then it is no matter of the pixels.
+    if problems.len() == count_of_ways {
+        return problems.swap_remove(0);
     }
     format!(
         "what its pixels are is not in the file: name it by --like, or by --scale, --mean and --std. Of {count} training images \

@@ -79,6 +79,10 @@ impl Release<'_> {
     fn onnx(&self, version: u32) -> Vec<u8> {
         let mut model = self.form.model.clone();
         model.model_version = version.into();
+        if let Some(graph) = model.graph.as_mut().filter(|graph| graph.name.is_empty()) {
+            // ONNX asks for one.
+            graph.name = self.request.name.into();
+        }
         let of_original = of_original(&self.form.model);
         model.doc_string = self.request.description.into();
         let labels = &self.request.dataset.description.classes;

@@ -50,8 +50,9 @@ impl TypedOp for Dequantize {
     as_op!();
 }
 
-/// tract's simplifications, but for that one.
+/// tract's simplifications, but for that one, of a model as the file has it.
 pub(crate) fn declutter(mut model: TypedModel) -> TractResult<TypedModel> {
+    super::log_softmax::replace(&mut model);
     for id in 0..model.nodes().len() {
         if let Some(op) = model.node(id).op_as::<DequantizeLinearF32>().cloned() {
             model.node_mut(id).op = Box::new(Dequantize(op));

@@ -1,6 +1,6 @@
 //! What an ONNX file says of itself, beside the network: versions, names, shapes, and the values of its constants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message;
@@ -52,7 +52,30 @@ struct TensorProto {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct NodeProto {
+    #[prost(string, repeated, tag = "1")]
+    input: Vec<String>,
+    #[prost(string, tag = "4")]
+    op_type: String,
+}
+
+impl NodeProto {
+    /// For an operator with quantised values, which inputs are weights and which are scales and zero points.
+    fn quantised(&self) -> (&'static [usize], &'static [usize]) {
+        match self.op_type.as_str() {
+            "QuantizeLinear" => (&[], &[1, 2]),
+            "DequantizeLinear" => (&[0], &[1, 2]),
+            "ConvInteger" | "MatMulInteger" => (&[1], &[2, 3]),
+            "QLinearConv" => (&[3, 8], &[1, 2, 4, 5, 6, 7]),
+            _ => (&[], &[]),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct GraphProto {
+    #[prost(message, repeated, tag = "1")]
+    node: Vec<NodeProto>,
     #[prost(message, repeated, tag = "5")]
     initializer: Vec<TensorProto>,
     #[prost(message, repeated, tag = "11")]
@@ -131,15 +154,7 @@ impl Description {
             bail!("expected one input and one output");
         };
         let standard = model.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
-        let floats =
-            [DataType::Float, DataType::Double, DataType::Float16, DataType::Bfloat16].map(i32::from);
-        let weights = values.initializer.iter();
-        let weights =
-            weights.filter(|tensor| floats.contains(&tensor.data_type) && !tensor.name.starts_with(ADDED));
-        let count = |tensor: &TensorProto| {
-            tensor.dims.iter().fold(1u64, |all, &d| all.saturating_mul(u64::try_from(d).unwrap_or(0)))
-        };
-        let parameters = weights.map(count).fold(0, u64::saturating_add);
+        let parameters = parameters(&values);
         Ok(Description {
             ir_version: model.ir_version,
             opset: standard.map_or(0, |set| set.version),
@@ -154,6 +169,29 @@ impl Description {
             parameters,
         })
     }
+}
+
+/// Values of all weights: constants of floats, and what quantised layers have in their place. Scales, zero points and what
+/// was added to the network are none.
+fn parameters(graph: &GraphProto) -> u64 {
+    let named = |of: fn((&'static [usize], &'static [usize])) -> &'static [usize]| -> HashSet<&str> {
+        let inputs = |node| {
+            let places = of(NodeProto::quantised(node)).iter();
+            places.filter_map(|&place| node.input.get(place)).map(String::as_str)
+        };
+        graph.node.iter().flat_map(inputs).collect()
+    };
+    let (quantised, scales) = (named(|(weights, _)| weights), named(|(_, scales)| scales));
+    let floats = [DataType::Float, DataType::Double, DataType::Float16, DataType::Bfloat16].map(i32::from);
+    let is_weight = |tensor: &&TensorProto| {
+        let name = tensor.name.as_str();
+        let is_float = floats.contains(&tensor.data_type) && !scales.contains(name);
+        (is_float || quantised.contains(name)) && !name.starts_with(ADDED)
+    };
+    let count = |tensor: &TensorProto| {
+        tensor.dims.iter().fold(1u64, |all, &d| all.saturating_mul(u64::try_from(d).unwrap_or(0)))
+    };
+    graph.initializer.iter().filter(is_weight).map(count).fold(0, u64::saturating_add)
 }
 
 /// Name, type and shape of an input or output.
@@ -173,4 +211,45 @@ fn tensor(info: &ValueInfoProto) -> TractResult<TensorInfo> {
     let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
     let shape = dims.map(|d| dim(d.value.as_ref())).collect::<TractResult<_>>()?;
     Ok(TensorInfo { name: info.name.clone(), dtype: dtype.into(), shape })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `onnxruntime.quantization.quantize_static` leaves a dense layer of 784 pixels and ten classes.
+    #[test]
+    fn quantised_weights_are_parameters_and_scales_are_not() {
+        let constant = |name: &str, kind: DataType, dims: &[i64]| TensorProto {
+            dims: dims.into(),
+            data_type: kind.into(),
+            name: name.into(),
+        };
+        let node = |operator: &str, inputs: &[&str]| NodeProto {
+            input: inputs.iter().map(|&name| name.to_owned()).collect(),
+            op_type: operator.to_owned(),
+        };
+        let graph = GraphProto {
+            node: vec![
+                node("QuantizeLinear", &["image", "scale", "zero"]),
+                node("DequantizeLinear", &["weight", "weight.scales", "weight.zeros"]),
+                node("DequantizeLinear", &["bias", "scale"]),
+                node("Gemm", &["x", "w", "b"]),
+                node("Mul", &["y", "temperature"]),
+            ],
+            initializer: vec![
+                constant("weight", DataType::Int8, &[10, 784]),
+                constant("weight.scales", DataType::Float, &[10]),
+                constant("weight.zeros", DataType::Int8, &[10]),
+                constant("bias", DataType::Int32, &[10]),
+                constant("scale", DataType::Float, &[]),
+                constant("zero", DataType::Uint8, &[]),
+                constant("temperature", DataType::Float, &[]),
+                constant("shape", DataType::Int64, &[2]),
+                constant(&format!("{ADDED}factor"), DataType::Float, &[1]),
+            ],
+            ..GraphProto::default()
+        };
+        assert_eq!(parameters(&graph), 7840 + 10 + 1);
+    }
 }

@@ -17,6 +17,8 @@ mod file;
 #[cfg(feature = "adopted")]
 mod join;
 mod layers;
+#[cfg(feature = "adopted")]
+mod log_softmax;
 mod operator;
 mod operators;
 mod outline;

@@ -300,3 +300,47 @@ fn what_outputs_are_said_to_be_is_checked() {
     assert_refused("sigmoids", &outcome, &["expected at most 0"]);
     assert_eq!(adopt(dir, &["--like", "keras", "--gives", "probabilities"]).code, Some(0));
 }
+
+/// Logits so far apart that a probability is no float any more: its logarithm still is one.
+#[test]
+fn small_log_probabilities_are_numbers() {
+    let dir = workspace();
+    let dir = dir.path();
+    write(dir, &perceptron());
+    succeed("zoo", dir, [&ADOPT[..], &["--like", "keras"]].concat());
+    let mut model = perceptron();
+    let graph = model.graph.as_mut().unwrap();
+    graph.node[1].output[0] = "logits".into();
+    graph.node.push(node("Mul", &["logits", "factor"], "far", vec![]));
+    graph.node.push(node("LogSoftmax", &["far"], "y", vec![int("axis", 1)]));
+    graph.initializer.push(floats("factor", &[], &[1000.0]));
+    write(dir, &model);
+    assert_refused("which pixels", &adopt(dir, &[]), &["training images", "--like raw: ", " %"]);
+    let told = succeed("zoo", dir, [&ADOPT[..], &["--like", "keras"]].concat());
+    assert!(told.contains("exp added"), "{told}");
+    let [plain, far] = [1, 2].map(|version| manifest(dir, version).test.predictions_sha256);
+    assert_eq!(plain, far, "the same answers");
+    succeed("infer", dir, ["verify", "foreign@2"]);
+}
+
+/// onnxruntime has the operators that opset 7 changed from that on only, and asks for the name of a graph.
+#[test]
+fn opset_6_and_graphs_without_a_name_become_what_other_engines_take() {
+    let dir = workspace();
+    let dir = dir.path();
+    let mut model = perceptron();
+    model.opset_import[0].version = 6;
+    let graph = model.graph.as_mut().unwrap();
+    graph.name.clear();
+    graph.node[1].attribute.push(int("broadcast", 1));
+    write(dir, &model);
+    let told = succeed("zoo", dir, [&ADOPT[..], &["--like", "keras"]].concat());
+    assert!(told.contains("opset 6 made 7"), "{told}");
+    let published = std::fs::read(dir.join("zoo/models/foreign/1/model.onnx")).unwrap();
+    let published = ModelProto::decode(published.as_slice()).unwrap();
+    assert_eq!(published.opset_import[0].version, 7);
+    let graph = published.graph.unwrap();
+    assert_eq!(graph.name, "foreign");
+    assert!(graph.node.iter().flat_map(|node| &node.attribute).all(|a| a.name != "broadcast"));
+    succeed("infer", dir, ["verify", "foreign@1"]);
+}

@@ -146,6 +146,8 @@ fn a_quantised_softmax_is_no_table() {
         let right = manifest(dir, version).test.per_class;
         assert!(right[1..].iter().filter(|class| class.correct.correct > 0).count() > 1, "{right:?}");
         predictions.push(manifest(dir, version).test.predictions_sha256);
+        // Scales are no parameters.
+        assert_eq!(manifest(dir, version).network.parameters, 7850);
         succeed("infer", dir, ["verify", &format!("foreign@{version}")]);
     }
     assert_eq!(predictions[0], predictions[1], "levels of 0 to 255 and of -128 to 127");

@@ -1,0 +1,61 @@
+//! Opset 6, in which nothing is broadcast unless an attribute says how.
+
+use tract_onnx::pb::{ModelProto, NodeProto};
+
+/// What opset 7 defines otherwise than opset 6 (ONNX `Changelog.md`), where it is more than a shape that is broadcast.
+const OTHERWISE: [&str; 7] = ["BatchNormalization", "Dropout", "GRU", "LSTM", "PRelu", "RNN", "Upsample"];
+
+/// Makes opset 6 opset 7, in which the scale of pixels is broadcast over an image, if every operator means the same in both;
+/// says so. onnxruntime has the operators that changed from opset 7 on only.
+pub(super) fn raise(model: &mut ModelProto) -> Option<String> {
+    let graph = model.graph.as_mut()?;
+    let is_same = |node: &NodeProto| {
+        let mut attributes = node.attribute.iter();
+        let is_broadcast = attributes.any(|a| a.name == "broadcast" && a.i != 0) && node.op_type != "Gemm";
+        let has_graphs = node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
+        !is_broadcast && !has_graphs && !OTHERWISE.contains(&node.op_type.as_str())
+    };
+    if !graph.node.iter().all(is_same) {
+        return None;
+    }
+    let set = model.opset_import.iter_mut().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"))?;
+    if set.version != 6 {
+        return None;
+    }
+    set.version = 7;
+    // A row of biases is broadcast over rows of outputs in both.
+    for node in graph.node.iter_mut().filter(|node| node.op_type == "Gemm") {
+        node.attribute.retain(|attribute| attribute.name != "broadcast");
+    }
+    Some("opset 6 made 7, in which its operators mean the same".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::{AttributeProto, GraphProto, OperatorSetIdProto};
+
+    use super::*;
+
+    #[test]
+    fn only_what_means_the_same_is_raised() {
+        let raised = |version: i64, operator: &str, broadcast: i64| {
+            let attribute =
+                vec![AttributeProto { name: "broadcast".into(), i: broadcast, ..Default::default() }];
+            let node = NodeProto { op_type: operator.into(), attribute, ..Default::default() };
+            let mut model = ModelProto {
+                opset_import: vec![OperatorSetIdProto { domain: String::new(), version }],
+                graph: Some(GraphProto { node: vec![node], ..Default::default() }),
+                ..Default::default()
+            };
+            let told = raise(&mut model);
+            assert!(operator != "Gemm" || model.graph.unwrap().node[0].attribute.is_empty());
+            (told.is_some(), model.opset_import[0].version)
+        };
+        assert_eq!(raised(6, "Conv", 0), (true, 7));
+        assert_eq!(raised(6, "Add", 0), (true, 7));
+        assert_eq!(raised(6, "Gemm", 1), (true, 7));
+        assert_eq!(raised(6, "Add", 1), (false, 6));
+        assert_eq!(raised(6, "BatchNormalization", 0), (false, 6));
+        assert_eq!(raised(9, "Conv", 0), (false, 9));
+    }
+}

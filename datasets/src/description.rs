@@ -1,5 +1,6 @@
 //! `dataset.yaml`, and reading the samples it describes.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -170,12 +171,19 @@ impl Dataset {
     /// Opens `<root>/<name>`.
     ///
     /// # Errors
-    /// [`Error::Missing`] if there is no such dataset, else as for [`Dataset::open`].
+    /// [`Error::Missing`] if there is no such dataset, [`Error::Invalid`] if it has another name than its folder, else as for
+    /// [`Dataset::open`].
     pub fn find(root: &Path, name: &str) -> Result<Dataset> {
         if !is_plain_name(name) {
             return Err(Error::invalid(root, "dataset name", format!("`{name}`"), PLAIN_NAME));
         }
-        Dataset::open(&root.join(name))
+        let dataset = Dataset::open(&root.join(name))?;
+        // What is made from it names it, and could not find it again.
+        if dataset.description.name != name {
+            let (found, path) = (format!("`{}`", dataset.description.name), dataset.dir.join("dataset.yaml"));
+            return Err(Error::invalid(&path, "name", found, format!("`{name}`, as its folder is called")));
+        }
+        Ok(dataset)
     }
 
     /// Reads and checks the description in a folder; the data files are not touched.
@@ -265,6 +273,10 @@ impl Description {
         }
         if !(2..=256).contains(&self.classes.len()) {
             return Err(Error::invalid(path, "classes", self.classes.len(), "2 to 256 names"));
+        }
+        let mut names = HashSet::new();
+        if let Some(name) = self.classes.iter().find(|name| name.trim().is_empty() || !names.insert(*name)) {
+            return Err(Error::invalid(path, "classes", format!("{name:?}"), "names, each once"));
         }
         for (field, values, minimum) in [
             ("normalisation.mean", &self.normalisation.mean, f64::MIN),

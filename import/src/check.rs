@@ -1,6 +1,7 @@
 //! Duplicates, contradictions, leaks between splits, balance.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::path::Path;
 
 use datasets::Digest;
@@ -65,18 +66,48 @@ pub(crate) fn counts(records: &[Record], classes: usize, part: Part) -> Vec<usiz
     counts
 }
 
+/// How many images were left out before, for each reason.
+pub(crate) struct Removed {
+    pub(crate) duplicates: usize,
+    pub(crate) leaked: usize,
+    pub(crate) contradictions: usize,
+    pub(crate) excluded: usize,
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons = [
+            (self.duplicates, "were there twice"),
+            (self.leaked, "were in the test or validation split as well"),
+            (self.contradictions, "were there with several classes"),
+            (self.excluded, "were left out by --exclude"),
+        ];
+        let told: Vec<String> = reasons
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, why)| format!("{count} {why}"))
+            .collect();
+        if told.is_empty() { Ok(()) } else { write!(f, "; of all images {}", told.join(", ")) }
+    }
+}
+
 /// Largest class divided by smallest, and what to think about before training.
 ///
 /// # Errors
 /// For a class without training or test images.
-pub(crate) fn balance(source: &Path, records: &[Record], classes: &[String]) -> Result<(f64, Vec<String>)> {
+pub(crate) fn balance(
+    source: &Path,
+    records: &[Record],
+    classes: &[String],
+    removed: &Removed,
+) -> Result<(f64, Vec<String>)> {
     let [train, test] = [Part::Train, Part::Test].map(|part| counts(records, classes.len(), part));
     for ((name, train), test) in classes.iter().zip(&train).zip(&test) {
         if *train == 0 || *test == 0 {
             return Err(Error::new(
                 source,
                 format!(
-                    "class {name:?}: {train} training and {test} test images, expected at least one of each"
+                    "class {name:?}: {train} training and {test} test images, expected at least one of each{removed}"
                 ),
             ));
         }

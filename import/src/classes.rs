@@ -79,6 +79,9 @@ fn check_names(source: &Path, classes: &[String]) -> Result<()> {
         let problem = format!("{} classes {shown:?}, expected 2 to {MOST}", classes.len());
         return Err(Error::new(source, problem));
     }
+    if classes.iter().any(|name| name.trim().is_empty()) {
+        return Err(Error::new(source, format!("classes {classes:?}: one has no name")));
+    }
     if let Some(long) = classes.iter().find(|name| name.chars().count() > LONGEST) {
         let start: String = long.chars().take(40).collect();
         let problem = format!(

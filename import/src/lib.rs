@@ -171,7 +171,13 @@ fn made(
         notes.push(format!("{files} several images (pages or frames), of which the first was taken"));
     }
     notes.extend(hold_out_test(request, records, classes.len(), group_by)?);
-    let (imbalance, mut warnings) = check::balance(source, records, &classes)?;
+    let removed = check::Removed {
+        duplicates,
+        leaked,
+        contradictions: contradictions.len(),
+        excluded: corrected.left_out.len(),
+    };
+    let (imbalance, mut warnings) = check::balance(source, records, &classes, &removed)?;
     warnings.append(&mut corrected.warnings);
     let size_outliers = check::size_outliers(records);
     warnings.extend(doubts(request, records, leaked, &size_outliers));
@@ -220,6 +226,13 @@ fn hold_out_test(
     if has_test {
         return Ok(Vec::new());
     }
+    let without_group =
+        |pattern: &Regex| records.iter().filter(|record| split::group(pattern, record).is_none()).count();
+    let alone = group_by.map_or(0, without_group);
+    if alone > 0 && alone == records.len() {
+        let first = &records[0].origin;
+        return refuse(format!("--group-by finds nothing in any name, such as {first:?}"));
+    }
     let (share, seed) = (request.test_share.unwrap_or(TEST_SHARE), request.seed.unwrap_or(1));
     let groups = split::split(records, classes, &Plan { share, fold: request.fold, seed, group_by });
     let mut notes = vec![match request.fold {
@@ -230,6 +243,11 @@ fn hold_out_test(
     }];
     if group_by.is_some() {
         notes.push(format!("{groups} groups, each on one side of the split"));
+        if alone > 0 {
+            notes.push(format!(
+                "--group-by finds nothing in the names of {alone} images: each is a group of its own"
+            ));
+        }
     }
     Ok(notes)
 }

@@ -18,6 +18,12 @@ pub(crate) struct Plan<'a> {
     pub(crate) group_by: Option<&'a Regex>,
 }
 
+/// The group that an image is of by its name.
+pub(crate) fn group(pattern: &Regex, record: &Record) -> Option<String> {
+    let found = pattern.captures(&record.origin)?;
+    found.get(1).or(found.get(0)).map(|group| format!("group {}", group.as_str()))
+}
+
 /// Moves a share of every class to the test split, whole groups at a time. Who goes is decided by the hash of the image or the
 /// group's name, and the seed: not by names or order, and the same for everyone. Returns the number of groups.
 pub(crate) fn split(records: &mut [Record], classes: usize, plan: &Plan<'_>) -> usize {
@@ -25,10 +31,7 @@ pub(crate) fn split(records: &mut [Record], classes: usize, plan: &Plan<'_>) -> 
     // A validation split that the source has stays as it is.
     let is_free = |record: &Record| record.part != Part::Validation;
     for (index, record) in records.iter().enumerate().filter(|(_, record)| is_free(record)) {
-        let name = plan.group_by.and_then(|pattern| {
-            let found = pattern.captures(&record.origin)?;
-            found.get(1).or(found.get(0)).map(|group| format!("group {}", group.as_str()))
-        });
+        let name = plan.group_by.and_then(|pattern| group(pattern, record));
         groups.entry(name.unwrap_or_else(|| record.digest.to_string())).or_default().push(index);
     }
     let mut groups: Vec<(String, Vec<usize>)> = groups

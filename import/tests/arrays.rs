@@ -7,7 +7,7 @@ use common::{Place, counts, expect, idx, picture, pixels, png, rows};
 
 #[test]
 fn tables_with_any_separator_header_and_test_file() {
-    for (separator, decimal) in [(",", '.'), (";", ','), ("\t", '.'), ("|", '.')] {
+    for (separator, decimal) in [(",", '.'), (";", ','), ("\t", '.'), ("|", '.'), (" ", '.')] {
         let place = Place::new();
         let text = rows(20, 1, separator, |v| {
             format!("{:.4}", f64::from(v) / 255.0).replace('.', &decimal.to_string())
@@ -121,6 +121,15 @@ fn lists_of_files_and_classes() {
     assert!(refused.contains("../secret.png: line 4"), "{refused}");
 }
 
+type Change = fn(&mut import::Request);
+
+/// Options that name files beside that of the images.
+const BESIDE: [(&str, Change); 3] = [
+    ("--labels", |request| request.labels = Some("nowhere".into())),
+    ("--test", |request| request.test = Some("nowhere".into())),
+    ("--test-labels", |request| request.test_labels = Some("nowhere".into())),
+];
+
 #[test]
 fn idx_files_of_mnist_and_its_relatives() {
     let place = Place::new();
@@ -146,6 +155,16 @@ fn idx_files_of_mnist_and_its_relatives() {
         })
         .unwrap_err();
     assert!(found.contains("class \"26\""), "{found}");
+
+    // Names of files in a folder say what they are, and options would say it again.
+    for (option, change) in BESIDE {
+        let refused = place.import("own", |request| {
+            request.name = "y".into();
+            change(request);
+        });
+        let refused = refused.unwrap_err();
+        assert!(refused.contains(&format!("{option} does not apply to a folder of IDX files")), "{refused}");
+    }
 
     // QMNIST: a row of numbers for each image, the class first, in 32 bits.
     let label =
@@ -233,6 +252,18 @@ fn arrays_of_numpy() {
     );
     let found = place.import("keras.npz", |request| request.name = "keras".into()).unwrap();
     assert_eq!(counts(&found), expect(&[("0", 4, 0, 2), ("1", 4, 0, 2)]));
+    for (option, change) in BESIDE {
+        let refused = place.import("keras.npz", |request| {
+            request.name = "y".into();
+            change(request);
+        });
+        let refused = refused.unwrap_err();
+        assert!(refused.contains(&format!("{option} does not apply to an .npz file")), "{refused}");
+    }
+    let refused = place.import("keras.npz", |request| {
+        (request.name, request.classes) = ("y".into(), vec!["zero".into(), " ".into()]);
+    });
+    assert!(refused.unwrap_err().contains("one has no name"));
     npz(
         &place.path("med.npz"),
         &[

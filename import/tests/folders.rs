@@ -214,6 +214,21 @@ fn groups_and_folds() {
     let found = place.import("own", |request| request.group_by = Some(r"/(p\d+)-".into())).unwrap();
     assert_eq!(counts(&found), expect(&[("cat", 30, 0, 6), ("dog", 30, 0, 6)]));
     assert_eq!(found.notes[1..], ["12 groups, each on one side of the split"]);
+    let other = |name: &str, pattern: &str| {
+        place.import("own", |request| (request.name, request.group_by) = (name.into(), Some(pattern.into())))
+    };
+    assert_eq!(
+        other("some", r"/(p[1-4])-").unwrap().notes[1..],
+        [
+            "52 groups, each on one side of the split",
+            "--group-by finds nothing in the names of 48 images: each is a group of its own"
+        ]
+    );
+    let refused = other("none", "person").unwrap_err();
+    assert!(
+        refused.contains("--group-by finds nothing in any name, such as \"own/cat/p0-0.png\""),
+        "{refused}"
+    );
     let (train, test, _) = place.load();
     let person = |pixels: &[u8]| {
         (0..120).find(|&p| {
@@ -307,6 +322,20 @@ fn options_that_do_not_apply_and_sources_that_are_none() {
         assert!(refused.contains(expected), "{source}: {refused}");
         assert!(!place.path("datasets/x").exists() && !place.path("datasets/.import-x").exists(), "{source}");
     }
+}
+
+/// What was left out is told where it leaves a class without images.
+#[test]
+fn a_class_of_leaked_images_is_explained() {
+    let place = Place::new();
+    for part in ["train", "test"] {
+        place.images(&format!("own/{part}/a"), 6, 1);
+        place.images(&format!("own/{part}/b"), 6, 2);
+    }
+    let refused = place.import("own", |_| {}).unwrap_err();
+    let told = "class \"a\": 0 training and 6 test images, expected at least one of each; of all images 12 were in the test or \
+        validation split as well";
+    assert!(refused.contains(told), "{refused}");
 }
 
 /// Whatever the number of images and folds: each image is tested on once.

@@ -120,8 +120,16 @@ fn files_that_contradict_each_other() {
 #[test]
 fn descriptions() {
     let dir = tempfile::tempdir().unwrap();
-    let rows: [(&str, &str, &str, &str); 5] = [
+    let rows: [(&str, &str, &str, &str); 8] = [
         ("an unknown key", "name: tiny\n", "name: tiny\ncolour: red\n", "unknown field `colour`"),
+        (
+            "another name",
+            "name: tiny\n",
+            "name: other\n",
+            "name: found `other`, expected `tiny`, as its folder",
+        ),
+        ("a class twice", "'9'", "'8'", "classes: found \"8\", expected names, each once"),
+        ("a class without a name", "'9'", "' '", "classes: found \" \", expected names"),
         ("no channels", "channels: 1", "channels: 0", "image: found 0x28x28"),
         (
             "a standard deviation of 0",

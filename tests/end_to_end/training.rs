@@ -73,6 +73,11 @@ fn a_network_that_cannot_be_published_is_told_before_it_is_trained() {
     std::fs::remove_dir_all(dir.path().join("runs")).unwrap();
     let published = run("trainer", dir.path(), ["publish", "recipe.yaml"]);
     tests::assert_refused("publish", &published, &[problem]);
+    std::fs::write(&path, recipe).unwrap();
+    for (option, value) in [("--zoo", "recipe.yaml"), ("--zoo", "/proc/zoo"), ("--chosen-by", "nowhere")] {
+        let published = run("trainer", dir.path(), ["publish", "recipe.yaml", option, value]);
+        tests::assert_refused(option, &published, &[value]);
+    }
     assert!(!dir.path().join("runs").exists(), "nothing was trained");
 }
 

@@ -286,7 +286,8 @@ impl Recipe {
         });
         let average = &self.output.average;
         if average.iter().enumerate().any(|(index, view)| average[..index].contains(view)) {
-            return Some(("output.average".into(), format!("{average:?}"), "each view once".into()));
+            let names: Vec<&str> = average.iter().map(|view| view.name()).collect();
+            return Some(("output.average".into(), names.join(", "), "each view once".into()));
         }
         let wrong = reals.chain(singles).chain(counts).find(|(_, _, good, _)| !good);
         wrong.map(|(field, found, _, range)| (field, found, range.to_owned()))

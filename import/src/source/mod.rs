@@ -177,15 +177,21 @@ impl Source {
     }
 
     fn of_idx(splits: Vec<idx::Files>, request: &Request) -> Result<Source> {
-        let allowed = ["--white", "--labels", "--test", "--test-labels", "--classes", "--transpose"];
-        allow(request, "IDX files", &allowed)?;
+        let (what, files): (_, &[&str]) = match request.source.is_dir() {
+            true => ("a folder of IDX files, whose names say what they are", &[]),
+            false => ("IDX files", &FILES),
+        };
+        allow(request, what, &[&["--white", "--classes", "--transpose"], files].concat())?;
         let form = idx::Form { white: request.white, transpose: request.transpose };
         Ok(Source::plain(Kind::Idx { splits, form }, Vec::new()))
     }
 
     fn of_numpy(splits: Vec<numpy::Split>, request: &Request) -> Result<Source> {
-        let allowed = ["--white", "--labels", "--test", "--test-labels", "--classes", "--transpose"];
-        allow(request, "numpy's arrays", &allowed)?;
+        let (what, files): (_, &[&str]) = match splits.iter().any(numpy::Split::is_in_archive) {
+            true => ("an .npz file, whose arrays' names say what they are", &[]),
+            false => ("numpy's arrays", &FILES),
+        };
+        allow(request, what, &[&["--white", "--classes", "--transpose"], files].concat())?;
         let form = numpy::Form { white: request.white, size: request.size, transpose: request.transpose };
         Ok(Source::plain(Kind::Numpy { splits, form }, Vec::new()))
     }
@@ -274,6 +280,9 @@ fn nothing(tree: &Tree, found: &Layout) -> Error {
     };
     Error::new(&tree.root, format!("{what}; expected {kinds}"))
 }
+
+/// Options that name the files beside that of the images.
+const FILES: [&str; 3] = ["--labels", "--test", "--test-labels"];
 
 /// An option that does not apply is an error: it would be dropped without a word.
 fn allow(request: &Request, what: &str, allowed: &[&str]) -> Result<()> {

@@ -90,6 +90,11 @@ pub(crate) fn npy(
 }
 
 impl Split {
+    /// Whether its arrays are those of a `.npz`.
+    pub(super) fn is_in_archive(&self) -> bool {
+        self.images.entry.is_some()
+    }
+
     /// Whether each image is a row of values, `[N, H x W]`.
     pub(super) fn is_rows(&self) -> bool {
         self.images.shape.len() == 2

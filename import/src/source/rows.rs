@@ -61,7 +61,8 @@ impl Rows {
             .rev()
             .max_by_key(|&separator| count(separator))
             .filter(|&separator| count(separator) > 0)
-            .unwrap_or(b',');
+            // As lists of `path label` have it; names may hold spaces where something else separates.
+            .unwrap_or(if count(b' ') > 0 { b' ' } else { b',' });
         let reader: Box<dyn Read> = Box::new(reader);
         let mut reader =
             csv::ReaderBuilder::new().has_headers(false).delimiter(separator).from_reader(reader);

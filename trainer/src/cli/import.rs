@@ -182,7 +182,7 @@ impl ImportArgs {
             labels: self.labels.clone(),
             test: self.test.clone(),
             test_labels: self.test_labels.clone(),
-            classes: self.classes.clone(),
+            classes: self.classes.iter().map(|name| name.trim().to_owned()).collect(),
             transpose: self.transpose,
         }
     }

@@ -85,6 +85,13 @@ fn publish_one(
     let skips = !args.again && args.weights.is_none();
     let existing = publish::already_published(zoo, recipe, &dataset)?.filter(|_| skips);
     let new = existing.is_none();
+    if new {
+        // Before hours of training are.
+        zoo.check_writable()?;
+        args.chosen_by
+            .as_deref()
+            .map_or(Ok(()), |runs| std::fs::read_dir(runs).map(|_| ()).map_err(Error::io(runs)))?;
+    }
     let version = match (existing, &args.weights) {
         (Some(version), _) => version,
         (None, Some(weights)) => publish_weights(recipe, weights, args.names.as_deref(), &dataset, zoo)?,

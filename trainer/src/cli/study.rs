@@ -129,6 +129,8 @@ fn open(folders: &StudyFolders) -> Result<Opened> {
     }
     let out = folders.out.clone().unwrap_or_else(|| path.with_file_name(&file.study.name));
     zoo::refuse_published(&out)?;
+    // Before hours of training are.
+    std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
     Ok(Opened { file, plan, dataset, out })
 }
 

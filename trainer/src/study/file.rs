@@ -56,7 +56,10 @@ pub struct Study {
 
 /// Which seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "seeds: expected a list of whole numbers from 0, or `looks`, a list of how many"
+)]
 pub enum Seeds {
     /// These, whatever comes out.
     These(Vec<u64>),
@@ -118,7 +121,7 @@ pub struct Axis {
 
 /// Values of an axis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a list of values, or values with names")]
 pub enum Values {
     /// Named by themselves.
     Plain(Vec<Value>),
@@ -160,12 +163,17 @@ impl StudyFile {
         let base = RecipeFile::read(&base_path)?;
         let changes: Vec<(&str, &Value)> = study.set.iter().map(|(field, v)| (field.as_str(), v)).collect();
         let base = edit::apply(&base.recipe, &changes, path)?;
+        study.check_rungs(base.recipe.epochs).map_err(|refusal| refused(path, refusal))?;
         Ok(StudyFile { study, base })
     }
 }
 
 /// Field, what was found in it, what was expected.
 type Refusal = (String, String, String);
+
+fn refused(path: &Path, (field, found, expected): Refusal) -> Error {
+    Error::Recipe { path: path.to_owned(), field, found, expected }
+}
 
 fn refuse(field: &str, found: String, expected: &str) -> std::result::Result<(), Refusal> {
     Err((field.to_owned(), found, expected.to_owned()))
@@ -178,12 +186,21 @@ impl Study {
             .and_then(|()| self.check_seeds())
             .and_then(|()| self.check_axes())
             .and_then(|()| self.check_design());
-        checked.map_err(|(field, found, expected)| Error::Recipe {
-            path: path.to_owned(),
-            field,
-            found,
-            expected,
-        })
+        checked.map_err(|refusal| refused(path, refusal))
+    }
+
+    /// A rung at the last epoch stops nobody. Where epochs are a knob, there are several.
+    fn check_rungs(&self, epochs: u32) -> std::result::Result<(), Refusal> {
+        let mut fields = self.axes.iter().flat_map(Axis::variants).flat_map(|(_, changes)| changes);
+        let rungs = self.halving.as_ref().map_or(&[][..], |halving| &halving.rungs);
+        match rungs.last() {
+            Some(last) if *last >= epochs && !fields.any(|(field, _)| field == "epochs") => refuse(
+                "halving.rungs",
+                last.to_string(),
+                &format!("below the {epochs} epochs of the base recipe"),
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Seeds, looks, and what differences are held against.
@@ -198,8 +215,8 @@ impl Study {
                 return refuse("seeds", format!("{seeds:?}"), "at least one, each once");
             }
         }
-        if self.matters.is_some_and(|points| !(points > 0.0 && points < 100.0)) {
-            return refuse("matters", format!("{:?}", self.matters), "points above 0 and below 100");
+        if let Some(points) = self.matters.filter(|points| !(*points > 0.0 && *points < 100.0)) {
+            return refuse("matters", points.to_string(), "points above 0 and below 100");
         }
         Ok(())
     }
@@ -237,8 +254,8 @@ impl Study {
             if *combinations == 0 {
                 return refuse("design.random.combinations", "0".into(), "at least 1");
             }
-            if minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes.is_finite())) {
-                return refuse("design.random.minutes", format!("{minutes:?}"), "a number above 0");
+            if let Some(minutes) = minutes.filter(|minutes| !(*minutes > 0.0 && minutes.is_finite())) {
+                return refuse("design.random.minutes", minutes.to_string(), "a number above 0");
             }
         }
         if let Some(Halving { rungs, keep }) = &self.halving {

@@ -70,7 +70,7 @@ pub(crate) fn counts(records: &[Record], classes: usize, part: Part) -> Vec<usiz
 pub(crate) struct Removed {
     pub(crate) duplicates: usize,
     pub(crate) leaked: usize,
-    pub(crate) contradictions: usize,
+    pub(crate) contradicting: usize,
     pub(crate) excluded: usize,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for Removed {
         let reasons = [
             (self.duplicates, "were there twice"),
             (self.leaked, "were in the test or validation split as well"),
-            (self.contradictions, "were there with several classes"),
+            (self.contradicting, "were there with several classes"),
             (self.excluded, "were left out by --exclude"),
         ];
         let told: Vec<String> = reasons

@@ -49,10 +49,7 @@ use corrections::Corrected;
 use item::Part;
 use pipeline::{Collected, Form, Record};
 use source::Source;
-use split::Plan;
 
-/// Share of the images that becomes the test split, where nobody says.
-const TEST_SHARE: f64 = 0.2;
 /// Most pairs of near images that are reported.
 const NEAR_PAIRS: usize = 1000;
 
@@ -159,7 +156,9 @@ fn made(
     let classes = classes::number(source, &collected.labels, records, names)?;
     let (exclude, relabel) = (request.exclude.as_deref(), request.relabel.as_deref());
     let mut corrected = corrections::correct(records, &classes, exclude, relabel)?;
+    let before = records.len();
     let contradictions = check::remove_contradictions(records, &classes);
+    let contradicting = before - records.len();
     let duplicates = check::remove_duplicates(records);
     let leaked = check::remove_leaked(records);
     let mut notes = Vec::new();
@@ -170,13 +169,8 @@ fn made(
         };
         notes.push(format!("{files} several images (pages or frames), of which the first was taken"));
     }
-    notes.extend(hold_out_test(request, records, classes.len(), group_by)?);
-    let removed = check::Removed {
-        duplicates,
-        leaked,
-        contradictions: contradictions.len(),
-        excluded: corrected.left_out.len(),
-    };
+    notes.extend(split::hold_out_test(request, records, classes.len(), group_by)?);
+    let removed = check::Removed { duplicates, leaked, contradicting, excluded: corrected.left_out.len() };
     let (imbalance, mut warnings) = check::balance(source, records, &classes, &removed)?;
     warnings.append(&mut corrected.warnings);
     let size_outliers = check::size_outliers(records);
@@ -199,57 +193,6 @@ fn made(
         notes,
         warnings,
     })
-}
-
-/// Makes a test split where the source has none, and refuses what is asked of that split where it has one; the notes on it.
-fn hold_out_test(
-    request: &Request,
-    records: &mut [Record],
-    classes: usize,
-    group_by: Option<&Regex>,
-) -> Result<Vec<String>> {
-    let refuse = |problem: String| Err(Error::new(&request.source, problem));
-    let has_test = records.iter().any(|record| record.part == Part::Test);
-    let asked = [
-        ("--test-share", request.test_share.is_some()),
-        ("--fold", request.fold.is_some()),
-        ("--seed", request.seed.is_some()),
-        ("--group-by", group_by.is_some()),
-    ];
-    if let (true, Some((option, _))) = (has_test, asked.iter().find(|(_, is_given)| *is_given)) {
-        return refuse(format!("has a test split of its own; {option} is for sources without"));
-    }
-    if group_by.is_some() && records.iter().any(|record| record.part == Part::Validation) {
-        let problem = "has a validation split of its own, which --group-by does not keep apart; it is for sources without";
-        return refuse(problem.into());
-    }
-    if has_test {
-        return Ok(Vec::new());
-    }
-    let without_group =
-        |pattern: &Regex| records.iter().filter(|record| split::group(pattern, record).is_none()).count();
-    let alone = group_by.map_or(0, without_group);
-    if alone > 0 && alone == records.len() {
-        let first = &records[0].origin;
-        return refuse(format!("--group-by finds nothing in any name, such as {first:?}"));
-    }
-    let (share, seed) = (request.test_share.unwrap_or(TEST_SHARE), request.seed.unwrap_or(1));
-    let groups = split::split(records, classes, &Plan { share, fold: request.fold, seed, group_by });
-    let mut notes = vec![match request.fold {
-        Some((part, parts)) => {
-            format!("the test split is part {part} of {parts} of each class, seed {seed}")
-        }
-        None => format!("the test split is {} % of each class, seed {seed}", 100.0 * share),
-    }];
-    if group_by.is_some() {
-        notes.push(format!("{groups} groups, each on one side of the split"));
-        if alone > 0 {
-            notes.push(format!(
-                "--group-by finds nothing in the names of {alone} images: each is a group of its own"
-            ));
-        }
-    }
-    Ok(notes)
 }
 
 /// What is worth a look before anybody trains on these images.

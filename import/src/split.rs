@@ -5,8 +5,13 @@ use std::collections::HashMap;
 use datasets::Digest;
 use regex::Regex;
 
+use crate::error::{Error, Result};
 use crate::item::Part;
 use crate::pipeline::Record;
+use crate::request::Request;
+
+/// Share of the images that becomes the test split, where nobody says.
+const TEST_SHARE: f64 = 0.2;
 
 /// How a test split is made.
 pub(crate) struct Plan<'a> {
@@ -16,6 +21,57 @@ pub(crate) struct Plan<'a> {
     pub(crate) seed: u64,
     /// Images for which it finds the same text stay together.
     pub(crate) group_by: Option<&'a Regex>,
+}
+
+/// Makes a test split where the source has none, and refuses what is asked of that split where it has one; the notes on it.
+pub(crate) fn hold_out_test(
+    request: &Request,
+    records: &mut [Record],
+    classes: usize,
+    group_by: Option<&Regex>,
+) -> Result<Vec<String>> {
+    let refuse = |problem: String| Err(Error::new(&request.source, problem));
+    let has_test = records.iter().any(|record| record.part == Part::Test);
+    let asked = [
+        ("--test-share", request.test_share.is_some()),
+        ("--fold", request.fold.is_some()),
+        ("--seed", request.seed.is_some()),
+        ("--group-by", group_by.is_some()),
+    ];
+    if let (true, Some((option, _))) = (has_test, asked.iter().find(|(_, is_given)| *is_given)) {
+        return refuse(format!("has a test split of its own; {option} is for sources without"));
+    }
+    if group_by.is_some() && records.iter().any(|record| record.part == Part::Validation) {
+        let problem = "has a validation split of its own, which --group-by does not keep apart; it is for sources without";
+        return refuse(problem.into());
+    }
+    if has_test {
+        return Ok(Vec::new());
+    }
+    let without_group =
+        |pattern: &Regex| records.iter().filter(|record| group(pattern, record).is_none()).count();
+    let alone = group_by.map_or(0, without_group);
+    if alone > 0 && alone == records.len() {
+        let first = &records[0].origin;
+        return refuse(format!("--group-by finds nothing in any name, such as {first:?}"));
+    }
+    let (share, seed) = (request.test_share.unwrap_or(TEST_SHARE), request.seed.unwrap_or(1));
+    let groups = split(records, classes, &Plan { share, fold: request.fold, seed, group_by });
+    let mut notes = vec![match request.fold {
+        Some((part, parts)) => {
+            format!("the test split is part {part} of {parts} of each class, seed {seed}")
+        }
+        None => format!("the test split is {} % of each class, seed {seed}", 100.0 * share),
+    }];
+    if group_by.is_some() {
+        notes.push(format!("{groups} groups, each on one side of the split"));
+        if alone > 0 {
+            notes.push(format!(
+                "--group-by finds nothing in the names of {alone} images: each is a group of its own"
+            ));
+        }
+    }
+    Ok(notes)
 }
 
 /// The group that an image is of by its name.

@@ -39,6 +39,24 @@ fn an_answer_comes_to_whoever_sends_a_long_body() {
     }
 }
 
+/// Who asks first whether to send a body gets the refusal, and does not send it.
+#[test]
+fn who_waits_before_a_long_body_is_not_told_to_go_on() {
+    let server = Server::start(&root().join("zoo"), &[]);
+    for (start, status) in
+        [("POST /nowhere", "404"), ("PUT /predict", "405"), ("POST /v2/models/%ff/infer", "400")]
+    {
+        let mut stream = server.connect();
+        let head = format!(
+            "{start} HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 6000000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{start}");
+    }
+}
+
 #[test]
 fn requests_that_lead_nowhere_are_counted() {
     let server = Server::start(&root().join("zoo"), &[]);

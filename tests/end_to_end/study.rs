@@ -376,12 +376,6 @@ fn studies_that_cannot_be_are_refused_before_anything_is_trained() {
             "halving: {rungs: [0], keep: 0.5}\nseeds: [1]",
             "halving.rungs",
         ),
-        (
-            "a rung at the end",
-            "seeds: [1, 2]",
-            "halving: {rungs: [1, 2], keep: 0.5}\nseeds: [1]",
-            "halving.rungs: found 2, expected below the 2 epochs",
-        ),
         ("seeds below 0", "seeds: [1, 2]", "seeds: [-1]", "seeds: expected a list of whole numbers from 0"),
         (
             "values that are none",

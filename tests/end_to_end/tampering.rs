@@ -248,24 +248,24 @@ fn index_log_and_attestations() {
         ),
         ("index.json".into(), Box::new(replace("\"stable\": 1", "\"stable\": 2")), "aliases differs"),
         // What readers of the file may take first, or besides.
-        ("index.json".into(), Box::new(twice), "says more than the manifests"),
+        ("index.json".into(), Box::new(twice), "the manifests say no more"),
         (
             "index.json".into(),
             Box::new(replace(
                 "\"models\": [",
                 "\"models\": [{\"name\": \"mnist-lite\", \"latest\": 1, \"aliases\": {\"stable\": 1, \"tested\": 1}, \"versions\": []},",
             )),
-            "says more than the manifests",
+            "the manifests say no more",
         ),
         (
             "index.json".into(),
             Box::new(replace("\"stable\": 1", "\"stable\": 9, \"stable\": 1")),
-            "says more than the manifests",
+            "the manifests say no more",
         ),
         (
             "index.json".into(),
             Box::new(replace("\"latest\": 1", "\"latest\": 1, \"license\": \"any\"")),
-            "says more than the manifests",
+            "the manifests say no more",
         ),
         ("aliases.jsonl".into(), Box::new(replace("stable", "stabler")), "line 2: previous"),
         ("aliases.jsonl".into(), Box::new(|log| log.lines().skip(1).collect()), "line 1: previous"),

@@ -15,6 +15,8 @@ pub const INDEX: &str = "index.json";
 /// The index that is about to be. A change to the zoo writes it, then changes the zoo, then renames it to [`INDEX`]: after
 /// a kill at any instant, one of the two is what is in the zoo.
 const NEXT: &str = ".index.next";
+/// Most characters of a line that are told.
+const MOST_SHOWN: usize = 80;
 /// What is wrong with another alias log than that of the index.
 const OTHER_LOG: &str = "not the log that the index has";
 /// Larger ones are refused.
@@ -242,8 +244,8 @@ impl Zoo {
             let differences = written.differences(&expected);
             // What is there twice, in another order or under a name that nobody reads here, other programs may take for the
             // truth.
-            match differences.is_empty() && text != expected.to_json() {
-                true => Ok(vec![format!("{INDEX}: says more than the manifests, or otherwise")]),
+            match differences.is_empty() {
+                true => Ok(first_difference(&text, &expected.to_json()).into_iter().collect()),
                 false => Ok(differences),
             }
         };
@@ -322,6 +324,28 @@ impl Index {
         let text = serde_json::to_string_pretty(self).expect("numbers, texts and lists always serialise");
         format!("{text}\n")
     }
+}
+
+/// The first line that is another one.
+fn first_difference(written: &str, expected: &str) -> Option<String> {
+    let (mut found, mut wanted) = (written.split('\n'), expected.split('\n'));
+    for number in 1.. {
+        let (found, wanted) = (found.next(), wanted.next());
+        if found.is_none() && wanted.is_none() {
+            return None;
+        }
+        if found != wanted {
+            let shown = |line: Option<&str>| match line {
+                Some(line) => format!("{:?}", line.trim().chars().take(MOST_SHOWN).collect::<String>()),
+                None => "the end".into(),
+            };
+            let (found, wanted) = (shown(found), shown(wanted));
+            return Some(format!(
+                "{INDEX}: line {number}: found {found}, expected {wanted}; the manifests say no more"
+            ));
+        }
+    }
+    None
 }
 
 fn value(entry: &impl Serialize) -> serde_json::Value {

@@ -149,6 +149,8 @@ impl Zoo {
     }
 
     fn aliased(&self, name: &str, alias: &str) -> Result<u32> {
+        // A log without its last lines is one that an older version follows from.
+        self.check_aliases()?;
         let aliases = self.aliases(name)?;
         aliases.get(alias).copied().ok_or_else(|| Error::NotFound {
             path: self.models_dir().join(name),
@@ -178,14 +180,18 @@ impl Zoo {
         self.place(name, version, None, |folder| fill(folder, version))
     }
 
-    /// Whether a version could be added now, for whoever has long to work on it first.
+    /// Whether a version could be begun now, for whoever has long to work on it first.
     ///
     /// # Errors
     /// As for [`Zoo::publish`], but for another publisher, who may be gone by then.
     pub fn check_writable(&self) -> Result<()> {
         self.create_root()?;
         match self.lock() {
-            Ok(_lock) => self.check_unchanged(),
+            Ok(_lock) => {
+                self.check_unchanged()?;
+                let staging = self.clean_staging()?;
+                tempfile::tempdir_in(&staging).map(|_| ()).map_err(Error::io(&staging))
+            }
             Err(Error::Busy { .. }) => Ok(()),
             Err(error) => Err(error),
         }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io::Read;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,7 +26,13 @@ const DISCARDED: u64 = 4;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What a route leaves of a body.
-pub(super) struct Rest(Option<Arc<Mutex<Body>>>);
+pub(super) struct Rest(Option<Arc<Shared>>);
+
+struct Shared {
+    body: Mutex<Body>,
+    /// Whether its client sends it now: it was asked to, or did not ask whether to (`Expect`).
+    is_sent: AtomicBool,
+}
 
 impl Rest {
     /// A request whose body may be left before its end.
@@ -34,26 +41,28 @@ impl Rest {
             return (request, Rest(None));
         }
         let (head, body) = request.into_parts();
-        let body = Arc::new(Mutex::new(body));
-        (Request::from_parts(head, Body::new(Lent(Arc::clone(&body)))), Rest(Some(body)))
+        let is_sent = AtomicBool::new(!head.headers.contains_key(header::EXPECT));
+        let shared = Arc::new(Shared { body: Mutex::new(body), is_sent });
+        (Request::from_parts(head, Body::new(Lent(Arc::clone(&shared)))), Rest(Some(shared)))
     }
 
     /// Reads what nobody wants to its end, if that is near. Most clients send everything before they look at the answer, and
     /// would only see a broken connection.
     pub(super) async fn discard(self, limits: &Limits) {
-        if let Some(body) = self.0.and_then(Arc::into_inner) {
-            let body = body.into_inner().unwrap_or_else(PoisonError::into_inner);
-            discard(body, limits.body_bytes).await;
+        let Some(Shared { body, is_sent }) = self.0.and_then(Arc::into_inner) else { return };
+        // Who waits for a word before sending gets the answer instead.
+        if is_sent.into_inner() {
+            discard(body.into_inner().unwrap_or_else(PoisonError::into_inner), limits.body_bytes).await;
         }
     }
 }
 
 /// A body in the hands of a route.
-struct Lent(Arc<Mutex<Body>>);
+struct Lent(Arc<Shared>);
 
 impl Lent {
     fn body(&self) -> MutexGuard<'_, Body> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -65,6 +74,7 @@ impl HttpBody for Lent {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.0.is_sent.store(true, Ordering::Relaxed);
         Pin::new(&mut *self.body()).poll_frame(context)
     }
 

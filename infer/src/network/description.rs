@@ -171,8 +171,9 @@ impl Description {
     }
 }
 
-/// Values of all weights: constants of floats, and what quantised layers have in their place. Scales, zero points and what
-/// was added to the network are none.
+/// Values of all weights: constants of floats, and what quantised layers have in their place. Their scales and zero points,
+/// and what was added to the network, are none. (Of `quantize_dynamic`, the product of two scales follows in a `Mul`, which is
+/// like any other.)
 fn parameters(graph: &GraphProto) -> u64 {
     let named = |of: fn((&'static [usize], &'static [usize])) -> &'static [usize]| -> HashSet<&str> {
         let inputs = |node| {

@@ -24,7 +24,8 @@ fn pair(model: &TypedModel, id: usize) -> Option<(usize, Softmax)> {
     let is_logarithm = node.op_as::<ElementWiseOp>().is_some_and(|op| op.0.is::<Ln>());
     let before = model.node(node.inputs.first()?.node);
     let softmax = before.op_as::<Softmax>().filter(|softmax| softmax.quant_output_dt.is_none())?;
-    let is_one_node = node.name == format!("{}.logsoftmax", before.name);
+    let has_one_reader = before.outputs.iter().all(|output| output.successors.len() == 1);
+    let is_one_node = has_one_reader && node.name == format!("{}.logsoftmax", before.name);
     let op = Softmax { kind: SoftmaxKind::LogSoftmax, ..softmax.clone() };
     (is_logarithm && is_one_node).then_some((before.id, op))
 }

@@ -127,6 +127,12 @@ fn open(folders: &StudyFolders) -> Result<Opened> {
     for (label, problem) in plan.problems() {
         terminal::log(format_args!("warning: {label} cannot be: {problem}"));
     }
+    if let Some(rung) = file.idle_rung() {
+        let epochs = file.base.recipe.epochs();
+        terminal::log(format_args!(
+            "warning: halving.rungs: found {rung}, which stops nobody: a run has {epochs} epochs"
+        ));
+    }
     let out = folders.out.clone().unwrap_or_else(|| path.with_file_name(&file.study.name));
     zoo::refuse_published(&out)?;
     // Before hours of training are.

@@ -31,7 +31,9 @@ pub fn refusal(recipe: &RecipeFile, network: &Network, dataset: &Dataset) -> Res
         is_annotated: true,
     };
     let normaliser = Normaliser::new(&dataset.description.normalisation);
-    let file = onnx::export(network, &parameters, &normaliser, 1.0, &identity);
+    // One that is fitted is an operator more.
+    let temperature = if recipe.recipe.promises_confidence() { 2.0 } else { 1.0 };
+    let file = onnx::export(network, &parameters, &normaliser, temperature, &identity);
     let session = Session::load(file, dataset.description.image, labels.len(), Path::new(zoo::ONNX));
     Ok(session.err())
 }

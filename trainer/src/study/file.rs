@@ -163,8 +163,15 @@ impl StudyFile {
         let base = RecipeFile::read(&base_path)?;
         let changes: Vec<(&str, &Value)> = study.set.iter().map(|(field, v)| (field.as_str(), v)).collect();
         let base = edit::apply(&base.recipe, &changes, path)?;
-        study.check_rungs(base.recipe.epochs).map_err(|refusal| refused(path, refusal))?;
         Ok(StudyFile { study, base })
+    }
+
+    /// The first rung at or after the last epoch, which stops nobody. Where epochs are a knob, there are several last ones.
+    pub fn idle_rung(&self) -> Option<u32> {
+        let mut fields = self.study.axes.iter().flat_map(Axis::variants).flat_map(|(_, changes)| changes);
+        let mut rungs = self.study.halving.iter().flat_map(|halving| &halving.rungs);
+        let rung = *rungs.find(|rung| **rung >= self.base.recipe.epochs)?;
+        (!fields.any(|(field, _)| field == "epochs")).then_some(rung)
     }
 }
 
@@ -187,20 +194,6 @@ impl Study {
             .and_then(|()| self.check_axes())
             .and_then(|()| self.check_design());
         checked.map_err(|refusal| refused(path, refusal))
-    }
-
-    /// A rung at the last epoch stops nobody. Where epochs are a knob, there are several.
-    fn check_rungs(&self, epochs: u32) -> std::result::Result<(), Refusal> {
-        let mut fields = self.axes.iter().flat_map(Axis::variants).flat_map(|(_, changes)| changes);
-        let rungs = self.halving.as_ref().map_or(&[][..], |halving| &halving.rungs);
-        match rungs.last() {
-            Some(last) if *last >= epochs && !fields.any(|(field, _)| field == "epochs") => refuse(
-                "halving.rungs",
-                last.to_string(),
-                &format!("below the {epochs} epochs of the base recipe"),
-            ),
-            _ => Ok(()),
-        }
     }
 
     /// Seeds, looks, and what differences are held against.

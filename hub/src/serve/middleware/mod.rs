@@ -25,7 +25,7 @@ pub(super) fn around(routes: Router<Arc<Server>>, server: &Arc<Server>) -> Route
 }
 
 /// The whole stack: a request is asked where it comes from, then who sends it, and last whether there is room for
-/// it; every answer comes when the request has been read to its end, is counted, and is the last one when the server stops.
+/// it; the rest of the body is read before the answer, if that is near; every answer is counted, and is the last one when the server stops.
 async fn pass(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
     let route = refusal::route(&request).to_owned();
     let allowed = origin::check_origin(&server, &request)

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 
 use super::refusal::{Refusal, is_health, is_page};
 use crate::serve::error::Problem;
@@ -22,7 +22,7 @@ pub(super) fn check_origin(server: &Server, request: &Request) -> Result<(), Ref
             problem: Problem::new(StatusCode::MISDIRECTED_REQUEST, message),
         });
     }
-    if is_page(request) || !from_another_site(request.headers()) {
+    if is_page(request) || !from_another_site(request) {
         return Ok(());
     }
     let problem = Problem::new(StatusCode::FORBIDDEN, "asked for by a page of another site");
@@ -31,11 +31,15 @@ pub(super) fn check_origin(server: &Server, request: &Request) -> Result<(), Ref
 
 /// A browser says so in `Sec-Fetch-Site`, or, where that is not sent (plain HTTP to other machines),
 /// by an `Origin` that is not this `Host`.
-fn from_another_site(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+fn from_another_site(request: &Request) -> bool {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     match (text("sec-fetch-site"), text("origin")) {
         (Some(site), _) => !["none", "same-origin"].contains(&site),
-        (None, Some(origin)) => origin.split_once("://").map(|(_, host)| host) != text("host"),
+        (None, Some(origin)) => {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            let names = names(request);
+            names.is_empty() || names.into_iter().any(|name| name.is_none() || name != host)
+        }
         (None, None) => false,
     }
 }
@@ -49,15 +53,20 @@ pub(crate) fn host_name(host: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// Whether every name that a request is for is an address, this machine, or one of `hosts`. That is the name in the target, and
-/// else what `Host` says (RFC 9112, 3.3). Old clients send none; browsers always do.
-fn is_known(request: &Request, hosts: &[String]) -> bool {
-    let mut names = request.headers().get_all(header::HOST).iter().map(HeaderValue::to_str);
+/// The names that a request is for, `None` for one that is no text: that in the target, and else what `Host` says (RFC 9112,
+/// 3.3). Old clients send none, browsers always one; a proxy in between may have looked at any of several.
+fn names(request: &Request) -> Vec<Option<&str>> {
+    let hosts = request.headers().get_all(header::HOST).iter().map(|value| value.to_str().ok());
     match request.uri().authority() {
-        Some(authority) => is_known_name(authority.as_str(), hosts),
-        // A proxy in between may have looked at another of them.
-        None => names.all(|name| name.is_ok_and(|name| is_known_name(name, hosts))),
+        // Without the user that may stand before it.
+        Some(authority) => vec![authority.as_str().rsplit('@').next()],
+        None => hosts.collect(),
     }
+}
+
+/// Whether every name is an address, this machine, or one of `hosts`.
+fn is_known(request: &Request, hosts: &[String]) -> bool {
+    names(request).into_iter().all(|name| name.is_some_and(|name| is_known_name(name, hosts)))
 }
 
 fn is_known_name(host: &str, hosts: &[String]) -> bool {
@@ -80,6 +89,20 @@ mod tests {
             assert_eq!(host_name(host), "zoo.example.org");
         }
         assert_eq!((host_name("[::1]:8080"), host_name("")), ("::1".into(), "".into()));
+    }
+
+    #[test]
+    fn pages_of_other_sites() {
+        let is_other = |target: &str, names: &[&str], origin: &str| {
+            let request = Request::get(target).header("origin", origin);
+            let request = names.iter().fold(request, |request, name| request.header("host", *name));
+            from_another_site(&request.body(Body::empty()).unwrap())
+        };
+        assert!(!is_other("/predict", &["localhost:8080"], "http://localhost:8080"));
+        assert!(!is_other("http://localhost:8080/predict", &["any"], "http://localhost:8080"));
+        assert!(is_other("/predict", &["localhost:8080"], "http://evil.example"));
+        assert!(is_other("/predict", &["evil.example", "localhost"], "http://evil.example"));
+        assert!(is_other("http://localhost/predict", &["evil.example"], "http://evil.example"));
     }
 
     #[test]
@@ -110,6 +133,7 @@ mod tests {
             assert!(!ask("/v2", &names), "{names:?}");
         }
         assert!(!ask("http://evil.example/v2", &["localhost"]));
+        assert!(!ask("http://localhost:x@evil.example/v2", &["localhost"]));
         assert!(ask("http://localhost:8080/v2", &["evil.example"]));
     }
 }

@@ -60,16 +60,22 @@ struct NodeProto {
 }
 
 impl NodeProto {
-    /// For an operator with quantised values, which inputs are weights and which are scales and zero points.
-    fn quantised(&self) -> (&'static [usize], &'static [usize]) {
-        match self.op_type.as_str() {
+    fn quantised(&self) -> Quantised {
+        let (weights, scales): (&[usize], &[usize]) = match self.op_type.as_str() {
             "QuantizeLinear" => (&[], &[1, 2]),
             "DequantizeLinear" => (&[0], &[1, 2]),
             "ConvInteger" | "MatMulInteger" => (&[1], &[2, 3]),
             "QLinearConv" => (&[3, 8], &[1, 2, 4, 5, 6, 7]),
             _ => (&[], &[]),
-        }
+        };
+        Quantised { weights, scales }
     }
+}
+
+/// Which inputs of an operator with quantised values are weights, and which are scales and zero points.
+struct Quantised {
+    weights: &'static [usize],
+    scales: &'static [usize],
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -175,14 +181,11 @@ impl Description {
 /// and what was added to the network, are none. (Of `quantize_dynamic`, the product of two scales follows in a `Mul`, which is
 /// like any other.)
 fn parameters(graph: &GraphProto) -> u64 {
-    let named = |of: fn((&'static [usize], &'static [usize])) -> &'static [usize]| -> HashSet<&str> {
-        let inputs = |node| {
-            let places = of(NodeProto::quantised(node)).iter();
-            places.filter_map(|&place| node.input.get(place)).map(String::as_str)
-        };
-        graph.node.iter().flat_map(inputs).collect()
+    let named = |places: fn(&NodeProto) -> &'static [usize]| -> HashSet<&str> {
+        let names = |node| places(node).iter().filter_map(|&place| node.input.get(place)).map(String::as_str);
+        graph.node.iter().flat_map(names).collect()
     };
-    let (quantised, scales) = (named(|(weights, _)| weights), named(|(_, scales)| scales));
+    let (quantised, scales) = (named(|node| node.quantised().weights), named(|node| node.quantised().scales));
     let floats = [DataType::Float, DataType::Double, DataType::Float16, DataType::Bfloat16].map(i32::from);
     let is_weight = |tensor: &&TensorProto| {
         let name = tensor.name.as_str();

@@ -14,13 +14,13 @@ use crate::request::Request;
 const TEST_SHARE: f64 = 0.2;
 
 /// How a test split is made.
-pub(crate) struct Plan<'a> {
-    pub(crate) share: f64,
+struct Plan<'a> {
+    share: f64,
     /// `(part, parts)`, the first part is 1.
-    pub(crate) fold: Option<(usize, usize)>,
-    pub(crate) seed: u64,
+    fold: Option<(usize, usize)>,
+    seed: u64,
     /// Images for which it finds the same text stay together.
-    pub(crate) group_by: Option<&'a Regex>,
+    group_by: Option<&'a Regex>,
 }
 
 /// Makes a test split where the source has none, and refuses what is asked of that split where it has one; the notes on it.
@@ -48,15 +48,12 @@ pub(crate) fn hold_out_test(
     if has_test {
         return Ok(Vec::new());
     }
-    let without_group =
-        |pattern: &Regex| records.iter().filter(|record| group(pattern, record).is_none()).count();
-    let alone = group_by.map_or(0, without_group);
+    let (share, seed) = (request.test_share.unwrap_or(TEST_SHARE), request.seed.unwrap_or(1));
+    let (groups, alone) = split(records, classes, &Plan { share, fold: request.fold, seed, group_by });
     if alone > 0 && alone == records.len() {
         let first = &records[0].origin;
         return refuse(format!("--group-by finds nothing in any name, such as {first:?}"));
     }
-    let (share, seed) = (request.test_share.unwrap_or(TEST_SHARE), request.seed.unwrap_or(1));
-    let groups = split(records, classes, &Plan { share, fold: request.fold, seed, group_by });
     let mut notes = vec![match request.fold {
         Some((part, parts)) => {
             format!("the test split is part {part} of {parts} of each class, seed {seed}")
@@ -74,20 +71,20 @@ pub(crate) fn hold_out_test(
     Ok(notes)
 }
 
-/// The group that an image is of by its name.
-pub(crate) fn group(pattern: &Regex, record: &Record) -> Option<String> {
-    let found = pattern.captures(&record.origin)?;
-    found.get(1).or(found.get(0)).map(|group| format!("group {}", group.as_str()))
-}
-
 /// Moves a share of every class to the test split, whole groups at a time. Who goes is decided by the hash of the image or the
-/// group's name, and the seed: not by names or order, and the same for everyone. Returns the number of groups.
-pub(crate) fn split(records: &mut [Record], classes: usize, plan: &Plan<'_>) -> usize {
+/// group's name, and the seed: not by names or order, and the same for everyone. Returns the number of groups, and of the
+/// images in whose names `group_by` finds nothing.
+fn split(records: &mut [Record], classes: usize, plan: &Plan<'_>) -> (usize, usize) {
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut alone = 0;
     // A validation split that the source has stays as it is.
     let is_free = |record: &Record| record.part != Part::Validation;
     for (index, record) in records.iter().enumerate().filter(|(_, record)| is_free(record)) {
-        let name = plan.group_by.and_then(|pattern| group(pattern, record));
+        let name = plan.group_by.and_then(|pattern| {
+            let found = pattern.captures(&record.origin)?;
+            found.get(1).or(found.get(0)).map(|group| format!("group {}", group.as_str()))
+        });
+        alone += usize::from(plan.group_by.is_some() && name.is_none());
         groups.entry(name.unwrap_or_else(|| record.digest.to_string())).or_default().push(index);
     }
     let mut groups: Vec<(String, Vec<usize>)> = groups
@@ -130,5 +127,5 @@ pub(crate) fn split(records: &mut [Record], classes: usize, plan: &Plan<'_>) -> 
         let test = takes.is_some_and(|takes| takes + 1 == part);
         members.iter().for_each(|&member| records[member].part = if test { Part::Test } else { Part::Train });
     }
-    groups.len()
+    (groups.len(), alone)
 }

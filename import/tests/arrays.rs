@@ -121,14 +121,23 @@ fn lists_of_files_and_classes() {
     assert!(refused.contains("../secret.png: line 4"), "{refused}");
 }
 
-type Change = fn(&mut import::Request);
-
-/// Options that name files beside that of the images.
-const BESIDE: [(&str, Change); 3] = [
-    ("--labels", |request| request.labels = Some("nowhere".into())),
-    ("--test", |request| request.test = Some("nowhere".into())),
-    ("--test-labels", |request| request.test_labels = Some("nowhere".into())),
-];
+/// Options that name files beside that of the images do not apply to a source that has them all.
+fn refuses_files_beside(place: &Place, source: &str, what: &str) {
+    type Change = fn(&mut import::Request);
+    let options: [(&str, Change); 3] = [
+        ("--labels", |request| request.labels = Some("nowhere".into())),
+        ("--test", |request| request.test = Some("nowhere".into())),
+        ("--test-labels", |request| request.test_labels = Some("nowhere".into())),
+    ];
+    for (option, change) in options {
+        let refused = place.import(source, |request| {
+            request.name = "y".into();
+            change(request);
+        });
+        let refused = refused.unwrap_err();
+        assert!(refused.contains(&format!("{option} does not apply to {what}")), "{refused}");
+    }
+}
 
 #[test]
 fn idx_files_of_mnist_and_its_relatives() {
@@ -157,14 +166,7 @@ fn idx_files_of_mnist_and_its_relatives() {
     assert!(found.contains("class \"26\""), "{found}");
 
     // Names of files in a folder say what they are, and options would say it again.
-    for (option, change) in BESIDE {
-        let refused = place.import("own", |request| {
-            request.name = "y".into();
-            change(request);
-        });
-        let refused = refused.unwrap_err();
-        assert!(refused.contains(&format!("{option} does not apply to a folder of IDX files")), "{refused}");
-    }
+    refuses_files_beside(&place, "own", "a folder of IDX files");
 
     // QMNIST: a row of numbers for each image, the class first, in 32 bits.
     let label =
@@ -252,14 +254,7 @@ fn arrays_of_numpy() {
     );
     let found = place.import("keras.npz", |request| request.name = "keras".into()).unwrap();
     assert_eq!(counts(&found), expect(&[("0", 4, 0, 2), ("1", 4, 0, 2)]));
-    for (option, change) in BESIDE {
-        let refused = place.import("keras.npz", |request| {
-            request.name = "y".into();
-            change(request);
-        });
-        let refused = refused.unwrap_err();
-        assert!(refused.contains(&format!("{option} does not apply to an .npz file")), "{refused}");
-    }
+    refuses_files_beside(&place, "keras.npz", "an .npz file");
     let refused = place.import("keras.npz", |request| {
         (request.name, request.classes) = ("y".into(), vec!["zero".into(), " ".into()]);
     });

@@ -328,24 +328,17 @@ impl Index {
 
 /// The first line that is another one.
 fn first_difference(written: &str, expected: &str) -> Option<String> {
-    let (mut found, mut wanted) = (written.split('\n'), expected.split('\n'));
-    for number in 1.. {
-        let (found, wanted) = (found.next(), wanted.next());
-        if found.is_none() && wanted.is_none() {
-            return None;
-        }
-        if found != wanted {
-            let shown = |line: Option<&str>| match line {
-                Some(line) => format!("{:?}", line.trim().chars().take(MOST_SHOWN).collect::<String>()),
-                None => "the end".into(),
-            };
-            let (found, wanted) = (shown(found), shown(wanted));
-            return Some(format!(
-                "{INDEX}: line {number}: found {found}, expected {wanted}; the manifests say no more"
-            ));
-        }
+    if written == expected {
+        return None;
     }
-    None
+    let [found, wanted] = [written, expected].map(|text| text.split('\n').collect::<Vec<&str>>());
+    let same = found.iter().zip(&wanted).take_while(|(found, wanted)| found == wanted).count();
+    let shown = |lines: &[&str]| match lines.get(same) {
+        Some(line) => format!("{:?}", line.trim().chars().take(MOST_SHOWN).collect::<String>()),
+        None => "the end".into(),
+    };
+    let (number, found, wanted) = (same + 1, shown(&found), shown(&wanted));
+    Some(format!("{INDEX}: line {number}: found {found}, expected {wanted}; the manifests say no more"))
 }
 
 fn value(entry: &impl Serialize) -> serde_json::Value {

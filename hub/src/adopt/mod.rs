@@ -276,7 +276,7 @@ fn hint(
         ),
     ];
     let (mut lines, mut problems) = (Vec::new(), Vec::new());
-    let (count_of_ways, file) = (ways.len(), format!("{}: ", request.file.display()));
+    let file = format!("{}: ", request.file.display());
     for (name, pixels) in ways {
         let mut model = model.clone();
         let measured = changes(Some(&pixels), &mut model).and_then(|_| {
@@ -292,8 +292,8 @@ fn hint(
             }
         }
     }
-    // Then it is no matter of the pixels.
-    if problems.len() == count_of_ways {
+    // If none can be measured, it is no matter of the pixels.
+    if problems.len() == lines.len() {
         return problems.swap_remove(0);
     }
     format!(

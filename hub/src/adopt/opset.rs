@@ -13,20 +13,17 @@ const BROADCAST: [&str; 12] =
 /// says so. onnxruntime has the operators that changed from opset 7 on only.
 pub(super) fn raise(model: &mut ModelProto) -> Option<String> {
     let graph = model.graph.as_mut()?;
+    let standard = model.opset_import.iter_mut().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"))?;
     let is_same = |node: &NodeProto| {
         let mut attributes = node.attribute.iter();
         let is_broadcast = attributes.any(|a| a.name == "broadcast" && a.i != 0) && node.op_type != "Gemm";
         let has_graphs = node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
         !is_broadcast && !has_graphs && !OTHERWISE.contains(&node.op_type.as_str())
     };
-    if !graph.node.iter().all(is_same) {
+    if standard.version != 6 || !graph.node.iter().all(is_same) {
         return None;
     }
-    let set = model.opset_import.iter_mut().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"))?;
-    if set.version != 6 {
-        return None;
-    }
-    set.version = 7;
+    standard.version = 7;
     // A row of biases is broadcast over rows of outputs in both; opset 7 has no such attributes.
     for node in graph.node.iter_mut().filter(|node| BROADCAST.contains(&node.op_type.as_str())) {
         node.attribute.retain(|attribute| !["broadcast", "axis"].contains(&attribute.name.as_str()));

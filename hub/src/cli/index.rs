@@ -21,19 +21,19 @@ pub(super) fn index(args: &IndexArgs) -> Result<ExitStatus> {
     let costs = zoo.costs()?;
     let index = zoo.index()?;
     let text = index.to_json();
-    if !args.check {
-        zoo.write_index()?;
-    } else {
-        let differences = zoo.index_differences()?;
-        if !differences.is_empty() {
-            if args.zoo.json {
-                terminal::json(&serde_json::json!({ "differences": differences }));
-            }
-            for difference in differences {
-                terminal::error(&difference, Some("`zoo index` writes it anew"));
-            }
-            return Ok(ExitStatus::CheckFailed);
+    let mut differences = Vec::new();
+    match args.check {
+        true => differences = zoo.index_differences()?,
+        false => zoo.write_index()?,
+    }
+    if !differences.is_empty() {
+        if args.zoo.json {
+            terminal::json(&serde_json::json!({ "differences": differences }));
         }
+        for difference in differences {
+            terminal::error(&difference, Some("`zoo index` writes it anew"));
+        }
+        return Ok(ExitStatus::CheckFailed);
     }
     terminal::print(if args.zoo.json { text } else { index.to_markdown(&costs) });
     for path in &index.unreadable {

@@ -88,9 +88,9 @@ fn publish_one(
     if new {
         // Before hours of training are.
         zoo.check_writable()?;
-        args.chosen_by
-            .as_deref()
-            .map_or(Ok(()), |runs| std::fs::read_dir(runs).map(|_| ()).map_err(Error::io(runs)))?;
+        if let Some(runs) = &args.chosen_by {
+            std::fs::read_dir(runs).map_err(Error::io(runs))?;
+        }
     }
     let version = match (existing, &args.weights) {
         (Some(version), _) => version,
@@ -142,8 +142,7 @@ fn publish_recipe(
 ) -> Result<VersionDir> {
     let path = run.map_or_else(|| run::default_path(recipe), Path::to_owned);
     if run.is_none() {
-        let network = recipe.build_network(&dataset.description)?;
-        if let Some(refusal) = publish::refusal(recipe, &network, dataset)? {
+        if let Some(refusal) = publish::refusal(recipe, dataset)? {
             return Err(refusal.into());
         }
         train_recipe(recipe, &path, true, None, (&args.common, &args.zoo))?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use datasets::Dataset;
 use trainer::Result;
 use trainer::publish::refusal;
 use trainer::recipe::RecipeFile;
@@ -35,6 +36,10 @@ pub(super) struct TrainArgs {
 pub(super) fn train_command(args: &TrainArgs) -> Result<()> {
     let recipe = RecipeFile::read(&args.recipe)?;
     enter_profile(&recipe.recipe.numeric_profile)?;
+    let dataset = Dataset::find(&args.common.datasets, &recipe.recipe.dataset)?;
+    if let Some(refusal) = refusal(&recipe, &dataset)? {
+        terminal::log(format_args!("warning: the network cannot be published: {refusal}"));
+    }
     let path = args.run.clone().unwrap_or_else(|| run::default_path(&recipe));
     match train_recipe(&recipe, &path, args.resume, args.stop_after, (&args.common, &args.zoo))? {
         Some(summary) => print_summary(&summary, &path, args.common.json),
@@ -62,11 +67,8 @@ pub(super) fn train_recipe(
 ) -> Result<Option<RunSummary>> {
     let dataset = whole_dataset(&common.datasets, &recipe.recipe.dataset)?;
     let options = Options { stop_after, ..options(resume, common, zoo)? };
-    let network = recipe.build_network(&dataset.description)?;
+    recipe.build_network(&dataset.description)?;
     let run = RunDir::open(path, recipe, resume)?;
-    if let Some(refusal) = refusal(recipe, &network, &dataset)? {
-        terminal::log(format_args!("warning: the network cannot be published: {refusal}"));
-    }
     train(recipe, &dataset, &run, &options, &mut TrainingBar::default())
 }
 

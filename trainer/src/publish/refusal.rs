@@ -7,7 +7,6 @@ use infer::Session;
 use tch::Device;
 
 use crate::error::Result;
-use crate::network::Network;
 use crate::normaliser::Normaliser;
 use crate::onnx::{self, Identity};
 use crate::parameters::Parameters;
@@ -17,8 +16,9 @@ use crate::recipe::RecipeFile;
 /// that those of the first step tell.
 ///
 /// # Errors
-/// [`crate::Error::Torch`] if there is not enough memory for the weights.
-pub fn refusal(recipe: &RecipeFile, network: &Network, dataset: &Dataset) -> Result<Option<infer::Error>> {
+/// As for [`RecipeFile::build_network`], and [`crate::Error::Torch`] if there is not enough memory for the weights.
+pub fn refusal(recipe: &RecipeFile, dataset: &Dataset) -> Result<Option<infer::Error>> {
+    let network = recipe.build_network(&dataset.description)?;
     let parameters = Parameters::initialise(network.parameters(), recipe.recipe.seed, Device::Cpu)?;
     let labels = &dataset.description.classes;
     let identity = Identity {
@@ -33,7 +33,7 @@ pub fn refusal(recipe: &RecipeFile, network: &Network, dataset: &Dataset) -> Res
     let normaliser = Normaliser::new(&dataset.description.normalisation);
     // One that is fitted is an operator more.
     let temperature = if recipe.recipe.promises_confidence() { 2.0 } else { 1.0 };
-    let file = onnx::export(network, &parameters, &normaliser, temperature, &identity);
+    let file = onnx::export(&network, &parameters, &normaliser, temperature, &identity);
     let session = Session::load(file, dataset.description.image, labels.len(), Path::new(zoo::ONNX));
     Ok(session.err())
 }

@@ -178,10 +178,6 @@ impl StudyFile {
 /// Field, what was found in it, what was expected.
 type Refusal = (String, String, String);
 
-fn refused(path: &Path, (field, found, expected): Refusal) -> Error {
-    Error::Recipe { path: path.to_owned(), field, found, expected }
-}
-
 fn refuse(field: &str, found: String, expected: &str) -> std::result::Result<(), Refusal> {
     Err((field.to_owned(), found, expected.to_owned()))
 }
@@ -193,7 +189,12 @@ impl Study {
             .and_then(|()| self.check_seeds())
             .and_then(|()| self.check_axes())
             .and_then(|()| self.check_design());
-        checked.map_err(|refusal| refused(path, refusal))
+        checked.map_err(|(field, found, expected)| Error::Recipe {
+            path: path.to_owned(),
+            field,
+            found,
+            expected,
+        })
     }
 
     /// Seeds, looks, and what differences are held against.
